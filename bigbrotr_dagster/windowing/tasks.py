@@ -1,0 +1,120 @@
+"""The vocabulary of a walk: an `Ask` goes out, an `Answer` comes back, a `Step` says what it proves.
+
+A task owns one window. It is frozen: answering it gives the tasks that replace it, so that a failed
+request leaves everything as it was and can simply be asked again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.outcome import Outcome
+
+
+class Stamped(Protocol):
+    """What a walk looks at in an event."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def pubkey(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One REQ: `since` and `until` inclusive; `kinds` and `authors` narrow the walk's filter, None leaves it."""
+
+    since: int
+    until: int
+    limit: int
+    kinds: tuple[int, ...] | None = None
+    authors: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back before an EOSE.
+
+    `events` are inside the ask, in arrival order, each id once; `strays` match the filter but lie outside
+    the ask's seconds, which a relay sends that ignores `since` or `until`. `refused` counts what the relay sent
+    in place of events: it used up the relay's cap like them.
+    """
+
+    events: Sequence[Stamped]
+    outcome: Outcome
+    strays: Sequence[Stamped] = ()
+    refused: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many events the relay sent, whatever they are worth: what its cap counts."""
+        return len(self.events) + len(self.strays) + self.refused
+
+    def inside(self, window: Interval) -> list[Stamped]:
+        return [event for event in self.events if event.created_at in window]
+
+    def overshoots(self, ask: Ask) -> bool:
+        """The relay sent something newer than `until`: what it left out may be below, or anywhere."""
+        return any(event.created_at > ask.until for event in self.strays)
+
+    def undershoots(self, ask: Ask) -> bool:
+        """The relay sent something older than `since`, so a newest-first answer has passed the window."""
+        return any(event.created_at < ask.since for event in self.strays)
+
+
+class Unproven(StrEnum):
+    """Why a stretch cannot be proved complete: the reason of a gap."""
+
+    SATURATED = "saturated"
+    UNTIL_IGNORED = "until-ignored"
+    ALL_REFUSED = "all-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Seconds that were asked for and cannot be proved complete. `held`: events that were delivered there."""
+
+    interval: Interval
+    reason: Unproven
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What one answer settles, once its events are stored."""
+
+    covered: tuple[Interval, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The result of one answer: the proof and the tasks that are left, the next one last."""
+
+    proof: Proof = Proof()
+    tasks: tuple["Task", ...] = ()
+
+    @classmethod
+    def covers(cls, interval: Interval, *tasks: "Task") -> "Step":
+        return cls(Proof(covered=(interval,)), tasks)
+
+    @classmethod
+    def gives_up(cls, gap: Gap) -> "Step":
+        return cls(Proof(gaps=(gap,)))
+
+
+class Task(Protocol):
+    """A window that is not settled yet."""
+
+    def ask(self, limit: int, habits: Habits) -> Ask: ...
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Take an answer that ended with EOSE. `habits` learn from it."""
+        ...

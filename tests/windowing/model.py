@@ -1,0 +1,92 @@
+"""A relay as a function: events in, the answer to one ask out. Its habits are arguments."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+from bigbrotr_dagster.windowing import Answer, Ask, Ending, Hint, Interval, Outcome, Walk
+from bigbrotr_dagster.windowing.tasks import Stamped
+
+EOSE = Outcome(Ending.EOSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """An event, as far as a walk can see it."""
+
+    id: str
+    created_at: int
+    kind: int = 1
+    pubkey: str = "a"
+
+
+@dataclass(slots=True)
+class Relay:
+    """Answers asks from `events`, at most `cap` of them at a time."""
+
+    events: list[Stamp]
+    cap: int
+    seed: int = 0
+    oldest_first: bool = False
+    until_exclusive: bool = False
+    since_exclusive: bool = False
+    ignores_since: bool = False
+    ignores_until: bool = False
+    finishes: bool = False
+    asks: list[Ask] = field(default_factory=list)
+    sent: int = 0
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    def answer(self, ask: Ask) -> Answer:
+        self.asks.append(ask)
+        matching = [event for event in self.events if self._matches(ask, event)]
+        self.random.shuffle(matching)  # ties come in any order, and are cut anywhere
+        matching.sort(key=lambda event: event.created_at, reverse=not self.oldest_first)
+        sent = matching[: min(ask.limit, self.cap)]
+        self.sent += len(sent)
+        inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
+        strays = [event for event in sent if event not in inside]
+        hint = Hint.NONE
+        if self.finishes:
+            hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
+        return Answer(inside, Outcome(Ending.EOSE, hint), strays)
+
+    def _matches(self, ask: Ask, event: Stamp) -> bool:
+        since = ask.since + 1 if self.since_exclusive else ask.since
+        until = ask.until - 1 if self.until_exclusive else ask.until
+        return (
+            (self.ignores_since or event.created_at >= since)
+            and (self.ignores_until or event.created_at <= until)
+            and (ask.kinds is None or event.kind in ask.kinds)
+            and (ask.authors is None or event.pubkey in ask.authors)
+        )
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What a finished or interrupted walk left behind."""
+
+    delivered: dict[str, Stamped]
+    covered: list[Interval]
+    gaps: list[Interval]
+
+
+def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int = 20_000) -> Outcomes:
+    """Drive a walk to its end against a relay; `fails` says which requests get no EOSE."""
+    left = Outcomes({}, [], [])
+    for _ in range(most):
+        ask = walk.next()
+        if ask is None:
+            return left
+        answer = relay.answer(ask)
+        if fails is not None and next(fails):
+            walk.failed(ask)
+            continue
+        left.delivered |= {event.id: event for event in (*answer.events, *answer.strays)}
+        proof = walk.answered(ask, answer)
+        left.covered += proof.covered
+        left.gaps += [gap.interval for gap in proof.gaps]
+    raise AssertionError(f"the walk has not ended after {most} requests")

@@ -1,0 +1,150 @@
+"""What a walk promises, whatever the relay answers."""
+
+from collections import Counter
+from itertools import cycle
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
+from tests.windowing.model import EOSE, Relay, Stamp, run
+
+END = 120
+TODO = Coverage.between(0, END)
+
+stamps = st.lists(
+    st.builds(
+        Stamp,
+        id=st.uuids().map(str),
+        created_at=st.one_of(st.integers(0, END + 3), st.just(60)),
+        kind=st.sampled_from([0, 1, 7, 777]),
+        pubkey=st.sampled_from("abcdefgh"),
+    ),
+    max_size=60,
+    unique_by=lambda stamp: stamp.id,
+)
+caps = st.integers(1, 30)
+
+
+def relays(**habits: st.SearchStrategy[bool]) -> st.SearchStrategy[Relay]:
+    """Relays that cut their answers at one cap and take any tie order."""
+    return st.builds(Relay, events=stamps, cap=caps, seed=st.integers(0, 99), **habits)
+
+
+def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
+    left = run(walk, relay, fails)
+    settled = Coverage(left.covered) | Coverage(left.gaps)
+    assert settled == TODO, "every second is settled"
+    assert walk.pending == Coverage()
+    assert sum(part.seconds for part in (*left.covered, *left.gaps)) == TODO.seconds, "and only once"
+    covered = Coverage(left.covered)
+    lost = [event for event in relay.events if event.created_at in covered and event.id not in left.delivered]
+    assert not lost, "an interval is covered only if every event in it was delivered"
+
+
+@given(relays(until_exclusive=st.booleans(), since_exclusive=st.booleans(), ignores_since=st.booleans()))
+def test_a_newest_first_relay_is_covered_where_its_events_were_delivered(relay: Relay) -> None:
+    if relay.cap < 2 or len(relay.events) < 2:
+        return
+    assert_the_promise(relay, Walk(TODO, 20, Habits(cut_at=relay.cap)))
+
+
+@given(relays(), st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)))
+def test_a_failed_request_proves_nothing_and_loses_nothing(relay: Relay, fails: list[bool]) -> None:
+    assert_the_promise(relay, Walk(TODO, 20, Habits(cut_at=relay.cap)), cycle(fails))
+
+
+@given(relays(ignores_until=st.just(True)))
+def test_a_relay_that_ignores_until_leaves_gaps_not_holes(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(TODO, 20, Habits(cut_at=relay.cap)))
+
+
+@given(relays(finishes=st.just(True)))
+def test_finish_is_proof_without_another_request(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(TODO, 20, Habits(cut_at=relay.cap)))
+
+
+@given(relays(oldest_first=st.just(True)))
+def test_an_oldest_first_relay_is_split_until_halves_and_whole_agree(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(TODO, 20, Habits(order=Order.UNTRUSTED, cut_at=relay.cap)))
+
+
+@given(relays(oldest_first=st.just(True)))
+def test_an_oldest_first_relay_is_found_out_by_the_order_of_its_answer(relay: Relay) -> None:
+    habits = Habits()
+    first = relay.answer(Walk(TODO, 20, Habits()).next())
+    Walk(TODO, 20, habits)
+    habits.note(0, END, (event.created_at for event in first.events))
+    one_second = len({event.created_at for event in first.events}) < 2
+    assert one_second or habits.order is Order.UNTRUSTED
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
+    walk = Walk(Coverage.between(0, 15), 5, Habits())
+    settled = Counter[int]()
+    ids = iter(range(10**9))
+    for _ in range(4_000):
+        ask = walk.next()
+        if ask is None:
+            break
+        times = data.draw(st.lists(st.integers(-2, 18), max_size=5))
+        fresh = [Stamp(f"{next(ids)}", max(0, time), kind=1) for time in times]
+        inside = [stamp for stamp in fresh if ask.since <= stamp.created_at <= ask.until]
+        strays = [stamp for stamp in fresh if stamp not in inside]
+        proof = walk.answered(ask, Answer(inside, EOSE, strays, refused=data.draw(st.integers(0, 5))))
+        for part in (*proof.covered, *(gap.interval for gap in proof.gaps)):
+            settled.update(range(part.since, part.until + 1))
+    else:
+        raise AssertionError("the walk has not ended")
+    assert settled == Counter(range(16)), "every second is settled, and once"
+
+
+@pytest.mark.parametrize("cap", [5, 20, 100, 500])
+def test_an_honest_relay_is_asked_once_a_full_page_and_for_each_event_once(cap: int) -> None:
+    events = [Stamp(f"{number}", number * 3) for number in range(10_000)]
+    relay = Relay(events, cap)
+    left = run(Walk(Coverage.between(0, 10**6), 500, Habits()), relay)
+    pages = len(events) / cap
+    assert set(left.delivered) == {event.id for event in events}
+    assert Coverage(left.covered) == Coverage.between(0, 10**6)
+    assert len(relay.asks) <= pages * cap / (cap - 1) + 3, "a page repeats its one boundary event"
+    assert relay.sent <= len(events) + len(relay.asks)
+
+
+def test_an_idle_relay_costs_one_request() -> None:
+    relay = Relay([Stamp("old", 10)], 500)
+    left = run(Walk(Coverage.between(100, 200), 500, Habits(largest=500)), relay)
+    assert left.covered == [Interval(100, 200)]
+    assert len(relay.asks) == 1
+
+
+def test_a_second_beyond_the_cap_is_narrowed_by_kind_and_author_and_named_a_gap() -> None:
+    burst = [Stamp(f"b{n}", 500, kind=n % 15, pubkey=f"p{n * 7 % 1000}") for n in range(3_000)]
+    others = [Stamp(f"{n}", n) for n in range(1_000)]
+    relay = Relay([*burst, *others], 500)
+    left = run(Walk(Coverage.between(0, 10**6), 500, Habits()), relay)
+    assert left.gaps == [Interval(500, 500)]
+    assert sum(event.id in left.delivered for event in burst) >= 0.95 * len(burst)
+    assert all(event.id in left.delivered for event in others)
+    assert len(relay.asks) <= 60
+
+
+def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
+    relay = Relay([Stamp("a", 50), Stamp("b", 50, kind=7)], 500)
+    left = run(Walk(TODO, 500, Habits()), relay)
+    assert Coverage(left.covered) == TODO
+    assert len(relay.asks) <= 3
+
+
+def test_several_asks_can_be_under_way_at_once() -> None:
+    relay = Relay([Stamp(f"{n}", n) for n in range(100)], 10)
+    walk = Walk(Coverage([Interval(0, 40), Interval(60, 99)]), 10, Habits())
+    first, second = walk.next(), walk.next()
+    assert walk.next() is None
+    walk.answered(second, relay.answer(second))
+    walk.answered(first, relay.answer(first))
+    run(walk, relay)
+    assert walk.pending == Coverage()

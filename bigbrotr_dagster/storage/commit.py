@@ -1,0 +1,136 @@
+"""One batch, one transaction: events, observations, coverage, gaps, cursors and quarantine."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+import psycopg
+from psycopg.types.json import Jsonb
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.storage.delivery import Delivery, Quarantined
+from bigbrotr_dagster.storage.pool import Connection
+from bigbrotr_dagster.storage.prepare import PreparedBatch, digest, quarantined
+from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.rows import EVENT_TYPES, OBSERVATION_TYPES, event_row
+from bigbrotr_dagster.windowing import Interval
+
+log = logging.getLogger(__name__)
+
+MOST_QUARANTINED = 1_000
+"""Rows of quarantine a relay may fill."""
+
+
+async def commit(connection: Connection, batch: PreparedBatch) -> None:
+    """Store a batch, all of it or nothing; the tallies of its deliveries count only what was stored.
+
+    Raises:
+        psycopg.OperationalError: the database is away, or two writers collided: try again.
+    """
+    try:
+        await _commit(connection, batch)
+    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+        log.warning("a batch of %d events holds one that cannot be stored: %s", len(batch.new), error)
+        await _set_unstorable_apart(connection, batch)
+        await _commit(connection, batch)
+
+
+async def _commit(connection: Connection, batch: PreparedBatch) -> None:
+    async with connection.transaction():
+        # A lost commit costs nothing: the coverage that would hide it is lost with it.
+        await connection.execute("SET LOCAL synchronous_commit = off")
+        stored = await _insert_events(connection, batch.new.values())
+        observed = await _insert_observations(connection, batch)
+        for delivery in batch.deliveries:
+            await _insert_claims(connection, delivery, batch.refused)
+    _count(batch, stored, observed)
+
+
+async def _insert_events(connection: Connection, events: Iterable[Event]) -> set[str]:
+    """Returns the ids that no other writer had stored meanwhile."""
+    rows = [event_row(event) for event in events]
+    if not rows:
+        return set()
+    async with connection.cursor(binary=True) as cursor:
+        async with cursor.copy(query("copy_events")) as copy:
+            copy.set_types(EVENT_TYPES)
+            for row in rows:
+                await copy.write_row(row)
+        await cursor.execute(query("insert_events"))
+        return {id.hex() for (id,) in await cursor.fetchall()}
+
+
+async def _insert_observations(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
+    """Returns the number of new observations by relay."""
+    seen = {
+        (event.id, delivery.relay_url): delivery.seen_at
+        for delivery in batch.deliveries
+        for event in delivery.events
+        if event.id not in batch.refused
+    }
+    if not seen:
+        return {}
+    async with connection.cursor(binary=True) as cursor:
+        async with cursor.copy(query("copy_observations")) as copy:
+            copy.set_types(OBSERVATION_TYPES)
+            for (id, relay_url), seen_at in seen.items():
+                await copy.write_row((bytes.fromhex(id), relay_url, seen_at))
+        await cursor.execute(query("insert_observations"))
+        return dict(await cursor.fetchall())
+
+
+async def _insert_claims(connection: Connection, delivery: Delivery, refused: dict[str, Quarantined]) -> None:
+    """What the delivery proves, and what of it was rejected."""
+    key = {"relay_url": delivery.relay_url, "filter_hash": delivery.filter_hash}
+    kept_aside = [*delivery.rejected, *(refused[e.id] for e in delivery.events if e.id in refused)]
+    for item in kept_aside:
+        row = {"digest": digest(item.raw), "reason": item.reason, "event_id": item.event_id, "raw": item.raw}
+        await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
+    for gap in delivery.gaps:
+        window = {"since": gap.interval.since, "until": gap.interval.until}
+        await connection.execute(query("record_gap"), key | window | {"reason": gap.reason, "held": gap.held})
+    if delivery.covered:
+        covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}
+        await connection.execute(query("extend_coverage"), key | covered)
+    if delivery.cursor is not None:
+        position = {"timestamp": delivery.cursor.timestamp, "id": delivery.cursor.id}
+        await connection.execute(query("advance_cursor"), {"relay_url": delivery.relay_url} | position)
+
+
+def multirange(intervals: Iterable[Interval]) -> Multirange[int]:
+    """Closed intervals as PostgreSQL's half-open ranges."""
+    return Multirange(Range(part.since, part.until + 1) for part in intervals)
+
+
+def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int]) -> None:
+    """Tell each relay's tally. A new event counts for the first relay of the batch that brought it."""
+    unclaimed = set(stored)
+    for delivery in batch.deliveries:
+        tally = delivery.tally
+        accepted = [event.id for event in delivery.events if event.id not in batch.refused]
+        first = unclaimed.intersection(accepted)
+        unclaimed -= first
+        tally.events_new += len(first)
+        tally.events_known += len(accepted) - len(first)
+        tally.observations_new += observed.pop(delivery.relay_url, 0)
+        tally.rejected.update(delivery.rejected_counts)
+        refused = [batch.refused[event.id].reason for event in delivery.events if event.id in batch.refused]
+        tally.rejected.update(Counter(refused))
+
+
+async def _set_unstorable_apart(connection: Connection, batch: PreparedBatch) -> None:
+    """Move the events that PostgreSQL refuses from `new` to `refused`, halving down to each of them."""
+    groups = [list(batch.new.values())]
+    while groups:
+        group = groups.pop()
+        try:
+            async with connection.transaction(force_rollback=True):
+                await _insert_events(connection, group)
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
+            if len(group) == 1:
+                batch.refused[group[0].id] = quarantined(group[0], "unstorable")
+                del batch.new[group[0].id]
+            else:
+                groups += [group[: len(group) // 2], group[len(group) // 2 :]]

@@ -1,0 +1,59 @@
+"""What goes into the archive together: the events of one answer and what that answer proves."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.windowing import Gap, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An event, or what was sent in place of one, that is kept aside: `raw` bytes and a stable reason."""
+
+    reason: str
+    raw: bytes
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A position in (created_at, id) order: everything up to it is stored, or inside a named gap.
+
+    A cursor stands at the end of a covered second, so its id is the highest that there can be.
+    """
+
+    timestamp: int
+    id: str = "f" * 64
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the writer did with one relay's deliveries, so far."""
+
+    events_new: int = 0
+    events_known: int = 0
+    observations_new: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One answer of one relay. It is stored in one transaction: all of it, or none.
+
+    `rejected_counts` counts every rejection by reason; `rejected` holds those that are worth keeping.
+    """
+
+    relay_url: str
+    filter_hash: str
+    filter: dict[str, object]
+    seen_at: int
+    tally: Tally
+    events: Sequence[Event] = ()
+    rejected: Sequence[Quarantined] = ()
+    rejected_counts: dict[str, int] = field(default_factory=dict)
+    covered: Sequence[Interval] = ()
+    gaps: Sequence[Gap] = ()
+    cursor: Cursor | None = None
+    bytes: int = 0

@@ -1,0 +1,31 @@
+"""Brings a database's schema up to date: every migration once, in order, by one process at a time."""
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from bigbrotr_dagster.storage.queries import migrations
+
+LOCK = 0x6269676272  # "bigbr": the advisory lock that migrating processes wait for
+
+
+def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
+    """Apply what is missing, all of it in one transaction; returns the names of what was applied.
+
+    Raises:
+        psycopg.Error: a migration failed; the schema is as it was.
+    """
+    applied = []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        connection.execute(
+            """CREATE TABLE IF NOT EXISTS schema_migration (
+                   version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+               )"""
+        )
+        done = {version for (version,) in connection.execute("SELECT version FROM schema_migration")}
+        for version, name, text in migrations():
+            if version not in done:
+                connection.execute(text)
+                connection.execute("INSERT INTO schema_migration (version, name) VALUES (%s, %s)", [version, name])
+                applied.append(f"{version:04}_{name}")
+    return applied

@@ -1,0 +1,80 @@
+"""The expensive checks of a batch: each event's signature is verified once in the archive's life.
+
+A stored event was verified when it was stored, and its id is the hash of all it says, so an id that is
+already known needs no signature check. On the public network four of five arrivals are known.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bigbrotr_dagster.nostr.event import Event, verify_signature
+from bigbrotr_dagster.storage.delivery import Delivery, Quarantined
+from bigbrotr_dagster.storage.pool import Connection
+from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.rows import holds_nul
+
+# libsecp256k1 runs without the GIL: two threads verify while the event loop receives.
+_verifiers = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="verify")
+
+
+@dataclass(slots=True)
+class PreparedBatch:
+    """A batch that can be stored as it stands: `new` events by id, `refused` with the relay that sent them."""
+
+    deliveries: list[Delivery]
+    new: dict[str, Event]
+    refused: dict[str, Quarantined]
+
+
+async def prepare(connection: Connection, deliveries: list[Delivery]) -> PreparedBatch:
+    """Find out which events are new, and which of those cannot be stored.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    events = {event.id: event for delivery in deliveries for event in delivery.events}
+    known = await _known(connection, list(events))
+    unknown = [event for id, event in events.items() if id not in known]
+    valid = await _verify(unknown)
+    new, refused = {}, {}
+    for event, is_valid in zip(unknown, valid, strict=True):
+        if not is_valid:
+            refused[event.id] = quarantined(event, "bad_signature")
+        elif holds_nul(event):
+            refused[event.id] = quarantined(event, "nul")
+        else:
+            new[event.id] = event
+    return PreparedBatch(deliveries, new, refused)
+
+
+def quarantined(event: Event, reason: str) -> Quarantined:
+    return Quarantined(reason, event.to_json(), event.id)
+
+
+def digest(raw: bytes) -> bytes:
+    """What the same rejected bytes are recognized by."""
+    return hashlib.sha256(raw).digest()
+
+
+async def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    if not ids:
+        return set()
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(query("known_ids"), {"ids": [bytes.fromhex(id) for id in ids]})
+        return {row[0].hex() for row in await cursor.fetchall()}
+
+
+async def _verify(events: Sequence[Event]) -> list[bool]:
+    size = max(1, -(-len(events) // _verifiers._max_workers))
+    chunks = [events[start : start + size] for start in range(0, len(events), size)]
+    loop = asyncio.get_running_loop()
+    verdicts = await asyncio.gather(*(loop.run_in_executor(_verifiers, _verify_all, part) for part in chunks))
+    return [verdict for part in verdicts for verdict in part]
+
+
+def _verify_all(events: Sequence[Event]) -> list[bool]:
+    return [verify_signature(event) for event in events]

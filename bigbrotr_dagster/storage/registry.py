@@ -1,0 +1,117 @@
+"""Which relays are archived, and which of them are due. Blocking; for schedules, sensors and the command line."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.storage.delivery import Cursor
+from bigbrotr_dagster.storage.queries import query
+
+_Connection = psycopg.Connection[TupleRow]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredRelay:
+    """A row of the registry; `network` is a `Network`'s value."""
+
+    url: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """A relay with its cursor and the outcome of its last attempt (None while there was none)."""
+
+    url: str
+    network: str
+    cursor: Cursor | None
+    gaps: int
+    last_attempt: datetime | None
+    ok: bool | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """`rows` is exact below 100,000, PostgreSQL's estimate above; `bytes` includes indexes."""
+
+    rows: int
+    bytes: int
+
+
+def add_relays(connection: _Connection, relays: Iterable[RelayURL]) -> int:
+    """Register relays; returns how many were not registered before."""
+    given = list(relays)
+    values = {"urls": [relay.url for relay in given], "networks": [relay.network.value for relay in given]}
+    return connection.execute(query("add_relays"), values).rowcount
+
+
+def remove_relays(connection: _Connection, urls: Sequence[str]) -> int:
+    """Take relays off the registry; their events stay. Returns how many were registered."""
+    return connection.execute(query("remove_relays"), {"urls": list(urls)}).rowcount
+
+
+def list_relays(connection: _Connection) -> list[RegisteredRelay]:
+    return [RegisteredRelay(*row) for row in connection.execute(query("list_relays"))]
+
+
+def count_relays(connection: _Connection) -> dict[str, int]:
+    """Number of registered relays by network."""
+    return dict(connection.execute(query("count_relays")).fetchall())
+
+
+def due_relays(connection: _Connection, networks: Sequence[str], interval: float) -> list[RegisteredRelay]:
+    """Relays not attempted for `interval` seconds, most behind first, equals in random order."""
+    values = {"networks": list(networks), "interval": interval}
+    return [RegisteredRelay(*row) for row in connection.execute(query("due_relays"), values)]
+
+
+def unattempted_relays(connection: _Connection, networks: Sequence[str]) -> list[RegisteredRelay]:
+    """Relays that were never tried."""
+    rows = connection.execute(query("unattempted_relays"), {"networks": list(networks)})
+    return [RegisteredRelay(*row) for row in rows]
+
+
+def fresh_relays(connection: _Connection, urls: Sequence[str], interval: float) -> list[str]:
+    """Those of `urls` whose last success is less than `interval` seconds ago."""
+    values = {"urls": list(urls), "interval": interval}
+    return [url for (url,) in connection.execute(query("fresh_relays"), values)]
+
+
+def relay_states(connection: _Connection, url: str | None = None) -> list[RelayState]:
+    """The state of every relay, or of one."""
+    return [
+        RelayState(url, network, Cursor(timestamp, id) if timestamp is not None else None, *rest)
+        for url, network, timestamp, id, *rest in connection.execute(query("cursors"), {"url": url})
+    ]
+
+
+def archive_sizes(connection: _Connection) -> dict[str, TableSize]:
+    """Rows and bytes of the tables `relay`, `event` and `event_relay`."""
+    sizes = {}
+    for table, estimate, size in connection.execute(query("archive_counts")).fetchall():
+        rows = estimate
+        if rows is None:
+            counted = connection.execute(
+                psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))
+            ).fetchone()
+            rows = counted[0] if counted else 0
+        sizes[table] = TableSize(rows, size)
+    return sizes
+
+
+def delete_stale_cursors(connection: _Connection, *, attempts_days: int = 7) -> int:
+    """Delete the state of relays that are no longer registered, and old attempts; returns the cursors deleted."""
+    connection.execute(query("prune_attempts"), {"days": attempts_days})
+    row = connection.execute(query("delete_stale_cursors")).fetchone()
+    return row[0] if row else 0
+
+
+def cursors_beyond_coverage(connection: _Connection, urls: Sequence[str] | None = None) -> list[str]:
+    """Relays whose cursor stands on a second that is neither covered nor a named gap. There must be none."""
+    values = {"urls": list(urls) if urls is not None else None}
+    return [url for (url,) in connection.execute(query("cursors_beyond_coverage"), values)]

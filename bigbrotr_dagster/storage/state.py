@@ -1,0 +1,94 @@
+"""One relay's state, loaded when its sync begins and saved when it ends."""
+
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+
+from bigbrotr_dagster.storage.delivery import Tally
+from bigbrotr_dagster.storage.pool import Connection
+from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
+from bigbrotr_dagster.windowing.tasks import Unproven
+
+
+@dataclass(slots=True)
+class SyncState:
+    """What is known of one relay: coverage and gaps by filter hash, and its habits."""
+
+    attempt: int
+    covered: dict[str, Coverage]
+    gaps: dict[str, list[Gap]]
+    habits: Habits
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended, beside what the writer's tally counted."""
+
+    ok: bool
+    error: str | None
+    events_received: int
+    requests: int
+    bytes_received: int
+    insecure: bool
+
+
+async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> SyncState:
+    """Record that a sync of this relay begins, and load what is known of it.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    url = {"relay_url": relay_url}
+    async with connection.transaction():
+        await connection.execute(query("forget_unproved_cursor"), url)
+        attempt = await (await connection.execute(query("begin_attempt"), url | {"run_id": run_id})).fetchone()
+        covered = await (await connection.execute(query("load_coverage"), url)).fetchall()
+        gaps = await (await connection.execute(query("load_gaps"), url)).fetchall()
+        habits = await (await connection.execute(query("load_habits"), url)).fetchone()
+    state = SyncState(attempt[0] if attempt else 0, {}, {}, Habits())
+    for filter_hash, ranges in covered:
+        state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
+    for filter_hash, since, until, reason, held in gaps:
+        gap = Gap(Interval(since, until), Unproven(reason), held)
+        state.gaps.setdefault(filter_hash, []).append(gap)
+    if habits:
+        largest, cut_at, since_exclusive, until_exclusive, order = habits
+        state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive, Order(order))
+    return state
+
+
+async def finish_attempt(
+    connection: Connection, relay_url: str, state: SyncState, result: AttemptResult, tally: Tally
+) -> None:
+    """Record how the sync ended and what was learned.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    counts = {
+        "id": state.attempt,
+        "ok": result.ok,
+        "error": result.error,
+        "events_received": result.events_received,
+        "events_new": tally.events_new,
+        "events_known": tally.events_known,
+        "events_rejected": Jsonb(dict(tally.rejected)),
+        "observations_new": tally.observations_new,
+        "requests": result.requests,
+        "bytes_received": result.bytes_received,
+    }
+    habits = state.habits
+    learned = {
+        "relay_url": relay_url,
+        "ok": result.ok,
+        "insecure": result.insecure,
+        "largest": habits.largest,
+        "cut_at": habits.cut_at,
+        "since_exclusive": habits.since_exclusive,
+        "until_exclusive": habits.until_exclusive,
+        "order": habits.order,
+    }
+    async with connection.transaction():
+        await connection.execute(query("finish_attempt"), counts)
+        await connection.execute(query("save_limits"), learned)

@@ -1,0 +1,97 @@
+-- What is held of each relay: coverage, gaps, cursor, learned limits, attempts.
+
+-- name: load_coverage
+SELECT filter_hash, covered FROM sync_coverage WHERE relay_url = %(relay_url)s;
+
+-- name: load_gaps
+SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
+
+-- name: load_habits
+SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order
+FROM relay_limits WHERE relay_url = %(relay_url)s;
+
+-- name: forget_unproved_cursor
+-- A cursor that another program left is not proof of anything.
+DELETE FROM service_state
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
+  AND NOT EXISTS (SELECT 1 FROM sync_coverage WHERE sync_coverage.relay_url = %(relay_url)s);
+
+-- name: begin_attempt
+WITH tried AS (
+    INSERT INTO relay_limits (relay_url, attempted_at) VALUES (%(relay_url)s, now())
+    ON CONFLICT (relay_url) DO UPDATE SET attempted_at = now()
+)
+INSERT INTO sync_attempt (relay_url, run_id) VALUES (%(relay_url)s, %(run_id)s) RETURNING id;
+
+-- name: finish_attempt
+UPDATE sync_attempt
+SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(events_received)s,
+    events_new = %(events_new)s, events_known = %(events_known)s, events_rejected = %(events_rejected)s,
+    observations_new = %(observations_new)s, requests = %(requests)s, bytes_received = %(bytes_received)s
+WHERE id = %(id)s;
+
+-- name: save_limits
+UPDATE relay_limits
+SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
+    until_exclusive = %(until_exclusive)s, answer_order = %(order)s, insecure = %(insecure)s,
+    succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
+    failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END
+WHERE relay_url = %(relay_url)s;
+
+-- name: prune_attempts
+-- The last attempt of each relay is kept for good, the others for `days` days.
+DELETE FROM sync_attempt AS old
+WHERE old.started_at < now() - make_interval(days => %(days)s)
+  AND EXISTS (SELECT 1 FROM sync_attempt AS later WHERE later.relay_url = old.relay_url AND later.id > old.id);
+
+-- name: cursors
+-- Every relay with its cursor, what it holds, and how its last attempt went.
+SELECT relay.url, relay.network,
+       (cursor.state_value ->> 'timestamp')::bigint, cursor.state_value ->> 'id',
+       (SELECT count(*) FROM sync_gap WHERE sync_gap.relay_url = relay.url),
+       last.finished_at, last.ok, last.error
+FROM relay
+LEFT JOIN service_state AS cursor
+    ON cursor.service_name = 'synchronizer' AND cursor.state_type = 'cursor' AND cursor.state_key = relay.url
+LEFT JOIN LATERAL (
+    SELECT finished_at, ok, error FROM sync_attempt WHERE relay_url = relay.url ORDER BY id DESC LIMIT 1
+) AS last ON true
+WHERE %(url)s::text IS NULL OR relay.url = %(url)s
+ORDER BY relay.url;
+
+-- name: delete_stale_cursors
+-- State of relays that are no longer registered. Their events stay.
+WITH gone AS (
+    DELETE FROM service_state
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor'
+      AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = state_key)
+    RETURNING state_key
+), coverage AS (
+    DELETE FROM sync_coverage WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
+), gap AS (
+    DELETE FROM sync_gap WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
+), limits AS (
+    DELETE FROM relay_limits WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
+), attempt AS (
+    DELETE FROM sync_attempt WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
+)
+SELECT count(*) FROM gone;
+
+-- name: cursors_beyond_coverage
+-- Cursors that stand on a second which is neither covered nor a named gap: there must be none.
+SELECT state_key
+FROM service_state
+WHERE service_name = 'synchronizer' AND state_type = 'cursor'
+  AND (%(urls)s::text[] IS NULL OR state_key = ANY(%(urls)s))
+  AND NOT EXISTS (SELECT 1 FROM sync_coverage
+                  WHERE relay_url = state_key AND covered @> (state_value ->> 'timestamp')::bigint)
+  AND NOT EXISTS (SELECT 1 FROM sync_gap
+                  WHERE relay_url = state_key AND (state_value ->> 'timestamp')::bigint BETWEEN since AND until)
+ORDER BY state_key;
+
+-- name: reset_cursor
+-- Take back what is claimed above a second; the events stay, and will be asked for again.
+UPDATE service_state
+SET state_value = jsonb_build_object('timestamp', least((state_value ->> 'timestamp')::bigint, %(to)s::bigint),
+                                     'id', repeat('f', 64))
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s;

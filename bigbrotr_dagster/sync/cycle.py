@@ -1,0 +1,262 @@
+"""Many relays at once: caps per network, a deadline, one writer; one relay's failure never stops another."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, Network, RelayURL, parse_relay_url
+from bigbrotr_dagster.storage.locks import LockKeeper, lock_keeper
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.registry import fresh_relays
+from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
+from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
+from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig, run_network
+from bigbrotr_dagster.sync.config_file import ConfigError
+from bigbrotr_dagster.sync.history import open_history
+from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
+from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport
+
+log = logging.getLogger(__name__)
+
+OnReport = Callable[[RelayReport], None]
+
+LOCK_PATIENCE = 5.0
+"""Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cycle:
+    """What all relays of one cycle share."""
+
+    config: SynchronizerConfig
+    run_id: str
+    pool: Pool
+    locks: LockKeeper
+    writer: BatchWriter
+    private_key: bytes | None
+    deadline: float | None
+    progress: Progress
+
+
+async def sync_relays(
+    database_url: str,
+    config: SynchronizerConfig,
+    urls: Sequence[str],
+    *,
+    run_id: str = "",
+    skip_fresh: bool = False,
+    on_report: OnReport | None = None,
+    progress: Progress | None = None,
+) -> CycleReport:
+    """Sync relays, each network's in the given order, `max_tasks` at a time.
+
+    `on_report` is called in the event loop as each relay ends. Relays that `max_duration` leaves no time for are
+    not in the report, nor are those that `skip_fresh` leaves out, for they succeeded within the last `interval`
+    seconds. Cancelling stores what was received and proved, and raises CancelledError.
+
+    Raises:
+        ConfigError: the private key is not one.
+        DatabaseUnavailable: the database does not answer, or stopped answering.
+    """
+    started = time.monotonic()
+    progress = progress or Progress()
+    report = progress.report = CycleReport()
+
+    def done(relay: RelayReport) -> None:
+        report.relays.append(relay)
+        progress.relays_done += 1
+        if on_report is not None:
+            on_report(relay)
+
+    if skip_fresh:
+        urls = _without_fresh(database_url, urls, config.interval)
+    progress.relays += len(urls)
+    queues = _by_network(urls, config, done)
+    try:
+        async with _cycle(database_url, config, run_id, progress) as cycle, asyncio.TaskGroup() as group:
+            for network, relays in queues.items():
+                options = config.networks.get(network)
+                if options is not None:
+                    waiting = iter(relays)
+                    for _ in range(min(options.max_tasks, len(relays))):
+                        group.create_task(_work(cycle, network, options, waiting, done))
+    except* (DatabaseUnavailable, psycopg.Error) as errors:
+        raise _first(errors) from errors
+    finally:
+        report.seconds = time.monotonic() - started
+    return report
+
+
+def _without_fresh(database_url: str, urls: Sequence[str], interval: float) -> list[str]:
+    with connect(database_url) as connection:
+        fresh = set(fresh_relays(connection, urls, interval))
+    return [url for url in urls if url not in fresh]
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> DatabaseUnavailable:
+    """One line for what several relays may have met at once."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, DatabaseUnavailable):
+        return error
+    return DatabaseUnavailable(f"PostgreSQL: {str(error).splitlines()[0] if str(error) else error!r}")
+
+
+def _by_network(urls: Iterable[str], config: SynchronizerConfig, done: OnReport) -> dict[str, list[RelayURL]]:
+    """The relays that can be tried; `done` gets a report on each of the others."""
+    queues: dict[str, list[RelayURL]] = {}
+    for url in urls:
+        try:
+            relay = parse_relay_url(url)
+        except InvalidRelayURL as error:
+            done(RelayReport(url, Network.UNKNOWN.value, ok=False, error=str(error)))
+            continue
+        options = config.networks.get(relay.network)
+        if relay.network is Network.LOCAL and not config.allow_private:
+            problem = "private address; allow_private is not set"
+        elif options is None:
+            problem = "not a public name, nor one of a known network"
+        elif not options.enabled:
+            problem = f"network {relay.network} is not enabled"
+        else:
+            queues.setdefault(run_network(relay.network), []).append(relay)
+            continue
+        done(RelayReport(relay.url, relay.network.value, ok=False, error=problem))
+    return queues
+
+
+@asynccontextmanager
+async def _cycle(
+    database_url: str, config: SynchronizerConfig, run_id: str, progress: Progress
+) -> AsyncIterator[_Cycle]:
+    key = _private_key(config.keys.keys_env)
+    longest = config.timeouts.max_duration
+    deadline = None if longest is None else time.monotonic() + longest
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(database_url))
+        locks = await stack.enter_async_context(lock_keeper(database_url))
+        writer = await stack.enter_async_context(
+            batch_writer(
+                pool,
+                batch_size=config.processing.batch_size,
+                flush_interval=config.processing.flush_interval,
+            )
+        )
+        yield _Cycle(config, run_id, pool, locks, writer, key, deadline, progress)
+
+
+def _private_key(variable: str) -> bytes | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return parse_private_key(text)
+    except InvalidPrivateKey as error:
+        raise ConfigError(f"{variable}: {error}") from error
+
+
+async def _work(
+    cycle: _Cycle, network: str, options: NetworkConfig, relays: Iterable[RelayURL], done: OnReport
+) -> None:
+    """Take one relay after the other, each under a slot of the network that counts over all processes."""
+    for relay in relays:
+        if cycle.deadline is not None and time.monotonic() >= cycle.deadline:
+            return
+        async with cycle.locks.slot(network, options.max_tasks):
+            done(await _sync_one(cycle, options, relay))
+
+
+async def _sync_one(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> RelayReport:
+    async with cycle.locks.relay(relay.url, LOCK_PATIENCE) as ours:
+        if not ours:
+            return RelayReport(relay.url, relay.network.value, ok=False, error="another process syncs this relay")
+        return await _attempt(cycle, options, relay)
+
+
+async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> RelayReport:
+    """One sync, with its row in `sync_attempt` whatever comes."""
+    started = time.monotonic()
+    state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
+    sync = _relay_sync(cycle, options, relay, state)
+    error: str | None = "stopped"
+    try:
+        await sync.run()
+        error = None
+    except RelayFailed as failure:
+        error = str(failure)
+    except (DatabaseUnavailable, psycopg.Error):
+        error = "the database stopped answering"
+        raise
+    except Exception as failure:  # ours, not the relay's: the other relays go on all the same
+        log.exception("the sync of %s failed", relay.url)
+        error = f"internal error: {failure!r}"
+    finally:
+        await asyncio.shield(_finish(cycle, sync, state, error))
+    return _report(cycle, sync, error, time.monotonic() - started)
+
+
+def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
+    wanted = cycle.config.processing
+    now = time.time() if wanted.until is None else wanted.until
+    end = int(now - wanted.end_lag)
+    histories = [
+        open_history(given, wanted.since, wanted.until, end, state.covered, state.gaps) for given in wanted.filters
+    ]
+    return RelaySync(
+        relay,
+        cycle.config,
+        options,
+        state,
+        histories,
+        cycle.writer,
+        cycle.progress,
+        private_key=cycle.private_key,
+        deadline=cycle.deadline,
+    )
+
+
+async def _finish(cycle: _Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
+    await cycle.writer.flush()
+    traffic = sync.traffic
+    result = AttemptResult(
+        ok=error is None,
+        error=error,
+        events_received=traffic.events_received,
+        requests=traffic.requests,
+        bytes_received=traffic.bytes_received,
+        insecure=traffic.insecure,
+    )
+    await retried(
+        cycle.pool,
+        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally),
+    )
+
+
+def _report(cycle: _Cycle, sync: RelaySync, error: str | None, seconds: float) -> RelayReport:
+    tally, traffic, cursor = sync.tally, sync.traffic, sync.cursor
+    return RelayReport(
+        url=sync.relay.url,
+        network=sync.relay.network.value,
+        ok=error is None,
+        error=error,
+        events_received=traffic.events_received,
+        events_new=tally.events_new,
+        events_known=tally.events_known,
+        events_rejected=dict(tally.rejected),
+        observations_new=tally.observations_new,
+        requests=traffic.requests,
+        bytes_received=traffic.bytes_received,
+        cursor=cursor,
+        lag_seconds=max(0, int(time.time()) - cursor.timestamp) if cursor else None,
+        pending_seconds=sum(history.pending.seconds for history in sync.histories),
+        gaps=[gap for history in sync.histories for gap in history.gaps],
+        seconds=seconds,
+    )

@@ -1,0 +1,103 @@
+"""What a sync did: per relay, and in all. The JSON is a contract (README, "Command line")."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bigbrotr_dagster.storage.delivery import Cursor
+from bigbrotr_dagster.windowing import Gap
+
+REJECTIONS = ("malformed", "bad_id", "bad_signature", "off_filter", "too_large")
+"""Reasons that a report always names, with 0 where there were none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReport:
+    """One relay's sync. `lag_seconds` and `cursor` are None while nothing is proved from `since` on."""
+
+    url: str
+    network: str
+    ok: bool
+    error: str | None = None
+    events_received: int = 0
+    events_new: int = 0
+    events_known: int = 0
+    events_rejected: dict[str, int] = field(default_factory=dict)
+    observations_new: int = 0
+    requests: int = 0
+    bytes_received: int = 0
+    cursor: Cursor | None = None
+    lag_seconds: int | None = None
+    pending_seconds: int = 0
+    gaps: Sequence[Gap] = ()
+    seconds: float = 0.0
+
+    def to_json_dict(self) -> dict[str, Any]:
+        cursor = self.cursor and {"timestamp": self.cursor.timestamp, "id": self.cursor.id}
+        return {
+            "url": self.url,
+            "ok": self.ok,
+            "error": self.error,
+            "events_received": self.events_received,
+            "events_new": self.events_new,
+            "requests": self.requests,
+            "cursor": cursor,
+            "gaps": [
+                {
+                    "since": gap.interval.since,
+                    "until": gap.interval.until,
+                    "reason": gap.reason.value,
+                    "held": gap.held,
+                }
+                for gap in self.gaps
+            ],
+            "pending_seconds": self.pending_seconds,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(slots=True)
+class CycleReport:
+    """One sync of any number of relays; `seconds` is wall time."""
+
+    relays: list[RelayReport] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> list[RelayReport]:
+        return [report for report in self.relays if not report.ok]
+
+    def to_json_dict(self) -> dict[str, Any]:
+        rejected = Counter(dict.fromkeys(REJECTIONS, 0))
+        for report in self.relays:
+            rejected.update(report.events_rejected)
+        total = {
+            name: sum(getattr(report, name) for report in self.relays)
+            for name in ("events_received", "events_new", "events_known", "observations_new", "requests")
+        }
+        return {
+            "relays": len(self.relays),
+            "relays_ok": len(self.relays) - len(self.failed),
+            "relays_failed": len(self.failed),
+            "events_received": total["events_received"],
+            "events_new": total["events_new"],
+            "events_known": total["events_known"],
+            "events_rejected": dict(rejected),
+            "observations_new": total["observations_new"],
+            "requests": total["requests"],
+            "bytes_received": sum(report.bytes_received for report in self.relays),
+            "gaps": sum(len(report.gaps) for report in self.relays),
+            "seconds": round(self.seconds, 3),
+            "per_relay": [report.to_json_dict() for report in self.relays],
+        }
+
+
+@dataclass(slots=True)
+class Progress:
+    """Running totals of the cycle under way, for whoever wants to show them."""
+
+    relays: int = 0
+    relays_done: int = 0
+    events_received: int = 0
+    report: CycleReport | None = None

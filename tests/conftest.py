@@ -1,0 +1,72 @@
+"""Real databases: a migrated template on each server, cloned for every test that asks for one."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from bigbrotr_dagster.nostr.event import Event, event_from_json
+from bigbrotr_dagster.storage import embedded
+from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
+from tests.postgres15 import postgres15
+
+DATA = Path(__file__).parent / "data"
+_numbers = itertools.count()
+
+
+def in_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an embedded server (PostgreSQL 18) with a migrated database `template`."""
+    folder = tmp_path_factory.mktemp("embedded")
+    url = embedded.start(folder)
+    ensure_database(in_database(url, "template"))
+    yield url
+    embedded.leave(folder)
+
+
+@pytest.fixture(scope="session")
+def debian_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of Debian's PostgreSQL 15 with a migrated database `template`."""
+    with postgres15(tmp_path_factory.mktemp("pg15")) as server:
+        ensure_database(in_database(server.url, "template"))
+        yield server.url
+
+
+def _clone(server: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
+        yield in_database(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database(embedded_server: str) -> Iterator[str]:
+    """URL of an empty archive on the embedded server."""
+    yield from _clone(embedded_server)
+
+
+@pytest.fixture(params=["embedded_server", "debian_server"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of an empty archive, on PostgreSQL 18 and then on 15."""
+    yield from _clone(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def pool(any_database: str) -> AsyncIterator[Pool]:
+    """A pool on an empty archive, on PostgreSQL 18 and then on 15."""
+    async with open_pool(any_database) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def real_events() -> list[Event]:
+    """2,049 events of the public network, 2019 to 2025, ascending by created_at."""
+    return [event_from_json(line) for line in (DATA / "real_events.jsonl").read_bytes().splitlines()]

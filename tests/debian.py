@@ -1,0 +1,24 @@
+"""Programs of Debian's that tests run for real; installed on first use where this user may."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def program(path: str, package: str) -> str:
+    """The path of a program; its package is installed if it is missing and we are root."""
+    if shutil.which(path) is None and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
+        subprocess.run(
+            ["apt-get", "install", "-qy", "--no-install-recommends", package],
+            check=False,
+            capture_output=True,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        )
+    found = shutil.which(path)
+    if found is None:
+        pytest.skip(f"{Path(path).name} is missing: apt-get install {package}")
+    return found

@@ -1,0 +1,166 @@
+"""The batch writer: nothing is claimed that is not stored, and one bad event costs only itself."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool
+from bigbrotr_dagster.storage.state import begin_attempt
+from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
+from bigbrotr_dagster.windowing import Coverage, Gap, Interval
+from bigbrotr_dagster.windowing.tasks import Unproven
+from tests.nostr.helpers import signed
+
+RELAY = "wss://relay.example.com"
+
+
+def delivery(*events: Event, relay: str = RELAY, **fields: object) -> Delivery:
+    given = {"relay_url": relay, "filter_hash": "f", "filter": {}, "seen_at": 1, "tally": Tally(), "events": events}
+    return Delivery(**(given | fields))
+
+
+async def store(pool: Pool, *deliveries: Delivery) -> None:
+    async with batch_writer(pool, batch_size=1000, flush_interval=50) as writer:
+        for each in deliveries:
+            await writer.put(each)
+
+
+async def fetch(pool: Pool, text: bytes) -> list[tuple[object, ...]]:
+    async with pool.connection() as connection:
+        return await (await connection.execute(text)).fetchall()
+
+
+async def test_real_events_survive_a_round_trip_byte_for_byte(pool: Pool, real_events: list[Event]) -> None:
+    given = delivery(*real_events)
+    await store(pool, given)
+    assert given.tally.events_new == len(real_events) == 2049
+    rows = await fetch(pool, b"SELECT id, pubkey, created_at, kind, tags, content, sig FROM event")
+    stored = {
+        id.hex(): Event(id.hex(), pubkey.hex(), created_at, kind, tags, content, sig.hex())
+        for id, pubkey, created_at, kind, tags, content, sig in rows
+    }
+    for event in real_events:
+        assert stored[event.id].to_json() == event.to_json()
+
+
+async def test_an_event_of_two_relays_is_stored_once_and_observed_twice(pool: Pool) -> None:
+    event, other = signed(5), "wss://other.example.com"
+    first, second = delivery(event), delivery(event, relay=other, seen_at=2)
+    await store(pool, first, second)
+    assert (first.tally.events_new, second.tally.events_new, second.tally.events_known) == (1, 0, 1)
+    assert first.tally.observations_new == second.tally.observations_new == 1
+    seen = await fetch(pool, b"SELECT relay_url, seen_at FROM event_relay ORDER BY seen_at")
+    assert seen == [(RELAY, 1), (other, 2)]
+
+
+async def test_storing_again_changes_nothing(pool: Pool) -> None:
+    await store(pool, delivery(signed(5)))
+    again = delivery(signed(5), seen_at=99)
+    await store(pool, again)
+    assert (again.tally.events_new, again.tally.events_known, again.tally.observations_new) == (0, 1, 0)
+    assert await fetch(pool, b"SELECT seen_at FROM event_relay") == [(1,)]
+
+
+@pytest.mark.parametrize("reason", ["bad_signature", "nul"])
+async def test_an_event_that_cannot_be_stored_is_quarantined_and_its_batch_is_not(pool: Pool, reason: str) -> None:
+    good = signed(1)
+    bad = replace(good, sig="0" * 128, id=signed(2).id) if reason == "bad_signature" else signed(2, content="a\0b")
+    given = delivery(good, bad, covered=[Interval(0, 9)])
+    await store(pool, given)
+    assert dict(given.tally.rejected) == {reason: 1}
+    assert await fetch(pool, b"SELECT encode(id, 'hex') FROM event") == [(good.id,)]
+    [(kept_reason, event_id, raw)] = await fetch(pool, b"SELECT reason, event_id, raw FROM event_quarantine")
+    assert (kept_reason, event_id) == (reason, bad.id)
+    assert json.loads(raw)["id"] == bad.id
+
+
+async def test_a_tag_value_beyond_the_index_is_kept_whole_in_tags(pool: Pool) -> None:
+    value = "é" * 5_000
+    await store(pool, delivery(signed(1, tags=[["d", value], ["e", "x"], ["long", "y"], ["t"]])))
+    [(tags, tagvalues)] = await fetch(pool, b"SELECT tags, tagvalues FROM event")
+    assert tags[0] == ["d", value]
+    assert tagvalues == ["d:" + "é" * 1024, "e:x"]
+
+
+async def test_coverage_gaps_and_cursor_land_with_the_events(pool: Pool) -> None:
+    gap = Gap(Interval(5, 5), Unproven.SATURATED, held=3)
+    await store(
+        pool,
+        delivery(signed(8), covered=[Interval(6, 9)], gaps=[gap]),
+        delivery(signed(2), covered=[Interval(0, 4)], cursor=Cursor(9)),
+    )
+    async with pool.connection() as connection:
+        state = await begin_attempt(connection, RELAY, "run")
+    assert state.covered == {"f": Coverage([Interval(0, 4), Interval(6, 9)])}
+    assert state.gaps == {"f": [gap]}
+    assert await fetch(pool, b"SELECT state_value FROM service_state") == [({"timestamp": 9, "id": "f" * 64},)]
+
+
+async def test_a_cursor_never_moves_back(pool: Pool) -> None:
+    await store(pool, delivery(covered=[Interval(0, 9)], cursor=Cursor(9)), delivery(cursor=Cursor(3)))
+    assert await fetch(pool, b"SELECT (state_value ->> 'timestamp')::int FROM service_state") == [(9,)]
+
+
+async def test_a_cursor_that_nothing_proves_is_forgotten(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(
+            b"INSERT INTO service_state VALUES ('synchronizer', 'cursor', %s, '{\"timestamp\": 7, \"id\": \"aa\"}')",
+            [RELAY],
+        )
+        await begin_attempt(connection, RELAY, "run")
+    assert await fetch(pool, b"SELECT * FROM service_state") == []
+
+
+async def test_quarantine_is_bounded_per_relay(pool: Pool) -> None:
+    rubbish = [Quarantined("malformed", str(number).encode()) for number in range(1_200)]
+    await store(pool, delivery(rejected=rubbish), delivery(relay="wss://b.example.com", rejected=rubbish[:5]))
+    counts = await fetch(pool, b"SELECT relay_url, count(*) FROM event_quarantine GROUP BY 1 ORDER BY 1")
+    assert counts == [("wss://b.example.com", 5), (RELAY, 1_000)]
+
+
+async def test_an_event_that_postgresql_refuses_is_found_and_set_apart(pool: Pool) -> None:
+    async with pool.connection() as connection:  # what a tag of 300 MB would do, at a size that tests can afford
+        await connection.execute(b"ALTER TABLE event ADD CHECK (length(content) < 10 OR 1 / (length(content) - 12) > -9)")
+    good = [signed(number) for number in range(20)]
+    bad = signed(50, content="exactly 12 c")
+    given = delivery(*good, bad)
+    await store(pool, given)
+    assert given.tally.events_new == 20
+    assert dict(given.tally.rejected) == {"unstorable": 1}
+
+
+async def test_a_batch_survives_a_lost_connection(pool: Pool) -> None:
+    async with batch_writer(pool, batch_size=1000, flush_interval=50) as writer:
+        await writer.put(delivery(signed(1)))
+        await writer.flush()
+        async with await psycopg.AsyncConnection.connect(pool.conninfo, autocommit=True) as other:
+            await other.execute(
+                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                b" WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await writer.put(delivery(signed(2)))
+        await writer.flush()
+    assert await fetch(pool, b"SELECT count(*) FROM event") == [(2,)]
+
+
+async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
+    writer = BatchWriter(pool, batch_size=2, flush_interval=50)  # nobody stores
+    for number in range(4):
+        await asyncio.wait_for(writer.put(delivery(signed(number))), timeout=1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.put(delivery(signed(9))), timeout=0.1)
+
+
+async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(b"DROP TABLE event_relay")
+    with pytest.raises(DatabaseUnavailable):
+        async with batch_writer(pool, batch_size=10, flush_interval=50) as writer:
+            await writer.put(delivery(signed(1), covered=[Interval(0, 9)]))
+            await writer.flush()
+    assert await fetch(pool, b"SELECT * FROM sync_coverage") == []

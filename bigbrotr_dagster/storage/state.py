@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import psycopg
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from bigbrotr_dagster.storage.delivery import Tally
@@ -92,3 +94,20 @@ async def finish_attempt(
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)
         await connection.execute(query("save_limits"), learned)
+
+
+def reset_cursor(
+    connection: psycopg.Connection[TupleRow], relay_url: str, to: int, *, dry_run: bool
+) -> tuple[int, int]:
+    """Take back what is proved of a relay from the second `to` on; events stay.
+
+    Returns:
+        The covered seconds from `to` on, and how many of the relay's stored events lie there.
+    """
+    values = {"relay_url": relay_url, "to": to}
+    row = connection.execute(query("what_a_reset_rereads"), values).fetchone()
+    if not dry_run:
+        with connection.transaction():
+            for name in ("reset_coverage", "reset_gaps", "reset_cursor"):
+                connection.execute(query(name), values)
+    return (int(row[0]), int(row[1])) if row else (0, 0)

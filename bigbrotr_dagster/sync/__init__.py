@@ -19,7 +19,7 @@ from bigbrotr_dagster.sync.admin import (
 from bigbrotr_dagster.sync.config import SynchronizerConfig, run_network
 from bigbrotr_dagster.sync.config_file import ConfigError, load_config
 from bigbrotr_dagster.sync.cycle import sync_relays
-from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport
+from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
 
 __all__ = [
     "ConfigError",
@@ -47,4 +47,5 @@ __all__ = [
     "seed_relays",
     "sync_relays",
     "unattempted_relays",
+    "watched",
 ]

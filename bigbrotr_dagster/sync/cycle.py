@@ -21,7 +21,7 @@ from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig, run_
 from bigbrotr_dagster.sync.config_file import ConfigError
 from bigbrotr_dagster.sync.history import open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
-from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport
+from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ async def sync_relays(
     run_id: str = "",
     skip_fresh: bool = False,
     on_report: OnReport | None = None,
-    progress: Progress | None = None,
 ) -> CycleReport:
     """Sync relays, each network's in the given order, `max_tasks` at a time.
 
@@ -66,7 +65,7 @@ async def sync_relays(
         DatabaseUnavailable: the database does not answer, or stopped answering.
     """
     started = time.monotonic()
-    progress = progress or Progress()
+    progress = watched.get() or Progress()
     report = progress.report = CycleReport()
 
     def done(relay: RelayReport) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,3 +102,7 @@ class Progress:
     relays_done: int = 0
     events_received: int = 0
     report: CycleReport | None = None
+
+
+watched: ContextVar[Progress | None] = ContextVar("watched", default=None)
+"""The progress of the cycles that begin in this context: Dagster stands between them and who shows it."""

@@ -89,9 +89,27 @@ WHERE service_name = 'synchronizer' AND state_type = 'cursor'
                   WHERE relay_url = state_key AND (state_value ->> 'timestamp')::bigint BETWEEN since AND until)
 ORDER BY state_key;
 
+-- name: what_a_reset_rereads
+SELECT coalesce((SELECT sum(upper(part) - lower(part))
+                 FROM sync_coverage, unnest(covered * int8multirange(int8range(%(to)s, NULL))) AS part
+                 WHERE relay_url = %(relay_url)s), 0),
+       (SELECT count(*) FROM event_relay JOIN event ON event.id = event_relay.event_id
+        WHERE event_relay.relay_url = %(relay_url)s AND event.created_at >= %(to)s);
+
+-- name: reset_coverage
+UPDATE sync_coverage SET covered = covered - int8multirange(int8range(%(to)s, NULL))
+WHERE relay_url = %(relay_url)s;
+
+-- name: reset_gaps
+DELETE FROM sync_gap WHERE relay_url = %(relay_url)s AND until >= %(to)s;
+
 -- name: reset_cursor
--- Take back what is claimed above a second; the events stay, and will be asked for again.
-UPDATE service_state
-SET state_value = jsonb_build_object('timestamp', least((state_value ->> 'timestamp')::bigint, %(to)s::bigint),
-                                     'id', repeat('f', 64))
-WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s;
+-- To just below the second from which on everything is to be read again; none is left where that is all.
+WITH kept AS (
+    UPDATE service_state
+    SET state_value = jsonb_build_object('timestamp', %(to)s::bigint - 1, 'id', repeat('f', 64))
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
+      AND (state_value ->> 'timestamp')::bigint >= %(to)s AND %(to)s > 0
+)
+DELETE FROM service_state
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s AND %(to)s = 0;

@@ -20,7 +20,14 @@ RELAY = "wss://relay.example.com"
 
 
 def delivery(*events: Event, relay: str = RELAY, **fields: object) -> Delivery:
-    given = {"relay_url": relay, "filter_hash": "f", "filter": {}, "seen_at": 1, "tally": Tally(), "events": events}
+    given = {
+        "relay_url": relay,
+        "filter_hash": "f",
+        "filter": {},
+        "seen_at": 1,
+        "tally": Tally(),
+        "events": events,
+    }
     return Delivery(**(given | fields))
 
 
@@ -109,7 +116,7 @@ async def test_a_cursor_never_moves_back(pool: Pool) -> None:
 async def test_a_cursor_that_nothing_proves_is_forgotten(pool: Pool) -> None:
     async with pool.connection() as connection:
         await connection.execute(
-            b"INSERT INTO service_state VALUES ('synchronizer', 'cursor', %s, '{\"timestamp\": 7, \"id\": \"aa\"}')",
+            b"INSERT INTO service_state VALUES ('synchronizer', 'cursor', %s, '{\"timestamp\": 7}')",
             [RELAY],
         )
         await begin_attempt(connection, RELAY, "run")
@@ -125,7 +132,9 @@ async def test_quarantine_is_bounded_per_relay(pool: Pool) -> None:
 
 async def test_an_event_that_postgresql_refuses_is_found_and_set_apart(pool: Pool) -> None:
     async with pool.connection() as connection:  # what a tag of 300 MB would do, at a size that tests can afford
-        await connection.execute(b"ALTER TABLE event ADD CHECK (length(content) < 10 OR 1 / (length(content) - 12) > -9)")
+        await connection.execute(
+            b"ALTER TABLE event ADD CHECK (length(content) < 10 OR 1 / (length(content) - 12) > -9)"
+        )
     good = [signed(number) for number in range(20)]
     bad = signed(50, content="exactly 12 c")
     given = delivery(*good, bad)
@@ -160,7 +169,5 @@ async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(pool: Po
     async with pool.connection() as connection:
         await connection.execute(b"DROP TABLE event_relay")
     with pytest.raises(DatabaseUnavailable):
-        async with batch_writer(pool, batch_size=10, flush_interval=50) as writer:
-            await writer.put(delivery(signed(1), covered=[Interval(0, 9)]))
-            await writer.flush()
+        await store(pool, delivery(signed(1), covered=[Interval(0, 9)]))
     assert await fetch(pool, b"SELECT * FROM sync_coverage") == []

@@ -1,0 +1,333 @@
+"""The command line. Commands are thin: they check what they are given, and call a room.
+
+Whatever goes wrong is one line on stderr. Exit codes: 1 for configuration, database, or when every relay
+failed; 2 for usage; 130 after Ctrl-C. Dagster is imported by the commands that need it: it takes seconds.
+"""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from bigbrotr_dagster import __version__
+from bigbrotr_dagster.progress_line import progress_line
+from bigbrotr_dagster.storage import embedded, postgres_server
+from bigbrotr_dagster.storage.pool import (
+    DatabaseUnavailable,
+    connect,
+    data_dir,
+    database_url,
+    ensure_database,
+)
+from bigbrotr_dagster.storage.state import reset_cursor
+from bigbrotr_dagster.sync import (
+    ConfigError,
+    CycleReport,
+    InvalidRelayURL,
+    Progress,
+    SynchronizerConfig,
+    due_relays,
+    load_config,
+    parse_relay_url,
+    register_relays,
+    registered_relays,
+    relay_states,
+    remove_relays,
+)
+
+PROGRAM = "bigbrotr-dagster"
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="YAML file with the options; default: the file that BIGBROTR_CONFIG names, else the defaults.",
+)
+private_option = click.option(
+    "--allow-private", is_flag=True, help="Let relays be on loopback and private addresses."
+)
+demo_option = click.option(
+    "--demo", is_flag=True, help="Sync three practice relays on this machine: no internet needed."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """An archive of Nostr: every second of every relay covered, pending, or a named gap."""
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the UI.")
+@config_option
+@private_option
+@demo_option
+def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool) -> int:
+    """Start everything: PostgreSQL, Dagster's UI and daemon, schedules on. Ctrl-C stops it all."""
+    from bigbrotr_dagster.devserver import run_dev
+
+    load_config(config_path)
+    return run_dev(port, config_path, demo, allow_private)
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="One cycle; without it, again every `interval` seconds.")
+@click.option("--relay", "relays", multiple=True, metavar="URL", help="Sync this relay; may be repeated.")
+@config_option
+@private_option
+@demo_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a cycle on stdout.")
+def sync(
+    once: bool,
+    relays: tuple[str, ...],
+    config_path: Path | None,
+    allow_private: bool,
+    demo: bool,
+    as_json: bool,
+) -> int:
+    """Sync relays in this process, through the Dagster asset: those given, else all that are due."""
+    config = load_config(config_path)
+    allow_private = allow_private or demo or config.allow_private
+    config = config.with_overrides(allow_private=allow_private)
+    urls = _relay_urls(relays, allow_private)
+    with _practice_relays(demo) as practice:
+        url = _ready_database()
+        register_relays(url, [*urls, *practice])
+        while True:
+            started = time.monotonic()
+            report = _cycle(url, config, config_path, [*urls, *practice])
+            _print_report(report, as_json)
+            if once:
+                return 1 if report.relays and len(report.failed) == len(report.relays) else 0
+            time.sleep(max(0.0, config.interval - (time.monotonic() - started)))
+
+
+cli.add_command(sync, "synchronizer")
+
+
+@cli.group()
+def relays() -> None:
+    """The registry: which relays are archived."""
+
+
+@relays.command("add")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@private_option
+def relays_add(urls: tuple[str, ...], allow_private: bool) -> None:
+    """Register relays; each gets its partition within half a minute while `dev` runs."""
+    given = _relay_urls(urls, allow_private)
+    print(f"{register_relays(_ready_database(), given)} added")
+
+
+@relays.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@private_option
+def relays_import(file: TextIO, allow_private: bool) -> None:
+    """Register the relays in FILE, one URL a line; `-` is standard input. Bad lines are named and left out."""
+    good: list[str] = []
+    bad = 0
+    for number, line in enumerate(file, 1):
+        text = line.partition(" #")[0].strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            good += _relay_urls([text], allow_private)
+        except click.UsageError as error:
+            bad += 1
+            _complain(f"{file.name}:{number}: {error.message}")
+    print(f"{register_relays(_ready_database(), good)} added, {bad} bad lines")
+
+
+@relays.command("list")
+def relays_list() -> None:
+    """Print every registered relay with its network."""
+    for relay in registered_relays(_ready_database()):
+        print(f"{relay.network}\t{relay.url}")
+
+
+@relays.command("remove")
+@click.argument("url")
+def relays_remove(url: str) -> None:
+    """Take a relay off the registry. Its events stay; its cursor goes with the next cleanup."""
+    [normal] = _relay_urls([url], allow_private=True)
+    if not remove_relays(_ready_database(), [normal]):
+        raise click.ClickException(f"{normal} is not registered")
+    print(f"{normal} removed")
+
+
+@cli.group()
+def cursors() -> None:
+    """How far each relay is archived."""
+
+
+@cursors.command("show")
+@click.argument("url", required=False)
+def cursors_show(url: str | None) -> None:
+    """Print the cursor, the gaps and the last outcome of every relay, or of one."""
+    if url is not None:
+        [url] = _relay_urls([url], allow_private=True)
+    states = relay_states(_ready_database(), url)
+    if url is not None and not states:
+        raise click.ClickException(f"{url} is not registered")
+    for state in states:
+        at = _time(state.cursor.timestamp) if state.cursor else "-"
+        outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {state.error}"
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}")
+
+
+@cursors.command("reset")
+@click.argument("url")
+@click.option(
+    "--to", type=click.IntRange(0), default=0, help="Unix time from which on to read again; default: all."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be read again.")
+def cursors_reset(url: str, to: int, dry_run: bool) -> None:
+    """Forget what is proved of a relay from a second on, so that it is read again. Events stay."""
+    [normal] = _relay_urls([url], allow_private=True)
+    with connect(_ready_database()) as connection:
+        seconds, events = reset_cursor(connection, normal, to, dry_run=dry_run)
+    verb = "would be" if dry_run else "will be"
+    print(f"{normal}: {seconds} covered seconds from {_time(to)} on {verb} read again; {events} events are stored")
+
+
+@cli.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command("url")
+def db_url() -> None:
+    """Print the archive's URL. The embedded server runs only while something uses it."""
+    print(_ready_database())
+
+
+@db.command("migrate")
+def db_migrate() -> None:
+    """Create the database if it is missing, and bring its schema up to date."""
+    ensure_database(database_url())
+    print("the schema is up to date")
+
+
+@db.command("psql", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def db_psql(arguments: tuple[str, ...]) -> int:
+    """Open psql on the archive; further ARGUMENTS go to it."""
+    url = _ready_database()
+    program = shutil.which("psql") or str(postgres_server.binaries() / "psql")
+    return subprocess.call([program, url, *arguments])
+
+
+@db.command("stop")
+def db_stop() -> None:
+    """Stop the embedded server, whoever uses it."""
+    print("stopped" if embedded.stop(data_dir()) else "it was not running")
+
+
+def _ready_database() -> str:
+    url = database_url()
+    ensure_database(url)
+    return url
+
+
+def _relay_urls(texts: Sequence[str], allow_private: bool) -> list[str]:
+    """The normal form of relay URLs, each once.
+
+    Raises:
+        click.UsageError: one is not a relay URL, or is private where that is not allowed.
+    """
+    urls: dict[str, None] = {}
+    for text in texts:
+        try:
+            relay = parse_relay_url(text)
+        except InvalidRelayURL as error:
+            raise click.UsageError(str(error)) from error
+        if relay.network == "local" and not allow_private:
+            raise click.UsageError(f"{relay.url}: a private address; --allow-private lets it through")
+        urls[relay.url] = None
+    return list(urls)
+
+
+@contextmanager
+def _practice_relays(demo: bool) -> Iterator[list[str]]:
+    if not demo:
+        yield []
+        return
+    from bigbrotr_dagster.demo import PortInUse
+    from bigbrotr_dagster.demo.background import serve_in_background
+
+    try:
+        with serve_in_background() as urls:
+            yield list(urls)
+    except PortInUse as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _cycle(url: str, config: SynchronizerConfig, config_path: Path | None, chosen: Sequence[str]) -> CycleReport:
+    from bigbrotr_dagster.defs.in_process import RunFailed, sync_in_process
+    from bigbrotr_dagster.devserver import prepare_home
+
+    urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
+    if not urls:
+        raise click.ClickException("no relay to sync: `relays add URL` registers one, or give --relay")
+    os.environ["DAGSTER_HOME"] = str(prepare_home())
+    progress = Progress()
+    with progress_line(progress):
+        try:
+            return sync_in_process(
+                url, urls, config_path=config_path, allow_private=config.allow_private, progress=progress
+            )
+        except RunFailed as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _print_report(report: CycleReport, as_json: bool) -> None:
+    for relay in report.failed:
+        _complain(f"{relay.url}: {relay.error}")
+    summary = report.to_json_dict()
+    if as_json:
+        print(json.dumps(summary), flush=True)
+        return
+    print(
+        f"{summary['relays_ok']} of {summary['relays']} relays ok: {summary['events_new']} new events,"
+        f" {summary['events_known']} known, {summary['gaps']} gaps, {summary['requests']} requests"
+        f" in {summary['seconds']:.1f} s",
+        flush=True,
+    )
+
+
+def _time(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _complain(text: str) -> None:
+    print(f"{PROGRAM}: {text}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code, and prints one line where something is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        _complain(error.format_message())
+        return error.exit_code
+    except (ConfigError, DatabaseUnavailable, embedded.EmbeddedUnavailable) as error:
+        _complain(str(error))
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        _complain("stopped; everything that was received is stored")
+        return 130
+    return code if isinstance(code, int) else 0

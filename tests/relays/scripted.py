@@ -1,0 +1,77 @@
+"""A small NIP-01 relay on loopback whose misbehaviour is given as a function of the REQ."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import orjson
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.filter import Filter
+
+Messages = Sequence[list[object] | None]
+"""What to send for a REQ; None drops the connection."""
+
+
+@dataclass(slots=True)
+class ScriptedRelay:
+    """Holds `events` and answers newest first, at most `cap` at a time.
+
+    `twist` gets the number of the REQ (from 1), its subscription id and the honest answer, and returns what is
+    sent instead. `delay` is a pause in seconds before every answer.
+    """
+
+    events: list[Event]
+    cap: int = 500
+    delay: float = 0.0
+    twist: Callable[[int, str, list[list[object]]], Messages] | None = None
+    requests: list[Filter] = field(default_factory=list)
+    connections: int = 0
+    most_connections: int = 0
+    url: str = ""
+
+    async def serve(self, socket: ServerConnection) -> None:
+        self.connections += 1
+        self.most_connections = max(self.most_connections, self.connections)
+        try:
+            async for raw in socket:
+                message = orjson.loads(raw)
+                if message[0] == "REQ":
+                    await self._answer(socket, message[1], Filter.from_dict(message[2]))
+        except ConnectionClosed:
+            pass  # the client left in the middle of an answer
+        finally:
+            self.connections -= 1
+
+    async def _answer(self, socket: ServerConnection, subscription: str, selection: Filter) -> None:
+        self.requests.append(selection)
+        await asyncio.sleep(self.delay)
+        matching = [event for event in self.events if selection.matches(event)]
+        matching.sort(key=lambda event: (-event.created_at, event.id))
+        sent = matching[: min(self.cap, selection.limit or self.cap)]
+        honest: list[list[object]] = [["EVENT", subscription, event] for event in sent]
+        honest.append(["EOSE", subscription])
+        messages = self.twist(len(self.requests), subscription, honest) if self.twist else honest
+        for message in messages:
+            if message is None:
+                await socket.close()
+                return
+            await socket.send(orjson.dumps(message), text=True)
+
+
+@asynccontextmanager
+async def scripted(
+    events: list[Event],
+    *,
+    cap: int = 500,
+    delay: float = 0.0,
+    twist: Callable[[int, str, list[list[object]]], Messages] | None = None,
+) -> AsyncIterator[ScriptedRelay]:
+    """A running relay; its `url` is set."""
+    relay = ScriptedRelay(events, cap, delay, twist)
+    async with serve(relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1) as server:
+        relay.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        yield relay

@@ -1,0 +1,25 @@
+"""An archive to sync into, and questions to ask it."""
+
+from typing import Any
+
+import psycopg
+
+from bigbrotr_dagster.sync import SynchronizerConfig
+
+
+def config(**options: Any) -> SynchronizerConfig:
+    """Options for relays on loopback: no lag, short timeouts."""
+    networks = {"clearnet": {"timeout": 2, "max_tasks": 5}}
+    processing = {"end_lag": 0} | options.pop("processing", {})
+    given = {"allow_private": True, "networks": networks, "processing": processing}
+    return SynchronizerConfig.model_validate(given | options)
+
+
+def ask(database: str, question: str) -> list[Any]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        return connection.execute(question.encode()).fetchall()
+
+
+def stored_ids(database: str, relay: str | None = None) -> set[str]:
+    where = f"WHERE relay_url = '{relay}'" if relay else ""
+    return {row[0] for row in ask(database, f"SELECT encode(event_id, 'hex') FROM event_relay {where}")}

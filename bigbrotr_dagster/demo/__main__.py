@@ -1,0 +1,26 @@
+"""`python -m bigbrotr_dagster.demo`: serve the practice relays until interrupted."""
+
+import asyncio
+import signal
+import sys
+
+from bigbrotr_dagster.demo import PortInUse, practice_relays
+
+
+async def main() -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        async with practice_relays() as urls:
+            print("practice relays:", *urls, flush=True)
+            await stopped.wait()
+    except PortInUse as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

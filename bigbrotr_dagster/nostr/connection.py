@@ -1,0 +1,249 @@
+"""A connection to one relay: ask for a page at a time, and learn how each request ended.
+
+Theory of operation. `Subscription` decides what a message means; this module sends, receives and watches
+the clock. A request never raises for what a relay does: refusal, silence, a drop and nonsense are all
+outcomes, and what arrived before them is in the page. Three clocks bound it: `timeout` seconds without a
+message; a shorter grace after a NOTICE, which names no subscription and may be all the answer there is; and
+`page_timeout` seconds over all, against a relay that drips.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from bigbrotr_dagster.nostr import messages
+from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.dial import ConnectError, Failure, dial
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.patience import Patience
+from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.nostr.subscription import Page, Rejected, Subscription, protocol_error
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+
+__all__ = ["ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
+
+MAX_MESSAGE_SIZE = 2 * 1024 * 1024
+"""Default bound of one message in bytes: contact lists pass 512 KiB, NIP-77 replies reach 1 MiB."""
+
+NOTICE_GRACE = 3.0
+"""Seconds that a relay has to answer after a NOTICE."""
+
+AUTH_GRACE = 10.0
+"""Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
+
+PAGE_TIMEOUTS = 10
+"""Default of `page_timeout`, in multiples of `timeout`."""
+
+# Close codes (RFC 6455) that websockets sends when the relay breaks the protocol or a bound.
+_FAULT_CODES = {1002, 1007, 1009}
+
+
+@asynccontextmanager
+async def connect(
+    relay: RelayURL,
+    *,
+    timeout: float,  # noqa: ASYNC109 (outlives the call: it times each request's silence too)
+    proxy_url: str | None = None,
+    allow_private: bool = False,
+    allow_insecure: bool = False,
+    private_key: bytes | None = None,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+    max_event_size: int | None = None,
+    page_timeout: float | None = None,
+) -> AsyncIterator["Connection"]:
+    """Connect to `relay`, and close the connection in the end.
+
+    Args:
+        timeout: Seconds to connect in, and seconds of silence that end a request.
+        proxy_url: A SOCKS5 proxy, socks5://[user:password@]host:port; it resolves the names.
+        allow_private: Let the relay be on a private or loopback address.
+        allow_insecure: Go on without verification where the certificate is not trusted.
+        private_key: The 32 bytes that answer NIP-42 challenges; without it they are not answered.
+        max_message_size: Bytes; a longer message ends the connection.
+        max_event_size: Bytes of JSON; a longer event is rejected.
+        page_timeout: Seconds that one request may take in all.
+
+    Raises:
+        ConnectError: one line that says why the relay cannot be reached.
+    """
+    socket, insecure = await dial(
+        relay,
+        within=timeout,
+        proxy_url=proxy_url,
+        allow_private=allow_private,
+        allow_insecure=allow_insecure,
+        max_message_size=max_message_size,
+    )
+    total = PAGE_TIMEOUTS * timeout if page_timeout is None else page_timeout
+    authenticator = Authenticator(private_key, relay.url)
+    try:
+        yield Connection(relay, socket, authenticator, insecure, timeout, total, max_event_size)
+    except BaseException:
+        socket.transport.abort()  # no time for courtesies
+        raise
+    finally:
+        await socket.close()
+
+
+class Connection:
+    """An open connection; `connect` makes them. One request runs at a time, further ones wait their turn."""
+
+    def __init__(
+        self,
+        relay: RelayURL,
+        socket: ClientConnection,
+        authenticator: Authenticator,
+        insecure: bool,
+        timeout: float,
+        page_timeout: float,
+        max_event_size: int | None,
+    ) -> None:
+        self.relay = relay
+        self.insecure = insecure
+        """The relay's certificate was not trusted, and `allow_insecure` let that pass."""
+        self._socket = socket
+        self._authenticator = authenticator
+        self._timeout = timeout
+        self._page_timeout = page_timeout
+        self._max_event_size = max_event_size
+        self._turn = asyncio.Lock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further request can succeed."""
+        return self._socket.state is not State.OPEN
+
+    async def request(self, selection: Filter, *, max_events: int, max_bytes: int) -> Page:
+        """Send one REQ and collect its answers until it ends.
+
+        More than `max_events` events or `max_bytes` bytes end it as a protocol error. The relay's
+        subscription is closed unless the relay has ended it.
+        """
+        async with self._turn:
+            subscription = Subscription(
+                _new_id(),
+                selection,
+                max_events=max_events,
+                max_bytes=max_bytes,
+                max_event_size=self._max_event_size,
+            )
+            outcome = await self._converse(subscription)
+            if outcome.ending is not Ending.CLOSED and not self.closed:
+                await self._close_subscription(subscription.id)
+            return subscription.finish(outcome)
+
+    async def _converse(self, subscription: Subscription) -> Outcome:
+        exchange = _Exchange(self._socket, subscription, self._authenticator)
+        alarm = asyncio.timeout(None)
+        patience = Patience(alarm, silence=self._timeout, total=self._page_timeout)
+        try:
+            async with alarm:
+                return await exchange.run(patience)
+        except TimeoutError:
+            return self._fault() or exchange.silence() or patience.outcome()
+        except ConnectionClosed as exc:
+            return self._fault() or Outcome(Ending.DISCONNECTED, text=_one_line(exc))
+
+    def _fault(self) -> Outcome | None:
+        """Return the outcome if we ended the connection for what the relay sent.
+
+        It may be known before the relay lets go of the connection.
+        """
+        protocol = self._socket.protocol
+        sent = protocol.close_sent
+        if sent is not None and sent.code in _FAULT_CODES and not protocol.close_rcvd_then_sent:
+            return protocol_error(f"connection closed by us: {sent}")
+        return None
+
+    async def _close_subscription(self, id: str) -> None:
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                await self._socket.send(messages.close(id), text=True)
+
+
+class _Exchange:
+    """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
+
+    def __init__(self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator) -> None:
+        self._socket = socket
+        self._subscription = subscription
+        self._authenticator = authenticator
+        self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
+        self._asked_again = False
+
+    async def run(self, patience: Patience) -> Outcome:
+        patience.restore()
+        await self._ask()
+        receive, socket = self._subscription.receive, self._socket
+        while True:
+            step = receive(await socket.recv(decode=False))
+            if step is None:
+                if not self._on_grace:
+                    patience.heard()
+                continue
+            outcome = await self._act(step, patience)
+            if outcome is not None:
+                return outcome
+
+    def silence(self) -> Outcome | None:
+        """Return what silence means, where it means more than itself."""
+        if self._refusal is not None:
+            return self._refusal
+        if self._subscription.notice is not None:
+            return Outcome(Ending.NOTICE, text=self._subscription.notice)
+        return None
+
+    @property
+    def _on_grace(self) -> bool:
+        """Whether the relay is in the short time after a NOTICE or a demand for authentication."""
+        return self._refusal is not None or self._subscription.notice is not None
+
+    async def _act(
+        self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
+    ) -> Outcome | None:
+        match step:
+            case messages.Notice():
+                patience.shorten(NOTICE_GRACE)
+            case messages.AuthChallenge(challenge):
+                answer = self._authenticator.answer(challenge)
+                if answer is not None:
+                    await self._socket.send(messages.auth(answer), text=True)
+            case messages.Ok() if self._authenticator.receive(step) and self._refusal is not None:
+                if not step.accepted:
+                    return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=step.text)
+                await self._ask_again(patience)
+            case Outcome(Ending.CLOSED, prefix="auth-required") if self._may_ask_again():
+                self._refusal = step
+                patience.shorten(AUTH_GRACE)
+                if self._authenticator.accepted:
+                    await self._ask_again(patience)
+            case Outcome():
+                return step
+        return None
+
+    def _may_ask_again(self) -> bool:
+        return self._authenticator.able and not self._asked_again
+
+    async def _ask_again(self, patience: Patience) -> None:
+        self._asked_again = True
+        self._refusal = None
+        self._subscription.reopen(_new_id())
+        patience.restore()
+        await self._ask()
+
+    async def _ask(self) -> None:
+        subscription = self._subscription
+        await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _one_line(exc: ConnectionClosed) -> str:
+    return " ".join(str(exc).split())[: messages.MAX_TEXT].replace("\0", "�")

@@ -1,0 +1,146 @@
+"""What a relay may send (NIP-01, 42, 67), as frozen dataclasses, and what a client sends."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.windowing.outcome import Hint
+
+MAX_TEXT = 1000
+"""Characters kept of what a relay says: texts end up in logs and in the database."""
+
+# "rate-limited: slow down" (NIP-01); a URL or a sentence before a colon is not a prefix.
+_PREFIXED = re.compile(r"([a-z][a-z-]{0,31}):\s*(.*)", re.DOTALL)
+
+
+class ProtocolError(ValueError):
+    """The message is not one that NIP-01 knows; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """["EVENT", subscription, event]; `fields` is the event as decoded, unchecked."""
+
+    subscription: str
+    fields: object
+
+
+@dataclass(frozen=True, slots=True)
+class Eose:
+    """["EOSE", subscription], with NIP-67's hint where the relay gives one."""
+
+    subscription: str
+    hint: Hint = Hint.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """["CLOSED", subscription, "prefix: text"]; `prefix` is empty where there is none."""
+
+    subscription: str
+    prefix: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """["NOTICE", text]: it names no subscription."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthChallenge:
+    """["AUTH", challenge] (NIP-42)."""
+
+    challenge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """["OK", event id, accepted, "prefix: text"]: the answer to an EVENT or an AUTH."""
+
+    event_id: str
+    accepted: bool
+    prefix: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Well-formed, but of a kind that this client does not speak."""
+
+    label: str
+
+
+Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Unknown
+
+
+def parse_message(raw: bytes) -> Message:
+    """Decode one message of a relay.
+
+    Raises:
+        ProtocolError: if it is not JSON, not an array with a label, or lacks what its label promises.
+    """
+    try:
+        parts = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise ProtocolError(f"not JSON: {exc}") from exc
+    match parts:  # most frequent first
+        case ["EVENT", str(subscription), fields]:
+            return EventMessage(subscription, fields)
+        case ["EOSE", str(subscription), *hints]:
+            return Eose(subscription, _hint(hints))
+        case ["CLOSED", str(subscription), *rest]:
+            return Closed(subscription, *split_prefix(_text(rest)))
+        case ["NOTICE", *rest]:
+            return Notice(_text(rest))
+        case ["AUTH", str(challenge)]:
+            return AuthChallenge(challenge)
+        case ["OK", str(event_id), bool(accepted), *rest]:
+            return Ok(event_id, accepted, *split_prefix(_text(rest)))
+        case ["EVENT" | "EOSE" | "CLOSED" | "AUTH" | "OK" as label, *_]:
+            raise ProtocolError(f"{label} lacks its fields")
+        case [str(label), *_]:
+            return Unknown(label[:MAX_TEXT])
+    raise ProtocolError("not a JSON array that starts with a label")
+
+
+def split_prefix(text: str) -> tuple[str, str]:
+    """Split "rate-limited: slow down" into prefix and text; the prefix is empty where there is none."""
+    match = _PREFIXED.fullmatch(text)
+    return (match[1], match[2]) if match else ("", text)
+
+
+def req(subscription: str, selection: Filter) -> bytes:
+    """Return the REQ that opens `subscription`."""
+    return orjson.dumps(["REQ", subscription, selection.to_dict()])
+
+
+def close(subscription: str) -> bytes:
+    """Return the CLOSE that ends `subscription`."""
+    return orjson.dumps(["CLOSE", subscription])
+
+
+def auth(event: Event) -> bytes:
+    """Return the AUTH that answers a challenge (NIP-42)."""
+    return orjson.dumps(["AUTH", event])
+
+
+def _text(rest: list[Any]) -> str:
+    text = rest[0] if rest and isinstance(rest[0], str) else ""
+    return text.replace("\0", "�")[:MAX_TEXT]  # PostgreSQL's text holds no NUL
+
+
+def _hint(hints: list[Any]) -> Hint:
+    """NIP-67: ["finish"] or ["more"]; anything else is as good as no hint."""
+    match hints:
+        case [["finish"]]:
+            return Hint.FINISH
+        case [["more"]]:
+            return Hint.MORE
+    return Hint.NONE

@@ -1,0 +1,211 @@
+"""A relay's URL: its one normal form, and the network that it lives on.
+
+Relay URLs come from strangers (NIP-65 lists, other relays), so parsing is strict: what a resolver could read
+in a second way (`ws://0x7f.1`, user names, back-slashes) is refused rather than repaired.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote
+
+MAX_LENGTH = 512
+"""Longest accepted URL in characters, before and after it is brought into normal form."""
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+_SHAPE = re.compile(r"(wss?)://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?", re.ASCII)
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
+_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{2,59}")
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
+
+# RFC 3986 path and query characters, without the comma: it separates partition keys in Dagster.
+_PATH_SAFE = "/%:@!$&'()*+;=-._~"
+_QUERY_SAFE = _PATH_SAFE + "?"
+
+_LOCAL_SUFFIXES = ("localhost", "local", "internal", "lan", "home.arpa")
+_RESERVED_SUFFIXES = ("test", "example", "invalid", "alt", "arpa")  # RFC 2606, 6761, 9476
+
+# IPv6 ranges that carry an IPv4 address: whoever routes them may deliver to that address.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class Network(StrEnum):
+    """Where a relay lives, which decides how it is reached."""
+
+    CLEARNET = "clearnet"
+    TOR = "tor"
+    I2P = "i2p"
+    LOKI = "loki"
+    LOCAL = "local"
+    UNKNOWN = "unknown"
+
+
+_OVERLAYS = {"onion": Network.TOR, "i2p": Network.I2P, "loki": Network.LOKI}
+
+
+class InvalidRelayURL(ValueError):
+    """The text is not a relay URL; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayURL:
+    """A relay URL in normal form.
+
+    `host` is a lower-case ASCII name or an IP address without brackets; `port` is always set.
+    """
+
+    url: str
+    host: str
+    port: int
+    secure: bool
+    network: Network
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def parse_relay_url(text: str) -> RelayURL:
+    """Bring `text` into normal form: lower-case scheme and host, no default port, no trailing slash.
+
+    Two texts that name the same relay give the same `url`; parsing a normal form gives itself.
+
+    Raises:
+        InvalidRelayURL: if `text` is not an absolute ws:// or wss:// URL, or names a user or a fragment.
+    """
+    _refuse_unprintable(text)
+    shape = _SHAPE.fullmatch(text)
+    if shape is None:
+        raise InvalidRelayURL(f"{_shown(text)}: expected ws://host or wss://host")
+    scheme = shape[1].lower()
+    host, port = _split_authority(text, shape[2], _DEFAULT_PORTS[scheme])
+    path = _escaped(text, shape[3].rstrip("/"), _PATH_SAFE)
+    query = _escaped(text, shape[4] or "", _QUERY_SAFE)
+    url = f"{scheme}://{_bracketed(host)}"
+    if port != _DEFAULT_PORTS[scheme]:
+        url += f":{port}"
+    url += path + (f"?{query}" if query else "")
+    if len(url) > MAX_LENGTH:
+        raise InvalidRelayURL(f"{_shown(text)}: {len(url)} characters, more than {MAX_LENGTH}")
+    return RelayURL(url, host, port, scheme == "wss", _network(host))
+
+
+def is_private_address(ip: str) -> bool:
+    """Tell whether `ip` is anything but a public unicast address.
+
+    Loopback, private, link-local, carrier-grade NAT, unspecified, multicast, documentation and reserved
+    ranges are private, and so is an IPv6 address that carries such an IPv4 address (mapped, 6to4, Teredo,
+    NAT64).
+
+    Raises:
+        ValueError: if `ip` is not an IP address.
+    """
+    return _is_private(ipaddress.ip_address(ip))
+
+
+def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(map(_is_private, _embedded(address))):
+            return True
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return False  # "reserved" to Python, yet NAT64 is how an IPv6-only host reaches public IPv4
+        if address.is_site_local:
+            return True
+    return not address.is_global or address.is_multicast or address.is_reserved
+
+
+def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    teredo = address.teredo
+    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    candidates = [address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None, nat64]
+    return [candidate for candidate in candidates if candidate is not None]
+
+
+def _refuse_unprintable(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise InvalidRelayURL(f"{_shown(text)}: {len(text)} characters, more than {MAX_LENGTH}")
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise InvalidRelayURL(f"{_shown(text)}: spaces and control characters are not allowed")
+    if "\\" in text:
+        raise InvalidRelayURL(f"{_shown(text)}: back-slashes are not allowed")
+    if "#" in text:
+        raise InvalidRelayURL(f"{_shown(text)}: fragments are not allowed")
+
+
+def _split_authority(text: str, authority: str, default_port: int) -> tuple[str, int]:
+    if "@" in authority:
+        raise InvalidRelayURL(f"{_shown(text)}: user names are not allowed")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise InvalidRelayURL(f"{_shown(text)}: {authority!r} is not host:port")
+    port = int(parts[2] or default_port)
+    if not 1 <= port <= 65535:
+        raise InvalidRelayURL(f"{_shown(text)}: port {port} is not in 1..65535")
+    return _normal_host(text, parts[1]), port
+
+
+def _normal_host(text: str, host: str) -> str:
+    if host.startswith("["):
+        return _normal_ipv6(text, host[1:-1])
+    try:
+        name = host.encode("idna").decode("ascii").lower().removesuffix(".")
+    except UnicodeError as exc:
+        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name") from exc
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _normal_ipv4(text, name)
+    return name
+
+
+def _normal_ipv4(text: str, name: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(name))
+    except ValueError as exc:
+        # Resolvers read 127.1, 0x7f.0.0.1 and 2130706433 as addresses, each in its own way.
+        raise InvalidRelayURL(f"{_shown(text)}: {name!r} is not an IPv4 address") from exc
+
+
+def _normal_ipv6(text: str, host: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError as exc:
+        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not an IPv6 address") from exc
+    if address.scope_id is not None:
+        raise InvalidRelayURL(f"{_shown(text)}: IPv6 zones are not allowed")
+    return str(address)
+
+
+def _escaped(text: str, part: str, safe: str) -> str:
+    if _PERCENT.search(part):
+        raise InvalidRelayURL(f"{_shown(text)}: '%' must be followed by two hex digits")
+    return _ESCAPE.sub(lambda escape: escape[0].upper(), quote(part, safe=safe))
+
+
+def _network(host: str) -> Network:
+    try:
+        return Network.LOCAL if is_private_address(host) else Network.CLEARNET
+    except ValueError:
+        pass  # a name
+    *parents, top = host.split(".")
+    if any(host == suffix or host.endswith(f".{suffix}") for suffix in _LOCAL_SUFFIXES):
+        return Network.LOCAL
+    if not parents:
+        return Network.UNKNOWN
+    if top in _OVERLAYS:
+        return _OVERLAYS[top]
+    public = _TOP_LEVEL.fullmatch(top) and top not in _RESERVED_SUFFIXES
+    return Network.CLEARNET if public else Network.UNKNOWN
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _shown(text: str) -> str:
+    shown = ascii(text[:100])
+    return f"{shown}…" if len(text) > 100 else shown

@@ -1,0 +1,204 @@
+"""One REQ's answers, collected into a page. Pure: no clock, no I/O; `connection.py` waits and sends.
+
+A relay is an adversary. Whatever it sends is counted against a bound (events, bytes, garbage, what does not
+concern this subscription), and only what was proven to be an event that the filter asked for enters the page.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bigbrotr_dagster.nostr.event import Event, EventError, Reason, parse_event
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.messages import (
+    AuthChallenge,
+    Closed,
+    Eose,
+    EventMessage,
+    Notice,
+    Ok,
+    ProtocolError,
+    parse_message,
+)
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+
+MAX_RAW_KEPT = 64 * 1024
+"""Bytes kept of one rejected event."""
+
+MAX_REJECTED_KEPT = 100
+MAX_REJECTED_BYTES = 1024 * 1024
+"""A page keeps this many rejected events, and this many of their bytes; the rest is counted only."""
+
+MAX_GARBAGE = 1000
+"""Messages in one page that are no NIP-01 message at all."""
+
+MAX_IGNORED = 10_000
+"""Messages in one page that do not concern its subscription: other subscriptions' events, notices."""
+
+Rejection = Reason | Literal["too_large", "off_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What a relay sent in place of an event that we asked for.
+
+    `raw` is the event's JSON, or the whole message where there is no event in it; cut at `MAX_RAW_KEPT`.
+    `id` is what it claims to be.
+    """
+
+    reason: Rejection
+    raw: bytes
+    id: str | None = None
+
+
+@dataclass(slots=True)
+class Page:
+    """Everything that one request brought.
+
+    `events` match the whole filter, in order of arrival, each id once; `outside` match all but `since` and
+    `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during it,
+    `ignored` the messages that do not concern it.
+    """
+
+    outcome: Outcome
+    events: list[Event] = field(default_factory=list)
+    outside: list[Event] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    rejected_counts: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    received: int = 0
+    ignored: int = 0
+    bytes: int = 0
+
+
+Step = Outcome | Notice | AuthChallenge | Ok | None
+
+
+class Subscription:
+    """Feed it every message of the connection, in order; it says when the request has ended.
+
+    `max_events` and `max_bytes` bound the page; one more is a protocol error. An event of more than
+    `max_event_size` bytes of JSON is rejected as too large.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        selection: Filter,
+        *,
+        max_events: int,
+        max_bytes: int,
+        max_event_size: int | None = None,
+    ) -> None:
+        self.filter = selection
+        self.notice: str | None = None
+        """The text of a NOTICE that no event has followed: it may stand in place of the answer."""
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._max_event_size = max_event_size
+        self._page = Page(Outcome(Ending.TIMEOUT))
+        self._seen: set[str] = set()
+        self._garbage = 0
+        self._raw_kept = 0
+        self.reopen(id)
+
+    def reopen(self, id: str) -> None:
+        """Go on under another subscription id: the REQ is sent again, what arrived stays in the page."""
+        self.id = id
+        self._envelope = len(f'["EVENT","{id}",]')
+
+    def finish(self, outcome: Outcome) -> Page:
+        """Return the page, now that the request has ended."""
+        self._page.outcome = outcome
+        return self._page
+
+    def receive(self, raw: bytes) -> Step:
+        """Take one message.
+
+        Returns:
+            An outcome if the request has ended; the message if it is for the connection to act on; else None.
+        """
+        self._page.bytes += len(raw)
+        if self._page.bytes > self._max_bytes:
+            return protocol_error(f"more than {self._max_bytes} bytes")
+        try:
+            message = parse_message(raw)
+        except ProtocolError:
+            return self._receive_garbage(raw)
+        if isinstance(message, EventMessage) and message.subscription == self.id:
+            return self._receive_event(message.fields, raw)
+        match message:
+            case Eose(self.id, hint):
+                return Outcome(Ending.EOSE, hint)
+            case Closed(self.id, prefix, text):
+                return Outcome(Ending.CLOSED, prefix=prefix, text=text)
+            case AuthChallenge() | Ok():
+                return message
+        self._page.ignored += 1
+        if self._page.ignored > MAX_IGNORED:
+            return protocol_error(f"more than {MAX_IGNORED} messages that were not asked for")
+        if isinstance(message, Notice):
+            self.notice = message.text
+            return message
+        return None
+
+    def _receive_event(self, fields: object, raw: bytes) -> Outcome | None:
+        self._page.received += 1
+        if self._page.received > self._max_events:
+            return protocol_error(f"more than {self._max_events} events")
+        self.notice = None
+        if self._max_event_size is not None and len(raw) - self._envelope > self._max_event_size:
+            self._reject("too_large", fields, raw)
+            return None
+        try:
+            event = parse_event(fields, raw, envelope=self._envelope)
+        except EventError as exc:
+            self._reject(exc.reason, fields, raw)
+        else:
+            if not self._take(event):
+                self._reject("off_filter", fields, raw)
+        return None
+
+    def _take(self, event: Event) -> bool:
+        """Put a valid event where it belongs; False if it was not asked for."""
+        if event.id in self._seen:
+            self._page.duplicates += 1
+            return True
+        if self.filter.matches(event):
+            self._page.events.append(event)
+        elif self.filter.matches_selection(event):
+            self._page.outside.append(event)
+        else:
+            return False
+        self._seen.add(event.id)
+        return True
+
+    def _receive_garbage(self, raw: bytes) -> Outcome | None:
+        self._garbage += 1
+        if self._garbage > MAX_GARBAGE:
+            return protocol_error(f"more than {MAX_GARBAGE} messages that are not NIP-01's")
+        self._reject("malformed", None, raw)
+        return None
+
+    def _reject(self, reason: Rejection, fields: object, raw: bytes) -> None:
+        page = self._page
+        page.rejected_counts[reason] += 1
+        claimed = None
+        if isinstance(fields, dict):
+            raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
+            claimed = fields.get("id")
+        kept = raw[:MAX_RAW_KEPT]
+        if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:
+            self._raw_kept += len(kept)
+            page.rejected.append(Rejected(reason, kept, _hex_id(claimed)))
+
+
+def protocol_error(text: str) -> Outcome:
+    """Return the outcome for what no relay may do."""
+    return Outcome(Ending.PROTOCOL_ERROR, text=text)
+
+
+def _hex_id(claimed: object) -> str | None:
+    if isinstance(claimed, str) and len(claimed) == 64 and not claimed.strip("0123456789abcdef"):
+        return claimed
+    return None

@@ -1,0 +1,152 @@
+"""Relay URLs: normal form, network, refusals."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigbrotr_dagster.nostr.relay_url import (
+    InvalidRelayURL,
+    Network,
+    is_private_address,
+    parse_relay_url,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("wss://Relay.Damus.IO/", "wss://relay.damus.io"),
+        ("WSS://relay.damus.io:443", "wss://relay.damus.io"),
+        ("ws://relay.damus.io:80", "ws://relay.damus.io"),
+        ("ws://relay.damus.io:443", "ws://relay.damus.io:443"),
+        ("wss://relay.damus.io:", "wss://relay.damus.io"),
+        ("wss://relay.damus.io.", "wss://relay.damus.io"),
+        ("wss://nostr.wine/Inbox/", "wss://nostr.wine/Inbox"),
+        ("wss://nostr.wine?Key=A/", "wss://nostr.wine?Key=A/"),
+        ("wss://nostr.wine/?key=a", "wss://nostr.wine?key=a"),
+        ("wss://nostr.wine/?", "wss://nostr.wine"),
+        ("wss://nostr.wine/a,b?c,d", "wss://nostr.wine/a%2Cb?c%2Cd"),
+        ("wss://nostr.wine/a%2cb", "wss://nostr.wine/a%2Cb"),
+        ("wss://münchen.de/ä", "wss://xn--mnchen-3ya.de/%C3%A4"),
+        ("ws://[::0:1]:80/", "ws://[::1]"),
+        ("ws://[2606:4700::1111]:7000", "ws://[2606:4700::1111]:7000"),
+        ("ws://127.0.0.1:17771", "ws://127.0.0.1:17771"),
+    ],
+)
+def test_normal_form(text: str, url: str) -> None:
+    assert parse_relay_url(text).url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "relay.damus.io",
+        "http://relay.damus.io",
+        "wss:relay.damus.io",
+        "wss://",
+        "wss:///path",
+        "wss://user@relay.damus.io",
+        "wss://user:password@relay.damus.io",
+        "wss://relay.damus.io#fragment",
+        "wss://relay.damus.io\\@evil.com",
+        " wss://relay.damus.io",
+        "wss://relay.damus.io\n",
+        "wss://relay.damus.io/\x00",
+        "wss://relay.damus.io/a b",
+        "wss://relay.damus.io/\u200e",
+        "wss://relay..io",
+        "wss://-relay.io",
+        "wss://relay.io:0",
+        "wss://relay.io:65536",
+        "wss://relay.io:80:80",
+        "wss://relay.io:٣",
+        "wss://relay.io/%zz",
+        "wss://127.1",
+        "wss://0x7f.0.0.1",
+        "wss://0x7f000001",
+        "wss://2130706433",
+        "wss://127.0.0.01",
+        "wss://[::1",
+        "wss://[::1%25eth0]",
+        "wss://::1",
+        "wss://" + "a" * 64 + ".com",
+        "wss://relay.io/" + "a" * 500,
+        "wss://relay.io/" + "," * 300,
+    ],
+)
+def test_what_is_not_a_relay_url_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InvalidRelayURL) as refusal:
+        parse_relay_url(text)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("relay.damus.io", Network.CLEARNET),
+        ("8.8.8.8", Network.CLEARNET),
+        ("[2606:4700::1111]", Network.CLEARNET),
+        ("münchen.рф", Network.CLEARNET),
+        ("a" * 56 + ".onion", Network.TOR),
+        ("www." + "a" * 56 + ".onion", Network.TOR),
+        ("relay.i2p", Network.I2P),
+        ("relay.loki", Network.LOKI),
+        ("localhost", Network.LOCAL),
+        ("relay.localhost", Network.LOCAL),
+        ("umbrel.local", Network.LOCAL),
+        ("relay.internal", Network.LOCAL),
+        ("nas.lan", Network.LOCAL),
+        ("127.8.8.8", Network.LOCAL),
+        ("10.0.0.1", Network.LOCAL),
+        ("100.64.0.1", Network.LOCAL),
+        ("169.254.169.254", Network.LOCAL),
+        ("0.0.0.0", Network.LOCAL),
+        ("[::]", Network.LOCAL),
+        ("[fe80::1]", Network.LOCAL),
+        ("[::ffff:192.168.1.1]", Network.LOCAL),
+        ("relay", Network.UNKNOWN),
+        ("onion", Network.UNKNOWN),
+        ("relay.example", Network.UNKNOWN),
+        ("relay.b4r", Network.UNKNOWN),
+    ],
+)
+def test_network(host: str, network: Network) -> None:
+    assert parse_relay_url(f"wss://{host}").network is network
+
+
+@pytest.mark.parametrize(
+    "ip",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.1.1", "100.64.0.1", "0.0.0.0"),
+        *("224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"),
+        *("::", "::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "2001:db8::1"),
+        *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "2001:0:4136:e378:8000:63bf:f5ff:fffe"),
+    ],
+)
+def test_private_address(ip: str) -> None:
+    assert is_private_address(ip)
+
+
+@pytest.mark.parametrize("ip", ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "64:ff9b::808:808"])
+def test_public_address(ip: str) -> None:
+    assert not is_private_address(ip)
+
+
+def test_a_name_is_no_address() -> None:
+    with pytest.raises(ValueError, match=r"relay\.damus\.io"):
+        is_private_address("relay.damus.io")
+
+
+_PARTS = st.text(st.sampled_from("abcXYZ019.-_:/?,%@#[]é 😀"), max_size=30)
+
+
+@given(text=st.one_of(st.text(max_size=40), _PARTS.map("wss://".__add__), _PARTS.map("ws://relay.io/".__add__)))
+def test_a_normal_form_is_its_own_normal_form(text: str) -> None:
+    try:
+        relay = parse_relay_url(text)
+    except InvalidRelayURL:
+        return
+    assert parse_relay_url(relay.url) == relay
+    assert relay.url.isascii()
+    assert "," not in relay.url

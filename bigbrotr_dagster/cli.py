@@ -20,6 +20,9 @@ from typing import TextIO
 import click
 
 from bigbrotr_dagster import __version__
+from bigbrotr_dagster.demo import PortInUse
+from bigbrotr_dagster.demo.background import serve_in_background
+from bigbrotr_dagster.devserver import DevServerError, prepare_home, run_dev
 from bigbrotr_dagster.progress_line import progress_line
 from bigbrotr_dagster.storage import embedded, postgres_server
 from bigbrotr_dagster.storage.pool import (
@@ -74,8 +77,6 @@ def cli() -> None:
 @demo_option
 def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool) -> int:
     """Start everything: PostgreSQL, Dagster's UI and daemon, schedules on. Ctrl-C stops it all."""
-    from bigbrotr_dagster.devserver import run_dev
-
     load_config(config_path)
     return run_dev(port, config_path, demo, allow_private)
 
@@ -262,9 +263,6 @@ def _practice_relays(demo: bool) -> Iterator[list[str]]:
     if not demo:
         yield []
         return
-    from bigbrotr_dagster.demo import PortInUse
-    from bigbrotr_dagster.demo.background import serve_in_background
-
     try:
         with serve_in_background() as urls:
             yield list(urls)
@@ -274,7 +272,6 @@ def _practice_relays(demo: bool) -> Iterator[list[str]]:
 
 def _cycle(url: str, config: SynchronizerConfig, config_path: Path | None, chosen: Sequence[str]) -> CycleReport:
     from bigbrotr_dagster.defs.in_process import RunFailed, sync_in_process
-    from bigbrotr_dagster.devserver import prepare_home
 
     urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
     if not urls:
@@ -324,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         _complain(error.format_message())
         return error.exit_code
-    except (ConfigError, DatabaseUnavailable, embedded.EmbeddedUnavailable) as error:
+    except (ConfigError, DatabaseUnavailable, DevServerError, embedded.EmbeddedUnavailable) as error:
         _complain(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):

@@ -39,7 +39,7 @@ class Server:
 def postgres15(folder: Path) -> Iterator[Server]:
     """A running server below `folder`, stopped in the end."""
     program(f"{BIN}/postgres", "postgresql-15")
-    home = Path("/tmp") / f"pg15-{os.getpid()}-{folder.name}"  # noqa: S108 (a socket's path must be short)
+    home = Path("/tmp") / f"pg15-{os.getpid()}-{folder.name}"  # a socket's path must be short
     home.mkdir(mode=0o755)
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")

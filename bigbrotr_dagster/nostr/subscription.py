@@ -55,9 +55,9 @@ class Rejected:
 class Page:
     """Everything that one request brought.
 
-    `events` match the whole filter, in order of arrival, each id once; `outside` match all but `since` and
-    `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during it,
-    `ignored` the messages that do not concern it.
+    `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
+    but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
+    it, `ignored` the messages that do not concern it.
     """
 
     outcome: Outcome
@@ -97,7 +97,7 @@ class Subscription:
         self._max_bytes = max_bytes
         self._max_event_size = max_event_size
         self._page = Page(Outcome(Ending.TIMEOUT))
-        self._seen: set[str] = set()
+        self._seen: set[tuple[str, str]] = set()
         self._garbage = 0
         self._raw_kept = 0
         self.reopen(id)
@@ -161,7 +161,7 @@ class Subscription:
 
     def _take(self, event: Event) -> bool:
         """Put a valid event where it belongs; False if it was not asked for."""
-        if event.id in self._seen:
+        if (event.id, event.sig) in self._seen:
             self._page.duplicates += 1
             return True
         if self.filter.matches(event):
@@ -170,7 +170,7 @@ class Subscription:
             self._page.outside.append(event)
         else:
             return False
-        self._seen.add(event.id)
+        self._seen.add((event.id, event.sig))
         return True
 
     def _receive_garbage(self, raw: bytes) -> Outcome | None:

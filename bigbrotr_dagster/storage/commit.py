@@ -1,7 +1,6 @@
 """One batch, one transaction: events, observations, coverage, gaps, cursors and quarantine."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable
 
 import psycopg
@@ -12,7 +11,7 @@ from psycopg.types.range import Range
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.delivery import Delivery, Quarantined
 from bigbrotr_dagster.storage.pool import Connection
-from bigbrotr_dagster.storage.prepare import PreparedBatch, digest, quarantined
+from bigbrotr_dagster.storage.prepare import PreparedBatch, digest
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.rows import EVENT_TYPES, OBSERVATION_TYPES, event_row
 from bigbrotr_dagster.windowing import Interval
@@ -44,7 +43,7 @@ async def _commit(connection: Connection, batch: PreparedBatch) -> None:
         stored = await _insert_events(connection, batch.new.values())
         observed = await _insert_observations(connection, batch)
         for delivery in batch.deliveries:
-            await _insert_claims(connection, delivery, batch.refused)
+            await _insert_claims(connection, delivery, batch.rejected(delivery))
     _count(batch, stored, observed)
 
 
@@ -65,10 +64,9 @@ async def _insert_events(connection: Connection, events: Iterable[Event]) -> set
 async def _insert_observations(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
     """Returns the number of new observations by relay."""
     seen = {
-        (event.id, delivery.relay_url): delivery.seen_at
+        (id, delivery.relay_url): delivery.seen_at
         for delivery in batch.deliveries
-        for event in delivery.events
-        if event.id not in batch.refused
+        for id in batch.accepted(delivery)
     }
     if not seen:
         return {}
@@ -81,11 +79,10 @@ async def _insert_observations(connection: Connection, batch: PreparedBatch) -> 
         return dict(await cursor.fetchall())
 
 
-async def _insert_claims(connection: Connection, delivery: Delivery, refused: dict[str, Quarantined]) -> None:
+async def _insert_claims(connection: Connection, delivery: Delivery, rejected: Iterable[Quarantined]) -> None:
     """What the delivery proves, and what of it was rejected."""
     key = {"relay_url": delivery.relay_url, "filter_hash": delivery.filter_hash}
-    kept_aside = [*delivery.rejected, *(refused[e.id] for e in delivery.events if e.id in refused)]
-    for item in kept_aside:
+    for item in rejected:
         row = {"digest": digest(item.raw), "reason": item.reason, "event_id": item.event_id, "raw": item.raw}
         await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
     for gap in delivery.gaps:
@@ -109,15 +106,15 @@ def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int]) -> 
     unclaimed = set(stored)
     for delivery in batch.deliveries:
         tally = delivery.tally
-        accepted = [event.id for event in delivery.events if event.id not in batch.refused]
+        accepted = batch.accepted(delivery)
         first = unclaimed.intersection(accepted)
         unclaimed -= first
         tally.events_new += len(first)
         tally.events_known += len(accepted) - len(first)
         tally.observations_new += observed.pop(delivery.relay_url, 0)
         tally.rejected.update(delivery.rejected_counts)
-        refused = [batch.refused[event.id].reason for event in delivery.events if event.id in batch.refused]
-        tally.rejected.update(Counter(refused))
+        refused = batch.rejected(delivery)[len(delivery.rejected) :]
+        tally.rejected.update(item.reason for item in refused)
 
 
 async def _set_unstorable_apart(connection: Connection, batch: PreparedBatch) -> None:
@@ -130,7 +127,7 @@ async def _set_unstorable_apart(connection: Connection, batch: PreparedBatch) ->
                 await _insert_events(connection, group)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
             if len(group) == 1:
-                batch.refused[group[0].id] = quarantined(group[0], "unstorable")
                 del batch.new[group[0].id]
+                batch.refuse_all_copies(group[0].id, "unstorable")
             else:
                 groups += [group[: len(group) // 2], group[len(group) // 2 :]]

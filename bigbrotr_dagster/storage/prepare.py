@@ -23,11 +23,34 @@ _verifiers = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_
 
 @dataclass(slots=True)
 class PreparedBatch:
-    """A batch that can be stored as it stands: `new` events by id, `refused` with the relay that sent them."""
+    """A batch that can be stored as it stands: the `new` events by id, and what is refused.
+
+    `refused` goes by id and signature: the copy that one relay forged must not cost the copy of another.
+    """
 
     deliveries: list[Delivery]
     new: dict[str, Event]
-    refused: dict[str, Quarantined]
+    refused: dict[tuple[str, str], Quarantined]
+
+    def accepted(self, delivery: Delivery) -> list[str]:
+        """The ids of a delivery's events that are in the archive once the batch is stored."""
+        if not self.refused:
+            return [event.id for event in delivery.events]
+        return [event.id for event in delivery.events if (event.id, event.sig) not in self.refused]
+
+    def rejected(self, delivery: Delivery) -> list[Quarantined]:
+        """What a delivery brought that is not stored."""
+        if not self.refused:
+            return list(delivery.rejected)
+        copies = [(event.id, event.sig) for event in delivery.events]
+        return [*delivery.rejected, *(self.refused[copy] for copy in copies if copy in self.refused)]
+
+    def refuse_all_copies(self, id: str, reason: str) -> None:
+        """Refuse an event, whichever signature its copies carry."""
+        for delivery in self.deliveries:
+            for event in delivery.events:
+                if event.id == id:
+                    self.refused[id, event.sig] = quarantined(event, reason)
 
 
 async def prepare(connection: Connection, deliveries: list[Delivery]) -> PreparedBatch:
@@ -36,19 +59,18 @@ async def prepare(connection: Connection, deliveries: list[Delivery]) -> Prepare
     Raises:
         psycopg.Error: the database did not answer.
     """
-    events = {event.id: event for delivery in deliveries for event in delivery.events}
-    known = await _known(connection, list(events))
-    unknown = [event for id, event in events.items() if id not in known]
-    valid = await _verify(unknown)
-    new, refused = {}, {}
-    for event, is_valid in zip(unknown, valid, strict=True):
+    copies = {(event.id, event.sig): event for delivery in deliveries for event in delivery.events}
+    known = await _known(connection, list({id for id, _ in copies}))
+    unknown = [event for event in copies.values() if event.id not in known]
+    batch = PreparedBatch(deliveries, {}, {})
+    for event, is_valid in zip(unknown, await _verify(unknown), strict=True):
         if not is_valid:
-            refused[event.id] = quarantined(event, "bad_signature")
+            batch.refused[event.id, event.sig] = quarantined(event, "bad_signature")
         elif holds_nul(event):
-            refused[event.id] = quarantined(event, "nul")
+            batch.refused[event.id, event.sig] = quarantined(event, "nul")
         else:
-            new[event.id] = event
-    return PreparedBatch(deliveries, new, refused)
+            batch.new[event.id] = event
+    return batch
 
 
 def quarantined(event: Event, reason: str) -> Quarantined:

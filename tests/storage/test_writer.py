@@ -86,6 +86,16 @@ async def test_an_event_that_cannot_be_stored_is_quarantined_and_its_batch_is_no
     assert json.loads(raw)["id"] == bad.id
 
 
+async def test_a_forged_copy_does_not_cost_the_true_one(pool: Pool) -> None:
+    true = signed(1)
+    forged = delivery(replace(true, sig="0" * 128), relay="wss://forger.example.com")
+    honest = delivery(true)
+    await store(pool, forged, honest, delivery(replace(true, sig="1" * 128), relay="wss://late.example.com"))
+    assert (honest.tally.events_new, honest.tally.observations_new) == (1, 1)
+    assert dict(forged.tally.rejected) == {"bad_signature": 1}
+    assert [row[0].hex() for row in await fetch(pool, b"SELECT id FROM event")] == [true.id]
+
+
 async def test_a_tag_value_beyond_the_index_is_kept_whole_in_tags(pool: Pool) -> None:
     value = "é" * 5_000
     await store(pool, delivery(signed(1, tags=[["d", value], ["e", "x"], ["long", "y"], ["t"]])))

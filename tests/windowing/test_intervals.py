@@ -1,5 +1,7 @@
 """Coverage is a set of seconds: its arithmetic is checked against Python's own sets."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_arithmetic_is_that_of_sets_of_seconds(a: Coverage, b: Coverage) -> None
 @given(coverages)
 def test_intervals_are_ascending_and_never_touch(coverage: Coverage) -> None:
     parts = list(coverage)
-    assert all(earlier.until + 1 < later.since for earlier, later in zip(parts, parts[1:], strict=False))
+    assert all(earlier.until + 1 < later.since for earlier, later in pairwise(parts))
 
 
 @given(coverages, coverages)

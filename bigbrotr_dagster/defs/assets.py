@@ -1,0 +1,163 @@
+"""The graph: the registry of relays, and how far each of them is archived."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from bigbrotr_dagster.defs.partition_events import (
+    REACHABLE,
+    RELAY_CURSOR,
+    PartitionEvents,
+    mark_failed,
+)
+from bigbrotr_dagster.defs.partitions import RELAY_PARTITIONS, registry_metadata
+from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.sync import (
+    RelayReport,
+    SynchronizerConfig,
+    registered_relays,
+    sync_relays,
+)
+
+OWNERS = ["team:archive"]
+FAILURES_SHOWN = 20
+
+
+class RelaySelection(dg.Config):
+    """Which relays a run syncs, and which part of them; what is not given comes from the configuration."""
+
+    relays: list[str] = Field(
+        default_factory=list, description="Relay URLs; without them the run's partitions are synced."
+    )
+    since: int | None = Field(default=None, description="First second to archive (Unix time).")
+    until: int | None = Field(default=None, description="Last second to archive (Unix time).")
+    filters: list[dict[str, Any]] | None = Field(default=None, description="NIP-01 filters.")
+    allow_private: bool | None = Field(
+        default=None, description="Whether relays at loopback and private addresses may be asked."
+    )
+
+
+@dg.asset(
+    group_name="archive",
+    owners=OWNERS,
+    kinds={"postgres"},
+    tags={"bigbrotr/layer": "registry"},
+    metadata={
+        "dagster/table_name": "relay",
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn("url", "text", description="Normal form; also the partition's key."),
+                dg.TableColumn("network", "text", description="clearnet, tor, i2p, loki or local."),
+                dg.TableColumn("discovered_at", "bigint", description="Unix time of the registration."),
+            ]
+        ),
+    },
+)
+def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
+    """Every relay that this archive follows: the table `relay`, one row for each partition of `relay_cursor`.
+
+    `bigbrotr-dagster relays add URL` registers one; the sensor `relay_partitions` gives it its partition.
+    """
+    return dg.MaterializeResult(metadata=registry_metadata(registered_relays(database.ready())))
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            RELAY_CURSOR,
+            deps=[relays],
+            partitions_def=RELAY_PARTITIONS,
+            skippable=True,
+            group_name="archive",
+            owners=OWNERS,
+            kinds={"postgres", "websocket"},
+            tags={"bigbrotr/layer": "events"},
+            metadata={"dagster/table_name": "service_state"},
+            description=(
+                "How far each relay is archived. Materializing a partition makes it true: the relay's events are "
+                "paged into `event` and `event_relay`, and its cursor moves to the end of what is covered. "
+                "What the relay would not give is a named gap."
+            ),
+        )
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            REACHABLE,
+            asset=RELAY_CURSOR,
+            description="The last sync of this relay ended without an error; the description says which one.",
+        )
+    ],
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=50),
+    can_subset=True,
+)
+def relay_cursor(
+    context: dg.AssetExecutionContext,
+    config: RelaySelection,
+    database: ArchiveDatabase,
+    synchronizer: Synchronizer,
+) -> Iterator[dg.AssetObservation]:
+    """Sync the relays of this run, and record each on its own partition as it is done.
+
+    A generator that yields nothing: by returning it would materialize every partition of the run.
+    """
+    urls = list(config.relays) or list(context.partition_keys)
+    options = synchronizer.config().with_overrides(
+        since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
+    )
+    failed = sync_and_record(context, database.ready(), options, urls)
+    if failed:
+        judge(context, options, failed, asked=len(urls))
+    yield from ()
+
+
+def sync_and_record(
+    context: dg.AssetExecutionContext, database_url: str, options: SynchronizerConfig, urls: Sequence[str]
+) -> list[RelayReport]:
+    """Sync the relays and write their events; returns the reports of those that failed.
+
+    Interrupted (Terminate in the UI, SIGTERM), it still records every relay that is done.
+    """
+    failed: list[RelayReport] = []
+
+    def on_report(report: RelayReport) -> None:
+        events.record(report)
+        if not report.ok:
+            failed.append(report)
+
+    with PartitionEvents(context) as events:
+        cycle = asyncio.run(
+            sync_relays(
+                database_url,
+                options,
+                urls,
+                run_id=context.run_id,
+                on_report=on_report,
+                # A retry has the same config: what the crashed run finished is not asked again.
+                skip_fresh="dagster/retry_number" in context.run.tags,
+            )
+        )
+    context.log.info(f"{len(urls) - len(failed)} of {len(urls)} relays synced in {cycle.seconds:.1f} s")
+    return failed
+
+
+def judge(
+    context: dg.AssetExecutionContext, options: SynchronizerConfig, failed: Sequence[RelayReport], asked: int
+) -> None:
+    """Fail the run, or let it pass with what failed recorded on the relays' partitions.
+
+    A backfill waits for ever for a partition that a successful run missed, so a run of partitions fails on any
+    miss. About one relay in twenty is dead at any time, so a scheduled batch fails past a share of them only.
+    """
+    listing = "\n".join(f"{report.url}: {report.error}" for report in failed[:FAILURES_SHOWN])
+    if len(failed) > FAILURES_SHOWN:
+        listing += f"\n... and {len(failed) - FAILURES_SHOWN} more"
+    summary = f"{len(failed)} of {asked} relays failed"
+    if not context.has_partition_key and not context.has_partition_key_range:
+        if len(failed) <= options.failed_share * asked:
+            context.log.warning(f"{summary}\n{listing}")
+            return
+        mark_failed(context, [report.url for report in failed])
+    raise dg.Failure(description=f"{summary}\n{listing}", metadata={"failed": len(failed), "asked": asked})

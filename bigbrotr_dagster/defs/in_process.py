@@ -1,0 +1,72 @@
+"""The asset, materialized in this process: how the command line syncs, so that the UI shows it too."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from bigbrotr_dagster.defs.assets import relay_cursor
+from bigbrotr_dagster.defs.partitions import follow_registry
+from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.sync import CycleReport, Progress, registered_relays, watched
+
+
+class RunFailed(Exception):
+    """The run ended before the relays were synced; the message is one line."""
+
+
+def sync_in_process(
+    database_url: str,
+    urls: Sequence[str],
+    *,
+    config_path: Path | None = None,
+    allow_private: bool | None = None,
+    progress: Progress | None = None,
+) -> CycleReport:
+    """Materialize `relay_cursor` for these relays, which are registered, and return what came of it.
+
+    A relay that fails is in the report, like any other.
+
+    Raises:
+        RunFailed: the database stopped answering, or the configuration cannot be used.
+    """
+    progress = progress or Progress()
+    config: dict[str, object] = {"relays": list(urls)}
+    if allow_private is not None:
+        config["allow_private"] = allow_private
+    with dg.DagsterInstance.get() as instance:
+        follow_registry(instance, registered_relays(database_url))
+        token = watched.set(progress)
+        try:
+            result = dg.materialize(
+                [relay_cursor],
+                instance=instance,
+                raise_on_error=False,
+                resources={
+                    "database": ArchiveDatabase(url=database_url),
+                    "synchronizer": Synchronizer(config_path=str(config_path) if config_path else None),
+                },
+                run_config={
+                    "ops": {"relay_cursor": {"config": config}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags={"bigbrotr/started_by": "command line"},
+            )
+        finally:
+            watched.reset(token)
+    report = progress.report
+    if report is None or (not result.success and not report.failed):
+        raise RunFailed(_reason(result))
+    return report
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The first line of the error at the bottom of the run's failure."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return error.message.strip().splitlines()[0].split(": ", 1)[-1]
+    return "the run failed"

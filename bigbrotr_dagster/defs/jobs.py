@@ -1,0 +1,70 @@
+"""The jobs: the sync that schedule and sensor start, and the clean-up of what the registry no longer knows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
+from bigbrotr_dagster.defs.partitions import follow_registry
+from bigbrotr_dagster.defs.resources import ArchiveDatabase
+from bigbrotr_dagster.sync import delete_stale_cursors, registered_relays
+
+NETWORK_TAG = "bigbrotr/network"
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+relay_sync = dg.define_asset_job(
+    "relay_sync",
+    selection=dg.AssetSelection.assets(RELAY_CURSOR),
+    executor_def=dg.in_process_executor,
+    description="Sync the relays that the run's config names; the schedule and the sensor start it.",
+)
+
+
+@dg.op
+def remove_unregistered(context: dg.OpExecutionContext, database: ArchiveDatabase) -> None:
+    """Delete the cursors, and the partitions, of relays that are no longer registered. Their events stay."""
+    url = database.ready()
+    cursors = delete_stale_cursors(url)
+    added, removed = follow_registry(context.instance, registered_relays(url))
+    context.log.info(f"{cursors} cursors and {len(removed)} partitions removed, {len(added)} partitions added")
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def cleanup() -> None:
+    """Remove what belongs to relays that are no longer registered: cursors and partitions, never events."""
+    remove_unregistered()
+
+
+def relays_in_flight(instance: dg.DagsterInstance) -> set[str]:
+    """Relays of the batches that are queued or running: to ask for them again would only grow the queue."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=relay_sync.name, statuses=IN_FLIGHT))
+    return {url for run in runs for url in _relays_of(run.run_config)}
+
+
+def batches(
+    due: Mapping[str, Sequence[str]], excluded: Iterable[str], size: int, run_key: str
+) -> Iterator[dg.RunRequest]:
+    """Run requests for the relays that are due, at most `size` a run and each run of one network."""
+    skipped = set(excluded)
+    for network, urls in due.items():
+        wanted = [url for url in urls if url not in skipped]
+        for number, start in enumerate(range(0, len(wanted), size)):
+            yield dg.RunRequest(
+                run_key=f"{run_key}/{network}/{number}",
+                job_name=relay_sync.name,
+                run_config={"ops": {"relay_cursor": {"config": {"relays": wanted[start : start + size]}}}},
+                tags={NETWORK_TAG: network},
+            )
+
+
+def _relays_of(run_config: Mapping[str, object]) -> list[str]:
+    found: object = run_config
+    for name in ("ops", "relay_cursor", "config", "relays"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return [str(url) for url in found] if isinstance(found, list) else []

@@ -1,0 +1,40 @@
+"""One partition per registered relay; its key is the relay's URL in normal form (which has no comma)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from bigbrotr_dagster.sync import RegisteredRelay
+
+RELAYS = dg.AssetKey("relays")
+RELAY_PARTITIONS = dg.DynamicPartitionsDefinition(name="relay")
+
+
+def registry_metadata(relays: Sequence[RegisteredRelay]) -> dict[str, Any]:
+    """Number of relays, in all and by network, as metadata of asset `relays`."""
+    by_network = Counter(str(relay.network) for relay in relays)
+    return {
+        "dagster/row_count": len(relays),
+        **{f"relays_{name}": n for name, n in sorted(by_network.items())},
+    }
+
+
+def follow_registry(
+    instance: dg.DagsterInstance, relays: Sequence[RegisteredRelay]
+) -> tuple[list[str], list[str]]:
+    """Make the partitions those of `relays`; returns the keys added and removed, each in order.
+
+    One call adds them all: Dagster rebuilds its partition cache at every addition. A change is also a
+    materialization of asset `relays`, which needs no run.
+    """
+    existing, wanted = set(instance.get_dynamic_partitions("relay")), {relay.url for relay in relays}
+    added, removed = sorted(wanted - existing), sorted(existing - wanted)
+    if added:
+        instance.add_dynamic_partitions("relay", added)
+    for key in removed:
+        instance.delete_dynamic_partition("relay", key)
+    if added or removed:
+        instance.report_runless_asset_event(dg.AssetMaterialization(RELAYS, metadata=registry_metadata(relays)))
+    return added, removed

@@ -1,0 +1,43 @@
+"""What the graph is given: where the archive is, and how relays are synced."""
+
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from bigbrotr_dagster.storage.pool import database_url, ensure_database
+from bigbrotr_dagster.sync import SynchronizerConfig, load_config
+
+
+class ArchiveDatabase(dg.ConfigurableResource):
+    """The PostgreSQL database that holds the archive."""
+
+    url: str | None = Field(
+        default=None,
+        description="PostgreSQL URL; without it BIGBROTR_DATABASE_URL, else the embedded server's.",
+    )
+
+    def ready(self) -> str:
+        """URL of the database, which exists and has our newest schema."""
+        url = self.url or database_url()
+        _prepare(url)
+        return url
+
+
+class Synchronizer(dg.ConfigurableResource):
+    """How relays are synced: the options of synchronizer.yaml."""
+
+    config_path: str | None = Field(
+        default=None,
+        description="YAML file; without it the one that BIGBROTR_CONFIG names, else the defaults.",
+    )
+
+    def config(self) -> SynchronizerConfig:
+        """The options, read anew so that an edited file holds from the next run on."""
+        return load_config(Path(self.config_path) if self.config_path else None)
+
+
+@cache
+def _prepare(url: str) -> None:
+    ensure_database(url)  # once a process: a sensor's tick must not pay for it each time

@@ -1,0 +1,156 @@
+"""The embedded PostgreSQL: a server of the user's own in `<data_dir>/postgres`, on a unix socket only.
+
+Theory of operation
+- Every process that called `start` holds a shared flock on `postgres.users`. The kernel drops it however the
+  process ends, so a dead process is never counted; whoever leaves and can have the file to itself was last.
+- `postgres.lock` is held while the server is started or stopped: a starter and the last leaver cannot cross.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bigbrotr_dagster.storage import postgres_server
+from bigbrotr_dagster.storage.server_account import EmbeddedUnavailable
+
+__all__ = ["EmbeddedUnavailable", "ServerStatus", "leave", "start", "status", "stop"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """The embedded server's process, its URL, and whether a living process of ours uses it."""
+
+    running: bool
+    pid: int | None
+    url: str | None
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    pid: int
+    fd: int
+
+
+_leases: dict[Path, _Lease] = {}
+
+
+def start(data_dir: Path) -> str:
+    """URL of the server in `data_dir`, which is started when it does not run; ours until this process ends.
+
+    Raises EmbeddedUnavailable, with one line, whatever stands in the way.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _changing(data_dir):
+            _join(data_dir)
+            try:
+                return _url(postgres_server.ensure_running(data_dir / "postgres"))
+            except BaseException:
+                with contextlib.suppress(OSError, EmbeddedUnavailable):  # the first error is the one to tell
+                    _leave_locked(data_dir)
+                raise
+    except OSError as error:
+        raise EmbeddedUnavailable(f"embedded PostgreSQL in {data_dir}: {error}") from error
+
+
+def stop(data_dir: Path) -> bool:
+    """Stop the server, whoever uses it; False when it was not running."""
+    data_dir = data_dir.expanduser().resolve()
+    if not data_dir.is_dir():
+        return False
+    try:
+        with _changing(data_dir):
+            _give_up_lease(data_dir)
+            return postgres_server.shut_down(data_dir / "postgres")
+    except OSError as error:
+        raise EmbeddedUnavailable(f"embedded PostgreSQL in {data_dir}: {error}") from error
+
+
+def leave(data_dir: Path) -> None:
+    """End this process's use; the last one to leave stops the server. Runs by itself at exit."""
+    data_dir = data_dir.expanduser().resolve()
+    if data_dir in _leases and data_dir.is_dir():
+        with _changing(data_dir):
+            _leave_locked(data_dir)
+
+
+def status(data_dir: Path) -> ServerStatus:
+    """Look without starting anything."""
+    data_dir = data_dir.expanduser().resolve()
+    server = postgres_server.postmaster(data_dir / "postgres")
+    if server is None:
+        return ServerStatus(running=False, pid=None, url=None, in_use=False)
+    return ServerStatus(running=True, pid=server.pid, url=_url(server.socket_dir), in_use=_in_use(data_dir))
+
+
+@contextlib.contextmanager
+def _changing(data_dir: Path) -> Iterator[None]:
+    fd = _open_lock(data_dir / "postgres.lock")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_lock(path: Path) -> int:
+    # Read-only is enough for flock, and lets a user lock the file that root made.
+    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+
+
+def _join(data_dir: Path) -> None:
+    lease = _leases.get(data_dir)
+    if lease is not None and lease.pid == os.getpid():
+        return  # a forked child shares its parent's lock, so it takes one of its own
+    fd = _open_lock(data_dir / "postgres.users")
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    if not _leases:
+        atexit.register(_leave_all)
+    _leases[data_dir] = _Lease(os.getpid(), fd)
+
+
+def _give_up_lease(data_dir: Path) -> bool:
+    lease = _leases.pop(data_dir, None)
+    if lease is None:
+        return False
+    os.close(lease.fd)
+    return lease.pid == os.getpid()
+
+
+def _leave_locked(data_dir: Path) -> None:
+    if _give_up_lease(data_dir) and not _in_use(data_dir):
+        postgres_server.shut_down(data_dir / "postgres")
+
+
+def _leave_all() -> None:
+    for data_dir in list(_leases):
+        try:
+            leave(data_dir)
+        except (OSError, EmbeddedUnavailable) as error:
+            log.warning("embedded PostgreSQL in %s is left running: %s", data_dir, error)
+
+
+def _in_use(data_dir: Path) -> bool:
+    fd = _open_lock(data_dir / "postgres.users")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _url(socket_dir: Path) -> str:
+    return f"postgresql://postgres@/bigbrotr?host={quote(str(socket_dir))}"

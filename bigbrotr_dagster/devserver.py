@@ -82,6 +82,8 @@ def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str
     environment["DAGSTER_HOME"] = str(prepare_home())
     environment["BIGBROTR_DATA_DIR"] = str(data_dir())
     environment["PYTHONUNBUFFERED"] = "1"
+    # `dg dev` is for folders that are dg projects; this one also has to run from an installed package.
+    environment["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     environment[MARK] = secrets.token_hex(8)
     if config_path is not None:
         environment["BIGBROTR_CONFIG"] = str(config_path.resolve())

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from bigbrotr_dagster.defs.checks import record_cursor_check
 from bigbrotr_dagster.defs.partition_events import (
     REACHABLE,
     RELAY_CURSOR,
@@ -108,6 +109,7 @@ def relay_cursor(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
     failed = sync_and_record(context, database.ready(), options, urls)
+    record_cursor_check(context, database)
     if failed:
         judge(context, options, failed, asked=len(urls))
     yield from ()

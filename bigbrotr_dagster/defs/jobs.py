@@ -18,6 +18,9 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+QUIET = {"console": {"config": {"log_level": "WARNING"}}}
+"""Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
+
 relay_sync = dg.define_asset_job(
     "relay_sync",
     selection=dg.AssetSelection.assets(RELAY_CURSOR),
@@ -58,7 +61,10 @@ def batches(
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
                 job_name=relay_sync.name,
-                run_config={"ops": {"relay_cursor": {"config": {"relays": wanted[start : start + size]}}}},
+                run_config={
+                    "ops": {"relay_cursor": {"config": {"relays": wanted[start : start + size]}}},
+                    "loggers": QUIET,
+                },
                 tags={NETWORK_TAG: network},
             )
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import orjson
 import psycopg
@@ -62,7 +62,7 @@ def dagster_database_url(url: str) -> str:
 
     The driver is named because SQLAlchemy 2.1 would take psycopg 3, with which Dagster cannot write events.
     """
-    return urlunsplit(_parts(url)._replace(scheme="postgresql+psycopg2", path="/dagster"))
+    return _rebuilt(url, "dagster", scheme="postgresql+psycopg2")
 
 
 def ensure_database(url: str, name: str | None = None) -> None:
@@ -160,11 +160,20 @@ def _create(url: str, name: str) -> None:
 
 
 def _in_database(url: str, name: str) -> str:
-    return urlunsplit(_parts(url)._replace(path=f"/{name}"))
+    return _rebuilt(url, name)
+
+
+def _rebuilt(url: str, name: str, scheme: str = "postgresql") -> str:
+    parts = _parts(url)  # urlunsplit would drop the slashes of postgresql:///name?host=/folder
+    return f"{scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
 
 
 def _parts(url: str) -> SplitResult:
     parts = urlsplit(url)
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = parts._replace(path="")
     if parts.scheme not in ("postgresql", "postgres") or len(parts.path) < 2:
         raise DatabaseUnavailable(
             "BIGBROTR_DATABASE_URL must look like postgresql://user:password@host:5432/bigbrotr"

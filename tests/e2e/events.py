@@ -1,0 +1,34 @@
+"""Many signed events, as a relay might hold them: several kinds, busy and quiet times, crowded seconds."""
+
+from pathlib import Path
+from random import Random
+
+from bigbrotr_dagster.nostr.keys import sign_event
+
+KINDS = (1, 1, 1, 1, 7, 7, 7, 9735, 6, 1111, 42, 1984)
+END = 1_795_000_000
+
+
+def write_events(path: Path, count: int, seed: int = 1) -> dict[str, int]:
+    """Write `count` events as JSON lines, ascending by created_at; returns created_at by id."""
+    random = Random(seed)
+    keys = [random.randbytes(32) for _ in range(50)]
+    crowded = [END - random.randrange(10**7) for _ in range(count // 1000)]
+    times = [
+        random.choice(crowded) if random.random() < 0.05 else END - int(10**7 * random.random() ** 2)
+        for _ in range(count)
+    ]
+    written = {}
+    with path.open("wb") as out:
+        for number, created_at in enumerate(sorted(times)):
+            event = sign_event(
+                random.choice(keys),
+                created_at=created_at,
+                kind=random.choice(KINDS),
+                tags=[["t", "nostr"], ["e", random.randbytes(32).hex()]],
+                content=f"{number} " + "gm 🤙 " * random.randrange(40),
+                aux_randomness=bytes(32),
+            )
+            out.write(event.to_json() + b"\n")
+            written[event.id] = created_at
+    return written

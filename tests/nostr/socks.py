@@ -1,17 +1,15 @@
 """SOCKS5 servers on loopback: one that notes what it is asked for, and microsocks, which nobody here wrote."""
 
 import asyncio
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
+from tests.debian import program
 from tests.nostr.helpers import tcp_server
 from tests.relays.local_relay import free_port
-
-MICROSOCKS = shutil.which("microsocks")
 
 
 @dataclass
@@ -65,9 +63,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextmanager
 def microsocks(*options: str) -> Iterator[int]:
     """Run microsocks, and yield its port."""
-    assert MICROSOCKS is not None
     port = free_port()
-    command = [MICROSOCKS, "-i", "127.0.0.1", "-p", str(port), *options]
+    command = [program("/usr/bin/microsocks", "microsocks"), "-i", "127.0.0.1", "-p", str(port), *options]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.3)  # it does not say when it is ready

@@ -16,13 +16,11 @@ from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending
 from tests.nostr.helpers import received, relay, send, tcp_server
-from tests.nostr.socks import MICROSOCKS, microsocks, noting_socks
+from tests.nostr.socks import microsocks, noting_socks
 from tests.relays.local_relay import free_port
 
 CERTIFICATE = Path(__file__).parent / "self_signed.pem"
 ONION = "a" * 56 + ".onion"
-
-needs_microsocks = pytest.mark.skipif(MICROSOCKS is None, reason="microsocks is not installed")
 
 
 async def serving(socket: ServerConnection) -> None:
@@ -268,7 +266,6 @@ async def test_what_is_no_socks5_proxy_is_refused(proxy: str) -> None:
     assert (await failure(f"ws://{ONION}", proxy_url=proxy)).failure is Failure.PROXY
 
 
-@needs_microsocks
 async def test_microsocks_leads_to_a_relay_by_name() -> None:
     with microsocks() as port:
         async with relay(serving) as url:
@@ -276,14 +273,12 @@ async def test_microsocks_leads_to_a_relay_by_name() -> None:
     assert found == (Ending.EOSE, False)
 
 
-@needs_microsocks
 async def test_a_name_that_microsocks_cannot_resolve_is_the_relays_failure() -> None:
     with microsocks() as port:
         error = await failure(f"ws://{ONION}", proxy_url=f"socks5://127.0.0.1:{port}")
     assert error.failure is Failure.NETWORK
 
 
-@needs_microsocks
 async def test_wrong_credentials_are_the_proxys_failure() -> None:
     with microsocks("-u", "user", "-P", "right") as port:
         error = await failure(f"ws://{ONION}", proxy_url=f"socks5://user:wrong@127.0.0.1:{port}")

@@ -1,6 +1,7 @@
 """A small NIP-01 relay on loopback whose misbehaviour is given as a function of the REQ."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class ScriptedRelay:
     connections: int = 0
     most_connections: int = 0
     url: str = ""
+    on_auth: Callable[[dict[str, object]], list[object]] | None = None
 
     async def serve(self, socket: ServerConnection) -> None:
         self.connections += 1
@@ -41,6 +43,8 @@ class ScriptedRelay:
                 message = orjson.loads(raw)
                 if message[0] == "REQ":
                     await self._answer(socket, message[1], Filter.from_dict(message[2]))
+                elif message[0] == "AUTH" and self.on_auth is not None:
+                    await socket.send(orjson.dumps(self.on_auth(message[1])), text=True)
         except ConnectionClosed:
             pass  # the client left in the middle of an answer
         finally:
@@ -69,9 +73,11 @@ async def scripted(
     cap: int = 500,
     delay: float = 0.0,
     twist: Callable[[int, str, list[list[object]]], Messages] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ScriptedRelay]:
     """A running relay; its `url` is set."""
     relay = ScriptedRelay(events, cap, delay, twist)
-    async with serve(relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1) as server:
-        relay.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+    async with serve(relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1, ssl=tls) as server:
+        scheme = "wss" if tls else "ws"
+        relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         yield relay

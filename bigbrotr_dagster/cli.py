@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -312,6 +313,8 @@ def _complain(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code, and prints one line where something is wrong."""
+    # Without this SIGTERM would end us with the embedded server left running; Dagster's runs have their own way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster_shared.error import SerializableErrorInfo
 
 from bigbrotr_dagster.defs.assets import relay_cursor
 from bigbrotr_dagster.defs.partitions import follow_registry
@@ -29,6 +31,7 @@ def sync_in_process(
 
     Raises:
         RunFailed: the database stopped answering, or the configuration cannot be used.
+        KeyboardInterrupt: SIGINT or SIGTERM came; what was received is stored.
     """
     progress = progress or Progress()
     config: dict[str, object] = {"relays": list(urls)}
@@ -54,19 +57,21 @@ def sync_in_process(
             )
         finally:
             watched.reset(token)
+    cause = _cause(result)
+    if cause is not None and cause.cls_name == DagsterExecutionInterruptedError.__name__:
+        raise KeyboardInterrupt
     report = progress.report
     if report is None or (not result.success and not report.failed):
-        raise RunFailed(_reason(result))
+        raise RunFailed(cause.message.strip().splitlines()[0].split(": ", 1)[-1] if cause else "the run failed")
     return report
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The first line of the error at the bottom of the run's failure."""
+def _cause(result: dg.ExecuteInProcessResult) -> SerializableErrorInfo | None:
+    """The error at the bottom of the run's failure; None if no step failed."""
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
-            if error is not None:
-                return error.message.strip().splitlines()[0].split(": ", 1)[-1]
-    return "the run failed"
+            return error
+    return None

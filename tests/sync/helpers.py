@@ -10,7 +10,9 @@ from bigbrotr_dagster.sync import SynchronizerConfig
 def config(**options: Any) -> SynchronizerConfig:
     """Options for relays on loopback: no lag, short timeouts."""
     networks = {"clearnet": {"timeout": 2, "max_tasks": 5}}
-    processing = {"end_lag": 0} | options.pop("processing", {})
+    processing = options.pop("processing", {})
+    if "end_lag" not in options:
+        processing = {"end_lag": 0} | processing
     given = {"allow_private": True, "networks": networks, "processing": processing}
     return SynchronizerConfig.model_validate(given | options)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from bigbrotr_dagster.windowing import Answer, Ask, Ending, Hint, Interval, Outcome, Walk
+from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Hint, Interval, Outcome, Walk
 from bigbrotr_dagster.windowing.tasks import Stamped
 
 EOSE = Outcome(Ending.EOSE)
@@ -81,6 +81,8 @@ def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int
         ask = walk.next()
         if ask is None:
             return left
+        again = Coverage.between(ask.since + 1, ask.until - 1) & Coverage(left.covered)
+        assert not again, f"{again} is covered, and asked for again"
         answer = relay.answer(ask)
         if fails is not None and next(fails):
             walk.failed(ask)

@@ -1,0 +1,66 @@
+"""Options whose effect is what a relay is sent, or how long it is waited for."""
+
+import time
+
+from bigbrotr_dagster.sync import sync_relays
+from tests.nostr.helpers import signed
+from tests.relays.scripted import scripted
+from tests.sync.helpers import ask, config, stored_ids
+
+EVENTS = [signed(number) for number in range(1, 40)]
+
+
+async def test_limit_is_that_of_every_req(database: str) -> None:
+    async with scripted(EVENTS) as relay:
+        await sync_relays(database, config(limit=10), [relay.url])
+    assert {request.limit for request in relay.requests} == {10}
+    assert all(request.since is not None for request in relay.requests)
+    assert len(stored_ids(database)) == len(EVENTS)
+
+
+async def test_end_lag_leaves_the_newest_seconds_for_later(database: str) -> None:
+    now = int(time.time())
+    async with scripted([signed(now - 5), signed(now - 500)]) as relay:
+        [report] = (await sync_relays(database, config(end_lag=100), [relay.url])).relays
+    assert report.events_new == 1
+    assert report.lag_seconds is not None
+    assert 100 <= report.lag_seconds < 110
+
+
+async def test_idle_ends_a_relay_that_brings_nothing(database: str) -> None:
+    def limited(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
+        return [["CLOSED", subscription, "rate-limited: later"]]
+
+    async with scripted(EVENTS, twist=limited) as relay:
+        [report] = (await sync_relays(database, config(timeouts={"idle": 0.5}), [relay.url])).relays
+    assert report.error == "nothing new for 1 s"
+
+
+async def test_the_timeout_of_a_network_ends_a_silent_request(database: str) -> None:
+    def silent(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
+        return []
+
+    async with scripted(EVENTS, twist=silent) as relay:
+        options = config(networks={"clearnet": {"timeout": 0.2}}, timeouts={"idle": 1})
+        [report] = (await sync_relays(database, options, [relay.url])).relays
+    assert report.error is not None
+    assert report.error.startswith(("timeout", "nothing new"))
+    assert ask(database, "SELECT * FROM sync_coverage") == []
+
+
+async def test_an_event_beyond_max_event_size_is_quarantined(database: str) -> None:
+    async with scripted([*EVENTS, signed(50, content="x" * 2_000)]) as relay:
+        [report] = (await sync_relays(database, config(max_event_size=1024), [relay.url])).relays
+    assert report.ok
+    assert report.events_rejected == {"too_large": 1}
+    assert ask(database, "SELECT reason FROM event_quarantine") == [("too_large",)]
+    assert len(stored_ids(database)) == len(EVENTS)
+
+
+async def test_flush_interval_bounds_the_relays_of_a_transaction(database: str) -> None:
+    async with scripted(EVENTS) as one, scripted(EVENTS) as two, scripted(EVENTS) as three:
+        options = config(flush_interval=1, batch_size=10_000)
+        report = await sync_relays(database, options, [one.url, two.url, three.url])
+    assert all(relay.ok for relay in report.relays)
+    transactions = "SELECT count(DISTINCT xmin::text) FROM sync_coverage"
+    assert ask(database, transactions) == [(3,)]

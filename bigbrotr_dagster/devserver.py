@@ -102,11 +102,15 @@ def _serve(port: int, environment: dict[str, str], stopped: threading.Event) -> 
         [*command, "-p", str(port), *quiet],
         env=environment,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,  # a terminal's Ctrl-C comes here alone, and is passed on in order
     )
+    given_up = threading.Event()
+    threading.Thread(target=_pass_on, args=(dagster, given_up), name="output", daemon=True).start()
+    announced = False
     try:
         print("Starting Dagster ...", flush=True)
-        announced = False
         while dagster.poll() is None and not stopped.wait(0.3):
             if not announced and _answers(port):
                 print(f"Serving on http://{HOST}:{port} - Ctrl-C stops everything", flush=True)
@@ -114,16 +118,30 @@ def _serve(port: int, environment: dict[str, str], stopped: threading.Event) -> 
         return 0 if stopped.is_set() else dagster.returncode or 1
     finally:
         print("Stopping ...", flush=True)
+        if stopped.is_set() and not announced:
+            given_up.set()
         _stop(dagster, environment[MARK])
+
+
+def _pass_on(dagster: "subprocess.Popen[bytes]", given_up: threading.Event) -> None:
+    """Show what Dagster says; not the tracebacks of imports that are interrupted because its start is given up."""
+    for line in dagster.stdout or ():
+        if not given_up.is_set():
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
 
 
 def _stop(dagster: "subprocess.Popen[bytes]", mark: str) -> None:
     """Runs first, so that they can still write; then Dagster; then whatever is left."""
-    _interrupt(_runs(mark), signal.SIGTERM, RUN_SECONDS)
+    told = _runs(mark)
+    _interrupt(told, signal.SIGTERM, RUN_SECONDS)
     if dagster.poll() is None:
-        dagster.send_signal(signal.SIGINT)
+        dagster.terminate()  # as SIGINT to it; without a traceback while it is still importing
     deadline = time.monotonic() + DAGSTER_SECONDS
     while (left := _marked(mark)) and time.monotonic() < deadline:
+        late = [run for run in _runs(mark) if run not in told]  # the daemon started it meanwhile
+        told += late
+        _interrupt(late, signal.SIGTERM, 0.2)
         time.sleep(0.2)
     _interrupt(left, signal.SIGKILL, DAGSTER_SECONDS)
     dagster.wait()

@@ -1,6 +1,5 @@
 """The graph: the registry of relays, and how far each of them is archived."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from bigbrotr_dagster.defs.checks import record_cursor_check
+from bigbrotr_dagster.defs.event_loop import run_interruptibly
 from bigbrotr_dagster.defs.partition_events import (
     REACHABLE,
     RELAY_CURSOR,
@@ -16,7 +16,9 @@ from bigbrotr_dagster.defs.partition_events import (
 )
 from bigbrotr_dagster.defs.partitions import RELAY_PARTITIONS, registry_metadata
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.defs.run_process import executing
 from bigbrotr_dagster.sync import (
+    CycleReport,
     RelayReport,
     SynchronizerConfig,
     registered_relays,
@@ -104,11 +106,12 @@ def relay_cursor(
 
     A generator that yields nothing: by returning it would materialize every partition of the run.
     """
-    urls = list(config.relays) or list(context.partition_keys)
+    urls = list(dict.fromkeys(config.relays)) or list(context.partition_keys)
     options = synchronizer.config().with_overrides(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
-    failed = sync_and_record(context, database.ready(), options, urls)
+    with executing(context):
+        failed = sync_and_record(context, database.ready(), options, urls)
     record_cursor_check(context, database)
     if failed:
         judge(context, options, failed, asked=len(urls))
@@ -122,27 +125,44 @@ def sync_and_record(
 
     Interrupted (Terminate in the UI, SIGTERM), it still records every relay that is done.
     """
-    failed: list[RelayReport] = []
-
-    def on_report(report: RelayReport) -> None:
-        events.record(report)
-        if not report.ok:
-            failed.append(report)
-
+    # A retry has the same config: what the crashed run finished is not asked again.
+    is_retry = "dagster/retry_number" in context.run.tags
     with PartitionEvents(context) as events:
-        cycle = asyncio.run(
+        cycle = run_interruptibly(
             sync_relays(
                 database_url,
                 options,
                 urls,
-                run_id=context.run_id,
-                on_report=on_report,
-                # A retry has the same config: what the crashed run finished is not asked again.
-                skip_fresh="dagster/retry_number" in context.run.tags,
+                run_id=context.run.run_id,
+                on_report=events.record,
+                skip_fresh=is_retry,
             )
         )
-    context.log.info(f"{len(urls) - len(failed)} of {len(urls)} relays synced in {cycle.seconds:.1f} s")
+        failed = cycle.failed
+        if is_partitioned(context) and not is_retry:
+            failed += left_out(urls, cycle, events)
+    synced = len(cycle.relays) - len(cycle.failed)
+    rest = len(urls) - synced - len(failed)
+    context.log.info(f"{synced} relays synced, {len(failed)} failed, {rest} left out, in {cycle.seconds:.1f} s")
     return failed
+
+
+def left_out(urls: Sequence[str], cycle: CycleReport, events: PartitionEvents) -> list[RelayReport]:
+    """Reports on the relays that `max_duration` left no time for: a run of partitions has to answer for each."""
+    tried = {report.url for report in cycle.relays}
+    reports = [
+        RelayReport(url, "unknown", ok=False, error="not tried: max_duration was over")
+        for url in urls
+        if url not in tried
+    ]
+    for report in reports:
+        events.record(report)
+    return reports
+
+
+def is_partitioned(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run was asked for partitions (the UI, a backfill) rather than for relays in its config."""
+    return bool(context.has_partition_key or context.has_partition_key_range)
 
 
 def judge(
@@ -157,7 +177,7 @@ def judge(
     if len(failed) > FAILURES_SHOWN:
         listing += f"\n... and {len(failed) - FAILURES_SHOWN} more"
     summary = f"{len(failed)} of {asked} relays failed"
-    if not context.has_partition_key and not context.has_partition_key_range:
+    if not is_partitioned(context):
         if len(failed) <= options.failed_share * asked:
             context.log.warning(f"{summary}\n{listing}")
             return

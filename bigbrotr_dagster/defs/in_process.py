@@ -10,6 +10,7 @@ from dagster_shared.error import SerializableErrorInfo
 from bigbrotr_dagster.defs.assets import relay_cursor
 from bigbrotr_dagster.defs.partitions import follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.defs.run_process import STARTED_BY_TAG
 from bigbrotr_dagster.sync import CycleReport, Progress, registered_relays, watched
 
 
@@ -53,7 +54,7 @@ def sync_in_process(
                     "ops": {"relay_cursor": {"config": config}},
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
-                tags={"bigbrotr/started_by": "command line"},
+                tags={STARTED_BY_TAG: "command line"},
             )
         finally:
             watched.reset(token)

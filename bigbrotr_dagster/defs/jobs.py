@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
 from bigbrotr_dagster.defs.partitions import follow_registry
@@ -45,9 +50,9 @@ def cleanup() -> None:
 
 
 def relays_in_flight(instance: dg.DagsterInstance) -> set[str]:
-    """Relays of the batches that are queued or running: to ask for them again would only grow the queue."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=relay_sync.name, statuses=IN_FLIGHT))
-    return {url for run in runs for url in _relays_of(run.run_config)}
+    """Relays of the runs that are queued or running, however started: to ask again would only queue up."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
+    return {url for run in runs for url in _relays_of(run, instance)}
 
 
 def batches(
@@ -69,8 +74,17 @@ def batches(
             )
 
 
-def _relays_of(run_config: Mapping[str, object]) -> list[str]:
-    found: object = run_config
+def _relays_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Sequence[str]:
+    """The relays in a run's config, else the partitions in its tags."""
+    found: object = run.run_config
     for name in ("ops", "relay_cursor", "config", "relays"):
         found = found.get(name) if isinstance(found, Mapping) else None
-    return [str(url) for url in found] if isinstance(found, list) else []
+    if isinstance(found, list) and found:
+        return [str(url) for url in found]
+    if PARTITION_NAME_TAG in run.tags:
+        return [run.tags[PARTITION_NAME_TAG]]
+    first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    keys = instance.get_dynamic_partitions("relay") if first and last else []
+    if first not in keys or last not in keys:
+        return []
+    return keys[keys.index(first) : keys.index(last) + 1]

@@ -106,7 +106,7 @@ def mark_failed(context: dg.AssetExecutionContext, urls: Iterable[str]) -> None:
     for url in urls:
         event = DagsterEvent.build_asset_materialization_planned_event(
             context.run.job_name,
-            str(context.op_handle),
+            str(context.op_execution_context.op_handle),
             AssetMaterializationPlannedData(RELAY_CURSOR, partition=url, partitions_subset=None),
         )
-        context.instance.report_dagster_event(event, context.run_id)
+        context.instance.report_dagster_event(event, context.run.run_id)

@@ -8,6 +8,7 @@ import dagster as dg
 from bigbrotr_dagster.defs.jobs import batches, relay_sync, relays_in_flight
 from bigbrotr_dagster.defs.partitions import RELAYS, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.defs.run_process import end_dead_runs
 from bigbrotr_dagster.sync import archive_counts, registered_relays, unattempted_relays
 
 COUNTS_EVERY_SECONDS = 300
@@ -24,6 +25,8 @@ def relay_partitions(
 ) -> dg.SensorResult | dg.SkipReason:
     """Partitions of the registered relays; runs for those that were never tried."""
     url, options = database.ready(), synchronizer.config()
+    for run_id in end_dead_runs(context.instance):
+        context.log.warning(f"run {run_id} had lost its process")
     added, removed = follow_registry(context.instance, registered_relays(url))
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it

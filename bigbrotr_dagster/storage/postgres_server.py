@@ -144,7 +144,7 @@ def _initialize(programs: Path, pgdata: Path, account: ServerAccount) -> None:
     arguments = ["-D", str(pgdata), "-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale, *settings]
     result = _run([programs / "initdb", *arguments], account, STOP_SECONDS * 4)
     if result.returncode:
-        raise EmbeddedUnavailable(f"initdb failed in {pgdata}: {_reason(result.stdout)}")
+        raise EmbeddedUnavailable(f"initdb failed in {pgdata}: {_reason(result.stdout, at=0)}")
 
 
 def _launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
@@ -165,13 +165,17 @@ def _launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
 
 def shut_down(pgdata: Path) -> bool:
     """Stop the server; False when it was not running. The caller holds the lock."""
-    if postmaster(pgdata) is None:
+    server = postmaster(pgdata)
+    if server is None:
         return False
     account = server_account(pgdata)
     for mode in ("fast", "immediate"):  # immediate is a crash, which PostgreSQL recovers from
         command = ["-D", str(pgdata), "-m", mode, "-w", "-t", str(STOP_SECONDS), "stop"]
         result = _run([binaries() / "pg_ctl", *command], account, STOP_SECONDS + 10)
         if result.returncode == 0:
+            if server.socket_dir != pgdata:
+                with contextlib.suppress(OSError):  # it is not empty
+                    server.socket_dir.rmdir()
             return True
     raise EmbeddedUnavailable(f"PostgreSQL does not stop in {pgdata}: {_reason(result.stdout)}")
 
@@ -192,11 +196,11 @@ def _run(command: list[Path | str], account: ServerAccount, seconds: float) -> "
         return subprocess.CompletedProcess(result.args, result.returncode, stdout=output.read())
 
 
-def _reason(said: str) -> str:
-    """The line that tells why: PostgreSQL's FATAL or error line, else the last one."""
+def _reason(said: str, at: int = -1) -> str:
+    """The line that tells why: PostgreSQL's last FATAL or error line (or that number `at`), else the last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
-    return (telling or lines or ["no message"])[-1]
+    return telling[at] if telling else (lines or ["no message"])[-1]
 
 
 def _socket_dir(pgdata: Path, account: ServerAccount) -> Path:

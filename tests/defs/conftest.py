@@ -1,0 +1,51 @@
+"""One Dagster instance and one archive for each module; relays for each test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from bigbrotr_dagster.devserver import prepare_home
+from tests.conftest import _clone, in_database
+from tests.defs.helpers import Graph, Relays
+
+CONFIG = """
+allow_private: true
+networks: {clearnet: {timeout: 2, max_tasks: 5}}
+processing: {end_lag: 0, since: 1789990000}
+"""
+
+
+@pytest.fixture(scope="module")
+def graph(embedded_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    """The definitions on an empty archive, with nothing in Dagster's own database."""
+    folder = tmp_path_factory.mktemp("graph")
+    (folder / "synchronizer.yaml").write_text(CONFIG)
+    with psycopg.connect(in_database(embedded_server, "postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS dagster WITH (FORCE)")
+    with contextmanager(_clone)(embedded_server) as database, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BIGBROTR_DATABASE_URL", database)
+        environment.setenv("BIGBROTR_CONFIG", str(folder / "synchronizer.yaml"))
+        environment.setenv("BIGBROTR_DATA_DIR", str(folder))
+        environment.delenv("DAGSTER_HOME", raising=False)
+        environment.setenv("DAGSTER_HOME", str(prepare_home()))
+        with dg.DagsterInstance.get() as instance:
+            yield Graph(instance, database)
+
+
+@pytest.fixture
+def relays() -> Iterator[Relays]:
+    with Relays() as serving:
+        yield serving
+
+
+@pytest.fixture
+def config_file(graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A configuration of the test's own, which it may write to."""
+    path = tmp_path / "synchronizer.yaml"
+    path.write_text(CONFIG)
+    monkeypatch.setenv("BIGBROTR_CONFIG", str(path))
+    return path

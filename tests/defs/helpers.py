@@ -1,0 +1,105 @@
+"""The graph at work: the real definitions, a real instance, a real archive, scripted relays on loopback."""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+
+from bigbrotr_dagster.definitions import defs
+from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
+from bigbrotr_dagster.defs.partitions import RELAY_PARTITIONS, follow_registry
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
+from tests.nostr.helpers import signed
+from tests.relays.local_relay import free_port
+from tests.relays.scripted import ScriptedRelay, scripted
+
+NOW = 1_790_000_000
+
+
+def some_events(count: int, name: str = "") -> list[Event]:
+    return [signed(NOW + number * 10, content=f"{name} {number}") for number in range(count)]
+
+
+def dead_url() -> str:
+    """The URL of a relay that refuses connections."""
+    return f"ws://127.0.0.1:{free_port()}"
+
+
+class Relays:
+    """Scripted relays in an event loop of their own, for tests that block."""
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._stack = AsyncExitStack()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relays")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def serve(self, events: Iterable[Event], **options: Any) -> ScriptedRelay:
+        entering = self._stack.enter_async_context(scripted(list(events), **options))
+        return asyncio.run_coroutine_threadsafe(entering, self._loop).result(30)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The definitions on one Dagster instance and one archive."""
+
+    instance: dg.DagsterInstance
+    database: str
+    resources: Mapping[str, Any] = field(default_factory=lambda: defs.resources or {})
+
+    def register(self, *urls: str) -> None:
+        """Make these relays the registry, and their partitions the partitions."""
+        remove_relays(self.database, [relay.url for relay in registered_relays(self.database)])
+        register_relays(self.database, urls)
+        follow_registry(self.instance, registered_relays(self.database))
+
+    def sync(
+        self, *urls: str, partition: str | None = None, tags: Mapping[str, str] | None = None, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        """Run the job as the schedule does (`urls`), or for one partition, or for the range in `tags`."""
+        return defs.resolve_job_def("relay_sync").execute_in_process(
+            instance=self.instance,
+            run_config={"ops": {"relay_cursor": {"config": {"relays": list(urls)} | config}}},
+            partition_key=partition,
+            tags=dict(tags or {}),
+            raise_on_error=False,
+        )
+
+    def materializations(self, run: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+        """The metadata that a run left, by partition."""
+        events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        found = [event.asset_materialization for event in events]
+        return {
+            str(one.partition): {key: value.value for key, value in one.metadata.items()} for one in found if one
+        }
+
+    def checks(self, run: dg.ExecuteInProcessResult, name: str) -> dict[str | None, dg.AssetCheckEvaluation]:
+        """A run's evaluations of a check, by partition."""
+        events = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = [event.get_dagster_event().asset_check_evaluation_data for event in events]
+        return {one.partition: one for one in found if one.check_name == name}
+
+    def statuses(self, *urls: str) -> list[AssetPartitionStatus | None]:
+        """What the UI shows for partitions; None is never materialized."""
+        statuses = self.instance.get_status_by_partition(RELAY_CURSOR, list(urls), RELAY_PARTITIONS)
+        return [(statuses or {}).get(url) for url in urls]
+
+    @contextmanager
+    def tick(self, sensor: dg.SensorDefinition) -> Iterator[dg.SensorEvaluationContext]:
+        with dg.build_sensor_context(
+            instance=self.instance, resources=dict(self.resources), definitions=defs, sensor_name=sensor.name
+        ) as context:
+            yield context

@@ -1,0 +1,231 @@
+"""What starts runs: the sensor that follows the registry, the schedule, and the daily clean-up."""
+
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from bigbrotr_dagster.definitions import defs
+from bigbrotr_dagster.defs.jobs import relay_sync, relays_in_flight
+from bigbrotr_dagster.defs.run_process import PROCESS_TAG, end_dead_runs
+from bigbrotr_dagster.defs.schedules import cron_for, relay_sync_schedule, tick_seconds
+from bigbrotr_dagster.defs.sensors import relay_partitions, run_failed, run_succeeded
+from bigbrotr_dagster.sync import register_relays, remove_relays
+from tests.defs.helpers import Graph, Relays, dead_url, some_events
+from tests.sync.helpers import ask
+
+RELAYS = dg.AssetKey("relays")
+ONION = f"ws://{'a' * 55}d.onion"
+
+
+def keys(requests: list[dg.RunRequest]) -> list[list[str]]:
+    return [request.run_config["ops"]["relay_cursor"]["config"]["relays"] for request in requests]
+
+
+def sensor_tick(graph: Graph) -> list[dg.RunRequest]:
+    with dg.build_sensor_context(instance=graph.instance, resources=graph.resources, definitions=defs) as context:
+        return list(relay_partitions.evaluate_tick(context).run_requests or [])
+
+
+def schedule_tick(graph: Graph, minute: int = 0) -> list[dg.RunRequest]:
+    at = datetime(2026, 11, 21, 12, minute, tzinfo=UTC)
+    context = dg.build_schedule_context(
+        instance=graph.instance, scheduled_execution_time=at, resources=graph.resources
+    )
+    return list(relay_sync_schedule.evaluate_tick(context).run_requests or [])
+
+
+def partitions(graph: Graph) -> set[str]:
+    return set(graph.instance.get_dynamic_partitions("relay"))
+
+
+@pytest.fixture(autouse=True)
+def no_relays(graph: Graph) -> None:
+    graph.register()
+    for run in graph.instance.get_runs():
+        graph.instance.delete_run(run.run_id)
+
+
+def in_flight(graph: Graph, status: dg.DagsterRunStatus, **options: object) -> dg.DagsterRun:
+    """A run of the job as Dagster stores it."""
+    run = graph.instance.create_run_for_job(defs.resolve_job_def("relay_sync"), status=status, **options)  # type: ignore[arg-type]
+    assert isinstance(run, dg.DagsterRun)
+    return run
+
+
+def test_partitions_follow_the_registry_and_new_relays_are_synced_at_once(graph: Graph) -> None:
+    urls = [f"wss://relay-{number}.example.com" for number in range(300)]
+    register_relays(graph.database, urls)
+    requests = sensor_tick(graph)
+    assert partitions(graph) == set(urls)
+    assert [len(batch) for batch in keys(requests)] == [200, 100]
+    assert sorted(url for batch in keys(requests) for url in batch) == sorted(urls)
+    latest = graph.instance.get_latest_materialization_event(RELAYS)
+    assert latest is not None
+    assert latest.asset_materialization is not None
+    assert latest.asset_materialization.metadata["dagster/row_count"].value == 300
+    assert [one.run_key for one in sensor_tick(graph)] == [one.run_key for one in requests], "evaluated twice"
+    remove_relays(graph.database, urls[1:])
+    sensor_tick(graph)
+    assert partitions(graph) == {urls[0]}
+
+
+def test_a_relay_that_was_tried_is_left_to_the_schedule(graph: Graph, relays: Relays) -> None:
+    tried, dead = relays.serve(some_events(2)).url, dead_url()
+    graph.register(tried, dead)
+    graph.sync(tried, dead)
+    assert sensor_tick(graph) == []
+    graph.register(tried, dead, new := dead_url())
+    assert keys(sensor_tick(graph)) == [[new]]
+
+
+def test_a_tick_batches_the_due_relays_by_network(graph: Graph, config_file: Path) -> None:
+    config_file.write_text(
+        "{allow_private: true, partitions_per_run: 2, networks: {tor: {enabled: true}, i2p: {enabled: false}}}"
+    )
+    clearnet = [f"wss://relay-{number}.example.com" for number in range(3)]
+    local = "ws://127.0.0.1:7777"
+    register_relays(graph.database, [*clearnet, local, ONION, "ws://relay.i2p"])
+    requests = schedule_tick(graph)
+    batches = defaultdict(list)
+    for request, urls in zip(requests, keys(requests), strict=True):
+        batches[request.tags["bigbrotr/network"]].append(urls)
+    assert set(batches) == {"clearnet", "tor"}
+    assert batches["tor"] == [[ONION]]
+    assert [len(urls) for urls in batches["clearnet"]] == [2, 2]
+    assert sorted(url for urls in batches["clearnet"] for url in urls) == sorted([*clearnet, local])
+    assert len({request.run_key for request in requests}) == 3
+    assert all("2026-11-21T12:00:00" in str(request.run_key) for request in requests)
+    assert {request.run_key for request in schedule_tick(graph, 5)}.isdisjoint(one.run_key for one in requests)
+
+
+def test_a_relay_that_was_just_synced_is_not_due(graph: Graph, relays: Relays) -> None:
+    graph.register(done := relays.serve([]).url, other := dead_url())
+    graph.sync(done)
+    assert keys(schedule_tick(graph)) == [[other]]
+    ask(graph.database, "UPDATE relay_limits SET attempted_at = now() - interval '4 minutes' RETURNING 1")
+    assert sorted(keys(schedule_tick(graph))[0]) == sorted([done, other])
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_a_relay_whose_run_is_in_flight_is_not_asked_for_again(graph: Graph, status: str) -> None:
+    graph.register(batched := dead_url(), alone := dead_url(), free := dead_url())
+    of_batch = {"ops": {"relay_cursor": {"config": {"relays": [batched]}}}}
+    in_flight(graph, dg.DagsterRunStatus(status), run_config=of_batch)
+    in_flight(graph, dg.DagsterRunStatus(status), tags={"dagster/partition": alone})
+    assert relays_in_flight(graph.instance) == {batched, alone}
+    assert keys(schedule_tick(graph)) == [[free]]
+    assert keys(sensor_tick(graph)) == [[free]]
+
+
+def test_the_range_of_a_backfill_is_in_flight_too(graph: Graph) -> None:
+    graph.register(*[dead_url() for _ in range(4)])
+    one, two, three, four = graph.instance.get_dynamic_partitions("relay")
+    tags = {"dagster/asset_partition_range_start": two, "dagster/asset_partition_range_end": three}
+    in_flight(graph, dg.DagsterRunStatus.STARTING, tags=tags)
+    assert relays_in_flight(graph.instance) == {two, three}
+    assert sorted(keys(schedule_tick(graph))[0]) == sorted([one, four])
+
+
+def test_a_run_whose_process_is_gone_does_not_block_its_relay(graph: Graph) -> None:
+    """As after a power cut: nobody is left who could end the run."""
+    graph.register(url := dead_url())
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    name = process_name(process.pid)
+    run = in_flight(graph, dg.DagsterRunStatus.STARTED, tags={"dagster/partition": url, PROCESS_TAG: name})
+    assert end_dead_runs(graph.instance) == []
+    assert schedule_tick(graph) == []
+    process.kill()
+    process.wait()
+    assert keys(sensor_tick(graph)) == [[url]]
+    ended = graph.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
+def process_name(pid: int) -> str:
+    from bigbrotr_dagster.defs import run_process
+
+    return run_process._name(psutil.Process(pid))
+
+
+def test_a_run_on_another_machine_is_not_judged(graph: Graph) -> None:
+    in_flight(graph, dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: "elsewhere 1 1.00"})
+    in_flight(graph, dg.DagsterRunStatus.STARTED)
+    assert end_dead_runs(graph.instance) == []
+
+
+def test_cleanup_removes_the_cursors_and_partitions_of_relays_that_are_gone(graph: Graph, relays: Relays) -> None:
+    kept, gone = relays.serve(some_events(2)).url, relays.serve(some_events(3)).url
+    graph.register(kept, gone)
+    graph.sync(kept, gone)
+    stored = ask(graph.database, "SELECT count(*) FROM event")
+    remove_relays(graph.database, [gone])
+    assert defs.resolve_job_def("cleanup").execute_in_process(instance=graph.instance).success
+    cursors = {key for (key,) in ask(graph.database, "SELECT state_key FROM service_state")}
+    assert kept in cursors
+    assert gone not in cursors
+    assert partitions(graph) == {kept}
+    assert ask(graph.database, "SELECT count(*) FROM event") == stored
+
+
+def test_the_registry_is_an_asset_with_its_size(graph: Graph) -> None:
+    register_relays(graph.database, ["wss://a.example.com", ONION])
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=graph.instance, asset_selection=[RELAYS])
+    [event] = result.asset_materializations_for_node("relays")
+    sizes = {key: value.value for key, value in event.metadata.items()}
+    assert sizes == {"dagster/row_count": 2, "relays_clearnet": 1, "relays_tor": 1}
+
+
+def test_a_run_that_ends_is_told_of_and_the_archive_is_measured(graph: Graph, relays: Relays) -> None:
+    url = relays.serve(some_events(4)).url
+    graph.register(url)
+    run = graph.sync(url)
+    event = run.get_run_success_event()
+    resources = {"database": graph.resources["database"]}
+    for _ in range(2):
+        run_succeeded(
+            dg.build_run_status_sensor_context(
+                "run_succeeded", event, graph.instance, run.dagster_run, resources=resources
+            )
+        )
+    observed = graph.instance.fetch_observations(RELAYS, limit=10).records
+    assert len(observed) == 1, "at most every five minutes"
+    assert observed[0].asset_observation is not None
+    metadata = observed[0].asset_observation.metadata
+    [(events,)] = ask(graph.database, "SELECT count(*) FROM event")
+    assert metadata["event_rows"].value == events
+    graph.register(dead := dead_url())
+    failed = graph.sync(partition=dead)
+    context = dg.build_run_status_sensor_context(
+        "run_failed", failed.get_run_failure_event(), graph.instance, failed.dagster_run
+    ).for_run_failure()
+    run_failed(context)
+
+
+@pytest.mark.parametrize(
+    ("interval", "cron"),
+    [
+        (1, "* * * * *"),
+        (60, "* * * * *"),
+        (90, "* * * * *"),
+        (120, "*/2 * * * *"),
+        (300, "*/5 * * * *"),
+        (420, "* * * * *"),  # 7 minutes do not divide an hour
+        (1800, "*/30 * * * *"),
+        (3600, "0 */1 * * *"),
+        (21600, "0 */6 * * *"),
+        (86400, "0 0 * * *"),
+        (604800, "* * * * *"),
+    ],
+)
+def test_the_schedule_ticks_at_the_interval_or_each_minute(interval: float, cron: str) -> None:
+    assert cron_for(interval) == cron
+    assert tick_seconds(interval) == (60 if cron == "* * * * *" else interval)
+    dg.ScheduleDefinition(job=relay_sync, cron_schedule=cron)

@@ -1,0 +1,74 @@
+"""The graph loads, holds what it should, and every asset says what it is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from bigbrotr_dagster.definitions import defs
+from tests.e2e.program import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_definitions_load() -> None:
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
+    graph = defs.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {"relays", "relay_cursor"}
+    assert {key.name for key in graph.asset_check_keys} == {"reachable", "cursor_within_coverage"}
+    repository = defs.get_repository_def()
+    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {"relay_sync", "cleanup"}
+    assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
+    assert {one.name for one in repository.sensor_defs} == {"relay_partitions", "run_failed", "run_succeeded"}
+
+
+def test_schedules_and_sensors_run_without_being_switched_on() -> None:
+    repository = defs.get_repository_def()
+    assert all(one.default_status is dg.DefaultScheduleStatus.RUNNING for one in repository.schedule_defs)
+    assert all(one.default_status is dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)
+
+
+@pytest.mark.parametrize("key", ["relays", "relay_cursor"])
+def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> None:
+    spec = defs.resolve_assets_def(key).specs_by_key[dg.AssetKey(key)]
+    assert spec.group_name == "archive"
+    assert spec.owners == ["team:archive"]
+    assert "postgres" in spec.kinds
+    assert spec.tags["bigbrotr/layer"]
+    assert len(spec.description or "") > 80
+    assert "dagster/table_name" in spec.metadata
+
+
+def test_relay_cursor_has_a_partition_for_each_relay_and_backfills_in_several_runs() -> None:
+    asset = defs.resolve_assets_def("relay_cursor")
+    assert asset.partitions_def == dg.DynamicPartitionsDefinition(name="relay")
+    assert asset.backfill_policy == dg.BackfillPolicy.multi_run(50)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dg", "check", "defs"],
+        ["dagster", "definitions", "validate", "-m", "bigbrotr_dagster.definitions"],
+    ],
+    ids=["dg check defs", "dagster definitions validate"],
+)
+def test_dagsters_own_check_of_the_definitions_is_clean(command: list[str], tmp_path: Path) -> None:
+    program, *arguments = command
+    result = subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        cwd=ROOT,
+        env=environment(tmp_path, DAGSTER_HOME=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, said
+    assert "ERROR" not in said
+    assert "Traceback" not in said

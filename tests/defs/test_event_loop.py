@@ -1,0 +1,70 @@
+"""An interrupt at any moment stops asynchronous work, which ends in its own time."""
+
+import asyncio
+import contextvars
+import signal
+from random import Random
+from types import FrameType
+
+import pytest
+
+from bigbrotr_dagster.defs.event_loop import run_interruptibly
+
+
+class Interrupted(BaseException):
+    """As Dagster's own: no Exception, and raised by a signal handler."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+async def busy(done: list[str]) -> None:
+    """Tasks and callbacks without a pause, so that an interrupt would hit one of them."""
+    loop = asyncio.get_running_loop()
+
+    async def spin() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    def again() -> None:
+        loop.call_soon(again)
+
+    again()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(spin())
+    finally:
+        await asyncio.sleep(0.01)
+        done.append("stored")
+
+
+def test_an_interrupt_at_any_moment_lets_the_work_store_what_it_has() -> None:
+    random = Random(7)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(30):
+            done: list[str] = []
+            signal.setitimer(signal.ITIMER_REAL, 0.01 + random.random() / 50)
+            with pytest.raises(Interrupted):
+                run_interruptibly(busy(done))
+            assert done == ["stored"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_results_errors_and_context_are_those_of_the_work() -> None:
+    variable = contextvars.ContextVar("variable", default="none")
+    variable.set("given")
+
+    async def read() -> str:
+        return variable.get()
+
+    async def fail() -> None:
+        raise ValueError("ours")
+
+    assert run_interruptibly(read()) == "given"
+    with pytest.raises(ValueError, match="ours"):
+        run_interruptibly(fail())

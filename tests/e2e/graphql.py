@@ -1,0 +1,91 @@
+"""Dagster's UI, asked in its own language."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+JOB = {"repositoryName": "__repository__", "repositoryLocationName": "bigbrotr_dagster.definitions"}
+
+
+def eventually(look: Callable[[], T | None], seconds: float) -> T:
+    """What `look` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; last seen: {found!r}"
+        time.sleep(0.5)
+    return found
+
+
+class Ui:
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}"
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data that answer a query or a mutation."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.address}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer = json.load(response)
+        assert not answer.get("errors"), answer["errors"]
+        return answer["data"]
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("{version}")["version"])
+        except OSError:
+            return False
+
+    def green(self) -> set[str]:
+        """The partitions of relay_cursor that are materialized."""
+        query = """{assetNodes(assetKeys: [{path: ["relay_cursor"]}]) {assetPartitionStatuses {
+            ... on DefaultPartitionStatuses {materializedPartitions failedPartitions}}}}"""
+        nodes = self.ask(query)["assetNodes"]
+        return set(nodes[0]["assetPartitionStatuses"]["materializedPartitions"]) if nodes else set()
+
+    def runs(self, tag: str | None = None) -> dict[str, str]:
+        """Status by id of the runs that have a tag, newest first."""
+        query = "{runsOrError {... on Runs {results {runId status tags {key}}}}}"
+        found = self.ask(query)["runsOrError"]["results"]
+        return {
+            run["runId"]: run["status"]
+            for run in found
+            if tag is None or any(each["key"] == tag for each in run["tags"])
+        }
+
+    def materializations(self, partition: str) -> dict[str, set[str]]:
+        """The labels of the metadata that each run left on a partition, newest first."""
+        query = """query ($partition: String!) {assetNodes(assetKeys: [{path: ["relay_cursor"]}]) {
+            assetMaterializations(partitions: [$partition], limit: 100) {runId metadataEntries {label}}}}"""
+        found = self.ask(query, partition=partition)["assetNodes"][0]["assetMaterializations"]
+        return {one["runId"]: {entry["label"] for entry in one["metadataEntries"]} for one in found}
+
+    def backfill(self, partitions: list[str]) -> str:
+        """Start a backfill as the UI's dialog does; returns its id."""
+        mutation = """mutation ($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
+            __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
+        params = {"assetSelection": [{"path": ["relay_cursor"]}], "partitionNames": partitions, "tags": []}
+        answer = self.ask(mutation, params=params)["launchPartitionBackfill"]
+        assert "backfillId" in answer, answer
+        return str(answer["backfillId"])
+
+    def backfill_status(self, backfill: str) -> str:
+        query = """query ($id: String!) {partitionBackfillOrError(backfillId: $id) {
+            ... on PartitionBackfill {status}}}"""
+        return str(self.ask(query, id=backfill)["partitionBackfillOrError"]["status"])
+
+    def launch(self, config: dict[str, Any]) -> str:
+        """Start job relay_sync with a config for its op; returns the run's id."""
+        mutation = """mutation ($params: ExecutionParams!) {launchRun(executionParams: $params) {
+            __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+        params = {
+            "selector": JOB | {"jobName": "relay_sync"},
+            "runConfigData": {"ops": {"relay_cursor": {"config": config}}},
+        }
+        answer = self.ask(mutation, params=params)["launchRun"]
+        assert "run" in answer, answer
+        return str(answer["run"]["runId"])

@@ -1,0 +1,272 @@
+"""What a hostile relay would give to a patient asker, and whether the archive kept its promise about it."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import combinations, count
+from random import Random
+
+import psycopg
+
+from bigbrotr_dagster.sync import RelayReport, SynchronizerConfig, cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.windowing import Coverage, Interval
+from tests.conftest import in_database
+from tests.nostr.helpers import KEY
+from tests.relays.hostile import (
+    MAX_EVENT_SIZE,
+    MODES,
+    RARE_KINDS,
+    RESTRICTED_KINDS,
+    WHOLE,
+    Arriving,
+    AuthRequired,
+    Crowded,
+    Held,
+    HostileRelay,
+    IgnoresSince,
+    IgnoresUntil,
+    Mode,
+    NoticeEvery,
+    OldestFirst,
+    RandomSubset,
+    RefusesEverything,
+    Restricted,
+    hostile,
+)
+from tests.sync.helpers import ask, config, stored_ids
+
+ROUNDS = 5
+ROUND_SECONDS = 20
+"""A sync is told to stop after so long (`max_duration`); what is left stays pending for the next one."""
+
+KEY_VARIABLE = "HOSTILE_RELAY_TEST_KEY"
+"""Environment variable with our private key; relays that shall not know us are synced without it."""
+
+_numbers = count()
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One relay after its syncs; the promise is kept if nothing is in `broken`."""
+
+    name: str
+    broken: list[str] = field(default_factory=list)
+    missing: int = 0
+    asked: list[int] = field(default_factory=list)
+    budget: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    gaps: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        state = "FAIL" if self.broken else "ok"
+        asked = "+".join(map(str, self.asked))
+        line = f"{state:4} {self.name:45} missing {self.missing:4} REQs {asked}/{self.budget} {self.seconds:.1f} s"
+        return " | ".join([line, *self.broken, *self.gaps, *([self.error] if self.error else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What the database says about one relay (and its only filter)."""
+
+    stored: set[str]
+    quarantined: set[str]
+    covered: Coverage
+    gaps: Coverage
+    reasons: list[str]
+
+
+def archive(database: str, url: str) -> Archive:
+    covered = ask(database, f"SELECT unnest(covered) FROM sync_coverage WHERE relay_url = '{url}'")
+    gaps = ask(database, f"SELECT since, until, reason FROM sync_gap WHERE relay_url = '{url}' ORDER BY since")
+    quarantined = ask(database, f"SELECT event_id FROM event_quarantine WHERE relay_url = '{url}'")
+    return Archive(
+        stored_ids(database, url),
+        {row[0] for row in quarantined},
+        Coverage(Interval(span.lower, span.upper - 1) for (span,) in covered),
+        Coverage(Interval(since, until) for since, until, _ in gaps),
+        [f"gap {reason} [{since}, {until}]" for since, until, reason in gaps],
+    )
+
+
+def given(relay: HostileRelay, end: int) -> list[Held]:
+    """The events up to `end` that a patient asker gets, forged ones among them."""
+    removed = RESTRICTED_KINDS if any(isinstance(mode, Restricted) for mode in relay.modes) else frozenset()
+    return [item for item in relay.events if item.created_at <= end and item.event.kind not in removed]
+
+
+def warranted(relay: HostileRelay) -> Coverage:
+    """The widest gaps that the relay's truth allows."""
+    seconds = [item.created_at for item in relay.events]
+    crowds = {second for second in seconds if seconds.count(second) >= relay.saturates_at}
+    allowed = Coverage(Interval(second, second) for second in crowds)
+    for mode in relay.modes:
+        allowed |= mode.warrants(relay)
+    return WHOLE if _cannot_advance(relay) else allowed
+
+
+def _cannot_advance(relay: HostileRelay) -> bool:
+    """A bound is ignored on the very side where the answers are cut: no window brings more than the first did."""
+    kinds = {type(mode) for mode in relay.modes}
+    return bool(kinds & {OldestFirst, RandomSubset} and kinds & {IgnoresSince, IgnoresUntil})
+
+
+def must_be_held(relay: HostileRelay, item: Held) -> bool:
+    """Whether a gap is no excuse for this event, for it is easily had (asked of single modes only)."""
+    [mode] = relay.modes
+    if isinstance(mode, RefusesEverything):
+        return item.event.kind not in RARE_KINDS
+    return isinstance(mode, NoticeEvery) and mode.every > 1
+
+
+async def synced(database: str, relay: HostileRelay, name: str) -> Verdict:
+    """Sync the relay until it has nothing pending, at most five times, and judge the outcome."""
+    verdict = Verdict(name, budget=relay.budget)
+    started = time.monotonic()
+    end = 0
+    async with hostile(relay):
+        for _ in range(ROUNDS):
+            relay.begin_round()
+            end = int(time.time()) - 1
+            report = await _sync(database, relay)
+            verdict.error = report.error
+            if report.error is not None and report.error.startswith("internal error"):
+                verdict.broken.append("internal error")
+            if report.seconds > ROUND_SECONDS + 5:
+                verdict.broken.append(f"a sync of {report.seconds:.0f} s")
+            if report.ok and not report.pending_seconds and not _is_busy(relay):
+                break
+    verdict.seconds = time.monotonic() - started
+    verdict.asked = relay.asked
+    verdict.budget = relay.budget
+    _judge(database, relay, end, verdict)
+    return verdict
+
+
+def _is_busy(relay: HostileRelay) -> bool:
+    return any(isinstance(mode, Arriving) and relay.round < mode.stops_in_round for mode in relay.modes)
+
+
+async def _sync(database: str, relay: HostileRelay) -> RelayReport:
+    known = not any(isinstance(mode, AuthRequired) and not mode.admits for mode in relay.modes)
+    options: SynchronizerConfig = config(
+        networks={"clearnet": {"timeout": 0.3, "max_tasks": 100}},
+        processing={"end_lag": 0, "max_event_size": MAX_EVENT_SIZE},
+        timeouts={"max_duration": ROUND_SECONDS},
+        keys={"keys_env": KEY_VARIABLE if known else "HOSTILE_RELAY_TEST_NO_KEY"},
+    )
+    [report] = (await sync_relays(database, options, [relay.url])).relays
+    return report
+
+
+def _judge(database: str, relay: HostileRelay, end: int, verdict: Verdict) -> None:
+    """Add to `verdict` what is broken of the promise."""
+    found = archive(database, relay.url)
+    required = given(relay, end)
+    lost = [item for item in required if not _is_kept(item, found)]
+    missing = [item for item in lost if item.created_at not in found.gaps]
+    covered = [item for item in lost if item.created_at in found.covered]
+    too_wide = found.gaps - warranted(relay)
+    verdict.missing = len(missing)
+    verdict.gaps = found.reasons[:3] + ([f"{len(found.reasons)} gaps"] if len(found.reasons) > 3 else [])
+    complaints: dict[str, object] = {
+        f"{len(missing)} of {len(required)} missing": missing,
+        f"{len(covered)} covered, not stored": covered,
+        f"gaps too wide by {too_wide.seconds} s": too_wide,
+        f"over budget: {max(relay.asked)} REQs": max(relay.asked) > relay.budget,
+        "stored what the relay has not": found.stored - {item.id for item in relay.events},
+        "stored a forged event": {item.id for item in relay.events if not item.genuine} & found.stored,
+        "the cursor is beyond the coverage": [
+            row for row in cursors_beyond_coverage(database) if relay.url in str(row)
+        ],
+    }
+    if len(relay.modes) == 1:
+        owed = [item for item in lost if must_be_held(relay, item)]
+        complaints[f"{len(owed)} easily had, not stored"] = owed
+        if isinstance(relay.modes[0], Crowded):
+            complaints[f"{len(lost)} of {len(required)} not fetched"] = len(lost) > len(required) // 20
+    verdict.broken += [complaint for complaint, wrong in complaints.items() if wrong]
+
+
+def _is_kept(item: Held, found: Archive) -> bool:
+    return item.id in (found.stored if item.genuine else found.quarantined)
+
+
+def assert_the_promise(verdict: Verdict) -> None:
+    assert not verdict.broken, str(verdict)
+
+
+@contextmanager
+def archive_on(server: str) -> Iterator[str]:
+    """URL of an empty archive on `server`, which has a migrated database `template`."""
+    name = f"hostile_{next(_numbers)}"
+    with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
+        yield in_database(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def first_lines(verdicts: Sequence[Verdict]) -> str:
+    """One line per relay, failures first."""
+    return "\n".join(str(verdict) for verdict in sorted(verdicts, key=lambda one: (not one.broken, one.name)))
+
+
+# -- which relays are tried --
+
+AT_ONCE = 20
+"""Relays in flight: more of them in one event loop would look like silence to each other."""
+
+
+def single_modes() -> dict[str, HostileRelay]:
+    """A relay of each mode alone."""
+    return {name: HostileRelay([mode], seed) for seed, (name, mode) in enumerate(MODES.items())}
+
+
+def pairs(number: int, seed: int) -> dict[str, HostileRelay]:
+    """Relays of `number` different pairs of modes."""
+    names = [name for name in MODES if name != "auth-without-key"]  # behind it nothing else is reached
+    possible = [pair for pair in combinations(names, 2) if _go_together(*pair)]
+    drawn = Random(seed).sample(possible, number)
+    return {
+        f"{one}+{other}": HostileRelay([_in_pairs(one), _in_pairs(other)], 1000 + index)
+        for index, (one, other) in enumerate(drawn)
+    }
+
+
+def _go_together(*names: str) -> bool:
+    # A relay has one cap, and a crowd brings its own; one way to choose what is cut; one kind of NOTICE.
+    caps = [name for name in names if name.startswith("cap-") or name in ("at-most-20-a-second", "crowded-second")]
+    choices = [name for name in names if name in ("oldest-first", "random-subset", "random-order")]
+    notices = [name for name in names if name.startswith("notice-")]
+    # Pages so large are so few that what comes with every Nth REQ never comes.
+    rare = {"cap-100", "cap-500"} & set(names) and any("-every-" in name for name in names)
+    return not rare and all(len(group) < 2 for group in (caps, choices, notices))
+
+
+def _in_pairs(name: str) -> Mode:
+    return Crowded(400, 200, 100) if name == "crowded-second" else MODES[name]
+
+
+async def all_synced(database: str, relays: Mapping[str, HostileRelay]) -> dict[str, Verdict]:
+    """A verdict on each relay, several at once."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str, relay: HostileRelay) -> Verdict:
+        async with turn:
+            return await synced(database, relay, name)
+
+    verdicts = await asyncio.gather(*(one(name, relay) for name, relay in relays.items()))
+    return {verdict.name: verdict for verdict in verdicts}
+
+
+def verdicts_on(server: str, relays: Mapping[str, HostileRelay]) -> dict[str, Verdict]:
+    """As `all_synced`, into an archive of its own on `server`, with a key in the environment."""
+    os.environ[KEY_VARIABLE] = KEY.hex()
+    try:
+        with archive_on(server) as database:
+            return asyncio.run(all_synced(database, relays))
+    finally:
+        del os.environ[KEY_VARIABLE]

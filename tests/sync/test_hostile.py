@@ -1,0 +1,59 @@
+"""The one promise, against relays that misbehave: each mode alone, and 200 pairs of modes.
+
+`python -m tests.sync.hostile_report` tells the same at a glance.
+"""
+
+from math import ceil
+
+import pytest
+
+from tests.relays.hostile import Cap, HostileRelay, calm, held
+from tests.sync.oracle import (
+    Verdict,
+    all_synced,
+    assert_the_promise,
+    pairs,
+    single_modes,
+    verdicts_on,
+)
+
+SINGLE = single_modes()
+PAIRS = pairs(200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def verdicts(embedded_server: str, request: pytest.FixtureRequest) -> dict[str, Verdict]:
+    """On all relays that the selected tests ask about: they are synced several at once."""
+    selected = [getattr(item, "callspec", None) for item in request.session.items]
+    names = {spec.params["name"] for spec in selected if spec is not None and "name" in spec.params}
+    relays = {name: relay for name, relay in (SINGLE | PAIRS).items() if name in names}
+    return verdicts_on(embedded_server, relays)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: str) -> None:
+    assert_the_promise(verdicts[name])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict], name: str) -> None:
+    assert_the_promise(verdicts[name])
+
+
+@pytest.mark.parametrize("cap", [500, 100])
+async def test_an_honest_relay_costs_its_pages_and_each_event_once(database: str, cap: int) -> None:
+    events = [held(event) for event in calm(3000)]
+    relay = HostileRelay([Cap(cap)], 1, events)
+    [verdict] = (await all_synced(database, {f"honest {cap}": relay})).values()
+    assert_the_promise(verdict)
+    assert sum(relay.asked) <= 1.1 * ceil(len(events) / cap) + 6
+    assert relay.events_sent <= 1.05 * len(events)
+
+
+async def test_at_a_small_cap_only_the_boundary_events_come_twice(database: str) -> None:
+    events = [held(event) for event in calm(1000)]
+    relay = HostileRelay([Cap(20)], 1, events)
+    [verdict] = (await all_synced(database, {"honest 20": relay})).values()
+    assert_the_promise(verdict)
+    assert sum(relay.asked) <= 1.1 * ceil(len(events) / 19) + 6  # each page repeats one event
+    assert relay.events_sent <= 1.05 * len(events) * 20 / 19

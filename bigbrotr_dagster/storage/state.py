@@ -10,17 +10,24 @@ from bigbrotr_dagster.storage.delivery import Tally
 from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
+from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
 @dataclass(slots=True)
 class SyncState:
-    """What is known of one relay: coverage and gaps by filter hash, and its habits."""
+    """What is known of one relay: coverage and gaps by filter hash, and its habits.
+
+    `retried`: by filter hash, the gap whose turn it is to be asked for again. `forgotten`: the restraints that
+    the relay had taught us are a day old, and were dropped.
+    """
 
     attempt: int
     covered: dict[str, Coverage]
     gaps: dict[str, list[Gap]]
     habits: Habits
+    retried: dict[str, Interval]
+    forgotten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class AttemptResult:
     requests: int
     bytes_received: int
     insecure: bool
+    interval: float
+    """Seconds after which a failed relay is first tried again."""
 
 
 async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> SyncState:
@@ -46,17 +55,25 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         await connection.execute(query("forget_unproved_cursor"), url)
         attempt = await (await connection.execute(query("begin_attempt"), url | {"run_id": run_id})).fetchone()
         covered = await (await connection.execute(query("load_coverage"), url)).fetchall()
+        retried = await (await connection.execute(query("retry_gap"), url)).fetchall()
         gaps = await (await connection.execute(query("load_gaps"), url)).fetchall()
         habits = await (await connection.execute(query("load_habits"), url)).fetchone()
-    state = SyncState(attempt[0] if attempt else 0, {}, {}, Habits())
+    state = SyncState(attempt[0] if attempt else 0, {}, {}, Habits(), {})
     for filter_hash, ranges in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
     for filter_hash, since, until, reason, held in gaps:
-        gap = Gap(Interval(since, until), Unproven(reason), held)
+        word, _, detail = reason.partition(": ")
+        gap = Gap(Interval(since, until), Unproven(word), held, detail)
         state.gaps.setdefault(filter_hash, []).append(gap)
+    state.retried = {filter_hash: Interval(since, until) for filter_hash, since, until in retried}
     if habits:
-        largest, cut_at, since_exclusive, until_exclusive, order = habits
-        state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive, Order(order))
+        largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
+        state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
+        state.forgotten = forgotten
+        if not forgotten:
+            rung, state.habits.limit, state.habits.pause = restraints
+            state.habits.order, state.habits.rung = Order(order), Rung(rung)
+            state.habits.cut_pages, state.habits.hides = cut_pages, hides
     return state
 
 
@@ -90,6 +107,13 @@ async def finish_attempt(
         "since_exclusive": habits.since_exclusive,
         "until_exclusive": habits.until_exclusive,
         "order": habits.order,
+        "cut_pages": habits.cut_pages,
+        "hides": habits.hides,
+        "rung": habits.rung,
+        "request_limit": habits.limit,
+        "pause": habits.pause,
+        "forgotten": state.forgotten,
+        "interval": result.interval,
     }
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)

@@ -83,6 +83,8 @@ class ProcessingConfig(_Options):
     """`limit` of a REQ, in events."""
     end_lag: Seconds = 60
     """A sync ends this many seconds before `until`, so that the newest events have arrived."""
+    lookback: Seconds = 86_400
+    """Seconds before the end that every sync reads again: where late and back-dated events arrive."""
     batch_size: int = Field(default=1000, ge=1, le=100_000)
     """Events in one transaction."""
     flush_interval: int = Field(default=50, ge=1)
@@ -127,7 +129,7 @@ class KeysConfig(_Options):
 
 FLAT_NAMES = {
     **dict.fromkeys(
-        ("filters", "since", "until", "limit", "end_lag", "batch_size", "flush_interval"), "processing"
+        ("filters", "since", "until", "limit", "end_lag", "lookback", "batch_size", "flush_interval"), "processing"
     ),
     **dict.fromkeys(("allow_insecure", "max_event_size"), "processing"),
     "max_duration": "timeouts",

@@ -203,12 +203,8 @@ async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> Re
 
 
 def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
-    wanted = cycle.config.processing
-    now = time.time() if wanted.until is None else wanted.until
-    end = int(now - wanted.end_lag)
-    histories = [
-        open_history(given, wanted.since, wanted.until, end, state.covered, state.gaps) for given in wanted.filters
-    ]
+    wanted, now = cycle.config.processing, time.time()
+    histories = [open_history(given, wanted, now, state) for given in wanted.filters]
     return RelaySync(
         relay,
         cycle.config,
@@ -232,6 +228,7 @@ async def _finish(cycle: _Cycle, sync: RelaySync, state: SyncState, error: str |
         requests=traffic.requests,
         bytes_received=traffic.bytes_received,
         insecure=traffic.insecure,
+        interval=cycle.config.interval,
     )
     await retried(
         cycle.pool,

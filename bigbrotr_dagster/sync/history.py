@@ -1,30 +1,50 @@
 """What is held of one relay under one filter, and what is left to ask for."""
 
+from dataclasses import replace
+
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.storage.state import SyncState
+from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
+from bigbrotr_dagster.windowing.kinds import COMMON_KINDS
+from bigbrotr_dagster.windowing.tasks import Unproven
 
 
 class History:
     """The seconds from `since` to `end`, each of them covered, a gap, or pending.
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
+    `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
+    ones, where late events arrive. `named` is what a relay is asked for that refuses to give all kinds: the
+    common ones by number, under a filter and a coverage of their own.
     """
 
     def __init__(
-        self, selection: Filter, since: int, end: int, until: int, covered: Coverage, gaps: list[Gap]
+        self,
+        selection: Filter,
+        bounds: tuple[int, int, int],
+        covered: Coverage,
+        gaps: list[Gap],
+        again: Coverage,
+        named: "History | None" = None,
     ) -> None:
         self.filter = selection
         self.hash = selection.hash()
         self.gaps = gaps
-        self._since = since
-        self._until = until
-        self._range = Coverage.between(since, min(end, until))
-        self._settled = covered | Coverage(gap.interval for gap in gaps)
+        self._since, end, self._until = bounds
+        self._range = Coverage.between(self._since, min(end, self._until))
+        self._covered = covered
+        self._again = again & self._range
+        self.named = named
 
     def walk(self, limit: int, habits: Habits) -> Walk:
-        """A walk through what is pending."""
-        return Walk(self.pending, limit, habits)
+        """A walk through what is pending, and what is asked for again."""
+        return Walk(self.pending | self._again, limit, habits)
+
+    @property
+    def _settled(self) -> Coverage:
+        return self._covered | Coverage(gap.interval for gap in self.gaps)
 
     @property
     def pending(self) -> Coverage:
@@ -40,9 +60,22 @@ class History:
         return self._since <= created_at <= self._until
 
     def settle(self, proof: Proof) -> None:
-        """Take note of what an answer proved."""
+        """Take note of what an answer proved: what is covered, or a new gap, is no old gap any more."""
+        covered = Coverage(proof.covered)
+        if self.gaps:
+            settled = covered | Coverage(gap.interval for gap in proof.gaps)
+            self.gaps = [
+                replace(gap, interval=part) for gap in self.gaps for part in Coverage([gap.interval]) - settled
+            ]
         self.gaps.extend(proof.gaps)
-        self._settled |= Coverage([*proof.covered, *(gap.interval for gap in proof.gaps)])
+        self._covered |= covered
+
+    def give_up(self, reason: Unproven, detail: str) -> Proof:
+        """Name what is pending, and nobody can have, a gap; it grows together with those of the same reason."""
+        pending = self.pending
+        alike = Coverage(gap.interval for gap in self.gaps if gap.reason is reason)
+        grown = [part for part in pending | alike if Coverage([part]) & pending]
+        return Proof(gaps=tuple(Gap(part, reason, detail=detail[:200]) for part in grown))
 
     def selection(self, ask: Ask) -> Filter | None:
         """The REQ's filter for an ask; None if this filter has nothing of what the ask narrows it to."""
@@ -60,22 +93,20 @@ class History:
         return self.filter.narrowed(**changes)
 
 
-def open_history(
-    given: dict[str, object],
-    since: int,
-    until: int | None,
-    end: int,
-    covered: dict[str, Coverage],
-    gaps: dict[str, list[Gap]],
-) -> History:
+def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float, state: SyncState) -> History:
     """The history under a configured filter, whose own `since` and `until` narrow the range of the run."""
     bounded = Filter.from_dict(given)
     selection = bounded.narrowed(since=None, until=None, limit=None)
-    return History(
-        selection,
-        max(since, bounded.since or 0),
-        end,
-        min(MAX_CREATED_AT if value is None else value for value in (until, bounded.until)),
-        covered.get(selection.hash(), Coverage()),
-        gaps.get(selection.hash(), []),
-    )
+    untils = [MAX_CREATED_AT if value is None else value for value in (wanted.until, bounded.until)]
+    end = int((now if wanted.until is None else wanted.until) - wanted.end_lag)
+    late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)
+    bounds = (max(wanted.since, bounded.since or 0), end, min(untils))
+
+    def under(key: Filter, named: History | None = None) -> History:
+        name = key.hash()
+        retried = Coverage([state.retried[name]] if name in state.retried else [])
+        return History(
+            key, bounds, state.covered.get(name, Coverage()), state.gaps.get(name, []), late | retried, named
+        )
+
+    return under(selection, under(selection.narrowed(kinds=COMMON_KINDS)) if selection.kinds is None else None)

@@ -14,13 +14,21 @@ from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Ending, Outcome, Proof, Walk
-from bigbrotr_dagster.windowing.policy import PATIENCE, Reaction, delays, reaction
+from bigbrotr_dagster.windowing.habits import Rung
+from bigbrotr_dagster.windowing.policy import PATIENCE, Reaction, can_climb, delays, paused_after, reaction
+from bigbrotr_dagster.windowing.tasks import Unproven
 
 EVENTS_PER_PAGE = 10
 """An answer may hold this many times the `limit` asked for: some relays ignore it."""
 
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer."""
+
+PAGES_TO_GROW = 4
+"""Answers in a row after which a relay that had broken off is asked for twice as much again."""
+
+SHORT_WINDOW_REQUESTS = 500
+"""Requests of one run to a relay that answers for two hours at a time: 40 days of history."""
 
 
 class RelayFailed(Exception):
@@ -54,7 +62,7 @@ class RelaySync:
         deadline: float | None = None,
     ) -> None:
         self.relay = relay
-        self.histories = histories
+        self.histories = list(histories)
         self.traffic = Traffic()
         self.tally = Tally()
         self._config = config
@@ -66,6 +74,9 @@ class RelaySync:
         self._deadline = deadline
         self._patience = config.timeouts.without_progress(relay.network)
         self._progress_at = time.monotonic()
+        self._unended = 0  # answers that brought events and no EOSE
+        self._on_connection = 0  # events since the last one was opened
+        self._most_unproved = 0  # events of an answer that settled nothing
 
     async def run(self) -> None:
         """Ask until nothing is pending, or the deadline has passed.
@@ -74,20 +85,38 @@ class RelaySync:
             RelayFailed: the relay cannot be reached, refuses, or brings nothing any more.
             DatabaseUnavailable: what it brought cannot be stored.
         """
-        limit = self._config.processing.limit
-        walks = [(history, history.walk(limit, self._state.habits)) for history in self.histories]
+        walks = await self._walks()
         waits, fruitless = delays(), 0
         while any(walk.pending for _, walk in walks) and not self._is_late():
-            before = self._progress_at
+            before, named = self._progress_at, self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
             if outcome is None:
                 return
+            if self._state.habits.rung.names_kinds and not named:
+                walks = await self._walks(str(outcome))
+                continue
             if self._progress_at > before:
                 waits, fruitless = delays(), 0
             fruitless += 1
-            if fruitless >= PATIENCE or reaction(outcome) is Reaction.REFUSED:
+            if fruitless >= PATIENCE or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
+                await self._give_up(outcome)
                 raise RelayFailed(str(outcome))
             await asyncio.sleep(next(waits))
+
+    async def _walks(self, refusal: str = "all kinds") -> list[tuple[History, Walk]]:
+        """A walk for each history that this relay can be asked for.
+
+        A history of all kinds that it refuses becomes a gap, and its common kinds are asked for by number.
+        """
+        walks = []
+        for history in list(self.histories):
+            asked = history
+            if self._state.habits.rung.names_kinds and history.named is not None:
+                await self._name_gaps(history, Unproven.REFUSED, refusal)
+                asked = history.named
+                self.histories.append(asked)
+            walks.append((asked, asked.walk(self._config.processing.limit, self._state.habits)))
+        return walks
 
     @property
     def cursor(self) -> Cursor | None:
@@ -109,6 +138,7 @@ class RelaySync:
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
                 self.traffic.insecure |= connection.insecure
+                self._on_connection = 0
                 for history, walk in walks:
                     outcome = await self._walk(connection, history, walk)
                     if outcome is not None:
@@ -119,17 +149,41 @@ class RelaySync:
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
+    async def _give_up(self, outcome: Outcome) -> None:
+        """Name gaps where the relay has shown that it will not prove what is pending."""
+        if reaction(outcome) is Reaction.REFUSED or (outcome.ending is Ending.NOTICE and not self._unended):
+            reason = Unproven.REFUSED
+            self._state.habits.rung = Rung.FREE  # none of them helped
+        elif self._unended and reaction(outcome) is not Reaction.PROVED:
+            reason = Unproven.NO_EOSE
+        else:
+            return
+        for history in self.histories:
+            await self._name_gaps(history, reason, str(outcome))
+
+    async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
+        proof = history.give_up(reason, detail)
+        history.settle(proof)
+        await self._writer.put(self._delivery(history, Page(Outcome(Ending.CLOSED)), proof))
+
     async def _walk(self, connection: Connection, history: History, walk: Walk) -> Outcome | None:
         """Returns the first outcome that calls for another connection, or for giving up."""
-        waits, fruitless = delays(), 0
+        habits, fruitless, proved = self._state.habits, 0, 0
         while not self._is_late() and (ask := walk.next()) is not None:
             outcome = await self._request(connection, history, walk, ask)
+            habits.pause = paused_after(outcome, habits.pause)
+            await asyncio.sleep(habits.pause)
             match reaction(outcome):
                 case Reaction.PROVED:
-                    waits, fruitless = delays(), 0
+                    fruitless, proved = 0, proved + 1
+                    if habits.limit is not None and proved % PAGES_TO_GROW == 0:
+                        habits.limit = min(2 * habits.limit, self._config.processing.limit)
                 case Reaction.SLOW_DOWN if fruitless < PATIENCE and not connection.closed:
                     fruitless += 1
-                    await asyncio.sleep(next(waits))
+                case Reaction.REFUSED if can_climb(outcome, habits.rung):
+                    habits.rung = Rung(habits.rung + 1)
+                    if connection.closed or habits.rung is Rung.KINDS_NAMED:
+                        return outcome
                 case _:
                     return outcome
             idle = time.monotonic() - self._progress_at
@@ -151,15 +205,40 @@ class RelaySync:
             self.traffic.bytes_received += page.bytes
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
-            refused = page.received - len(page.events) - len(page.outside)
+            refused = sum(page.rejected_counts.values()) - page.rejected_counts["malformed"]
             proof = walk.answered(ask, Answer(page.events, page.outcome, page.outside, refused))
             history.settle(proof)
+            self._on_connection += page.received
         else:
-            walk.failed(ask)
-        if proof.covered or proof.gaps or page.events:
+            proof = self._fail(walk, ask, page)
+            history.settle(proof)
+        if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self._progress_at = time.monotonic()
+            self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
         await self._writer.put(self._delivery(history, page, proof))
         return page.outcome
+
+    def _fail(self, walk: Walk, ask: Ask, page: Page) -> Proof:
+        """Put the ask back, asking for less where that may help.
+
+        A relay may break off after so many events of a connection: ask for half of what came. Or something in
+        the window is more than we take: look for it in one half and the other.
+        """
+        self._on_connection += page.received
+        if page.received:
+            self._unended += 1
+        if page.outcome.ending is Ending.DISCONNECTED and page.received:
+            self._ask_for(max(1, self._on_connection // 2))
+        elif page.outcome.ending is Ending.PROTOCOL_ERROR:
+            self._progress_at = time.monotonic()  # half the window is off the suspicion
+            return walk.broken(ask, page.outcome.text)
+        walk.failed(ask)
+        return Proof()
+
+    def _ask_for(self, limit: int) -> None:
+        if self._state.habits.limit is None or limit < self._state.habits.limit:
+            self._state.habits.limit = limit
+            self._progress_at = time.monotonic()  # asking for less is a way forward, too
 
     def _delivery(self, history: History, page: Page, proof: Proof) -> Delivery:
         """Everything that the page brought, and what it proves."""
@@ -179,4 +258,7 @@ class RelaySync:
         )
 
     def _is_late(self) -> bool:
+        """Whether the rest is left for another run."""
+        if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
+            return True
         return self._deadline is not None and time.monotonic() >= self._deadline

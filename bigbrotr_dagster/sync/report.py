@@ -48,7 +48,7 @@ class RelayReport:
                 {
                     "since": gap.interval.since,
                     "until": gap.interval.until,
-                    "reason": gap.reason.value,
+                    "reason": str(gap),
                     "held": gap.held,
                 }
                 for gap in self.gaps

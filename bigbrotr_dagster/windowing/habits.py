@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import pairwise
+from enum import IntEnum, StrEnum
 
 from bigbrotr_dagster.windowing.intervals import Interval
 
@@ -18,6 +17,36 @@ class Order(StrEnum):
     UNTRUSTED = "untrusted"
 
 
+class Rung(IntEnum):
+    """How modest a relay's refusals have made us. First what costs nothing but requests, then what costs kinds."""
+
+    FREE = 0
+    SMALL_LIMIT = 1
+    SHORT_WINDOW = 2
+    KINDS_NAMED = 3
+    KINDS_AND_LIMIT = 4
+    KINDS_AND_WINDOW = 5
+
+    @property
+    def names_kinds(self) -> bool:
+        return self >= Rung.KINDS_NAMED
+
+    @property
+    def limits(self) -> bool:
+        return self not in (Rung.FREE, Rung.KINDS_NAMED)
+
+    @property
+    def shortens(self) -> bool:
+        return self in (Rung.SHORT_WINDOW, Rung.KINDS_AND_WINDOW)
+
+
+SMALL_LIMIT = 100
+"""Events: the `limit` up to which relays that refuse scrapers answer (relays.md)."""
+
+SHORT_WINDOW = 7_200
+"""Seconds: the range up to which they answer otherwise."""
+
+
 @dataclass(slots=True)
 class Habits:
     """Mutable notes on one relay, shared by all its walks.
@@ -25,7 +54,10 @@ class Habits:
     `largest`: the most events that one answer ever brought. `cut_at`: the fewest events of an answer that was
     later proved cut, because its window turned out to hold more; None while that never happened.
     `since_exclusive`, `until_exclusive`: whether the relay leaves that second itself out, against NIP-01;
-    None while no answer has shown it.
+    None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
+    checked. `hides`: the relay removes events after counting its limit, so that short and even empty answers
+    prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked for at once, None while it
+    takes any number. `pause`: seconds to leave between two requests.
     """
 
     largest: int = 0
@@ -33,21 +65,30 @@ class Habits:
     since_exclusive: bool | None = None
     until_exclusive: bool | None = None
     order: Order = Order.NEWEST_FIRST
+    cut_pages: int = 0
+    hides: bool = False
+    rung: Rung = Rung.FREE
+    limit: int | None = None
+    pause: float = 0.0
 
-    def note(self, since: int, until: int, created_at: Iterable[int]) -> None:
-        """Learn from the seconds of one answer's events, in arrival order, and from the bounds asked for."""
-        times = list(created_at)
+    @property
+    def varies(self) -> bool:
+        """The relay's cap is not the same for every answer."""
+        return self.cut_at is not None and self.cut_at < self.largest
+
+    def note(self, since: int, until: int, created_at: Iterable[int], size: int) -> None:
+        """Learn from the seconds of one answer's events, its size, and the bounds asked for."""
+        times = frozenset(created_at)
         if since in times:
             self.since_exclusive = False
         if until in times:
             self.until_exclusive = False
-        self.largest = max(self.largest, len(times))
-        if any(later > earlier for earlier, later in pairwise(times)):
-            self.order = Order.UNTRUSTED
+        self.largest = max(self.largest, size)
 
-    def note_cut(self, count: int) -> None:
-        """An answer of `count` events has turned out to be cut."""
-        self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
+    def note_cut(self, count: int, limit: int) -> None:
+        """An answer of `count` events to a REQ with `limit` has turned out to be cut, by the relay itself."""
+        if count < limit:
+            self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
 
     def bounds(self, window: Interval) -> tuple[int, int]:
         """`since` and `until` that bring all of `window`, whatever this relay takes as inclusive.
@@ -59,10 +100,22 @@ class Habits:
         until = window.until if self.until_exclusive is False else window.until + 1
         return since, until
 
+    def is_full(self, count: int, limit: int) -> bool:
+        """Whether an answer of `count` events to a REQ with `limit` is as long as this relay's ever are."""
+        known_cap = self.cut_at is not None and not self.varies
+        return count >= min(limit, self.largest if known_cap else max(self.largest, CREDIBLE_CAP))
+
     def may_be_cut(self, count: int, limit: int) -> bool:
         """Whether an answer of `count` events to a REQ with `limit` may have left events out."""
         if count == 0:
             return False
-        if count >= limit or (self.cut_at is not None and count >= self.cut_at):
-            return True
-        return count >= max(self.largest, CREDIBLE_CAP)
+        return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
+
+    def wants_check(self) -> bool:
+        """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …"""
+        return self.cut_pages.bit_count() == 1 and self.cut_pages.bit_length() % 2 == 1
+
+    def most(self, limit: int) -> int:
+        """The `limit` to ask for, where `limit` is what the configuration wants."""
+        restrained = min(limit, SMALL_LIMIT) if self.rung.limits else limit
+        return min(restrained, self.limit or restrained)

@@ -11,10 +11,12 @@ pages is the proof that nothing is left, whatever the relay's cap is.
 
 from dataclasses import dataclass, replace
 
+from bigbrotr_dagster.windowing.checking import Check
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.kinds import READABLE_KINDS
 from bigbrotr_dagster.windowing.outcome import Hint
-from bigbrotr_dagster.windowing.saturated import Saturated
+from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import (
     Answer,
@@ -25,6 +27,9 @@ from bigbrotr_dagster.windowing.tasks import (
     Step,
     Unproven,
 )
+
+LARGE_WINDOW = 7 * 86_400
+"""Seconds: the end of a larger window is confirmed before it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,12 @@ class Page:
         return Ask(since, self.window.until if finding_out else until, limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        habits.note(ask.since, ask.until, (event.created_at for event in answer.events))
+        answer.teach(habits, ask)
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
         if self.boundary and any(event.id not in self.boundary for event in inside):
-            habits.note_cut(self.came)
+            habits.note_cut(self.came, ask.limit)
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
         if self.boundary and habits.until_exclusive is None:
@@ -60,30 +65,56 @@ class Page:
             if not self.boundary.isdisjoint(event.id for event in inside):
                 habits.until_exclusive = True
         may_be_cut = habits.may_be_cut(answer.size, ask.limit)
-        if may_be_cut and answer.overshoots(ask):
+        if may_be_cut and answer.overshoots(ask) and all(event.id in self.boundary for event in inside):
             return self._until_ignored(inside)
         if inside:
-            return self._next_page(ask, answer, inside, may_be_cut)
-        if not may_be_cut or self._passed(ask, answer):
-            return Step.covers(self.window)
-        if answer.events:  # the spare second alone filled the answer; it is not needed any more
+            return self._some(ask, answer, inside, habits)
+        if not may_be_cut:
+            return self._end(habits)
+        if answer.is_crowded(self.window):
             return Step(tasks=(self,))
-        return Step.gives_up(Gap(self.window, Unproven.ALL_REFUSED))
+        if answer.undershoots(ask):  # newest first, all of the window came before; if this relay does that
+            return self._end(habits) if habits.cut_pages else Step(tasks=(Split(self.window),))
+        return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
 
-    def _next_page(self, ask: Ask, answer: Answer, inside: list[Stamped], may_be_cut: bool) -> Step:
+    def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
         if self._passed(ask, answer):
-            return Step.covers(self.window)
+            return self._proves(self.window, inside, ask, answer, habits)
         newest, oldest = self.window.until, min(event.created_at for event in inside)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
-        came = answer.size
         if oldest < newest:
-            rest = Interval(self.window.since, oldest)
-            return Step.covers(Interval(oldest + 1, newest), Page(rest, ids, came))
-        if may_be_cut:  # a whole answer out of one second: paging cannot get past it
+            rest = Page(Interval(self.window.since, oldest), ids, answer.size)
+            return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
+        if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
-            return Step.covers(self.window)
-        return Step(tasks=(Page(self.window, self.boundary | ids, came),))
+            return self._end(habits)
+        return Step(tasks=(Page(self.window, self.boundary | ids, answer.size),))
+
+    def _proves(
+        self,
+        proved: Interval,
+        inside: list[Stamped],
+        ask: Ask,
+        answer: Answer,
+        habits: Habits,
+        *rest: "Page",
+    ) -> Step:
+        """The answer covers `proved` if it was cut at its old end, which is checked now and then."""
+        if habits.may_be_cut(answer.size, ask.limit) or habits.cut_pages == 0:
+            habits.cut_pages += 1
+            times = [event.created_at for event in answer.events]
+            if habits.wants_check() or times != sorted(times, reverse=True):
+                return Step(tasks=(*rest, Check.of(proved, inside, first=habits.cut_pages == 1)))
+        return Step.covers(proved, *rest)
+
+    def _end(self, habits: Habits) -> Step:
+        """Nothing came but `boundary`, and nothing says that more was cut."""
+        if self.boundary and habits.varies:
+            return Step(tasks=(*below(self.window), Agree(self.window.until, self.boundary)))
+        if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
+            return Step(tasks=(Confirm(self.window, self.boundary),))
+        return Step.covers(self.window)
 
     def _passed(self, ask: Ask, answer: Answer) -> bool:
         """The answer reaches below the window: newest first, all of the window came before."""
@@ -97,6 +128,43 @@ class Page:
         gap = Gap(Interval(self.window.since, oldest), Unproven.UNTIL_IGNORED, held)
         covered = (Interval(oldest + 1, self.window.until),) if oldest < self.window.until else ()
         return Step(Proof(covered, (gap,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Is there really nothing more in `window` than `boundary` (ids, at its newest second)?
+
+    Ask below that second, for kinds that no relay has a reason to keep back: some count their limit first and
+    remove what is not for everybody then, so that an answer can be empty although older events exist
+    (relays.md, strfry). It also finds out a cap so small that the boundary filled it.
+    """
+
+    window: Interval
+    boundary: frozenset[str]
+
+    @property
+    def _below(self) -> Interval:
+        return Interval(self.window.since, self.window.until - 1) if self.boundary else self.window
+
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        return Ask(*habits.bounds(self._below), limit, READABLE_KINDS)
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        answer.teach(habits, ask)
+        fresh = answer.inside(self._below)
+        if not fresh:
+            if answer.is_crowded(self._below) and habits.may_be_cut(answer.size, ask.limit):
+                return Step(tasks=(self,))
+            return Step.covers(self.window)
+        newest = max(event.created_at for event in fresh)
+        rest = Page(Interval(self.window.since, newest))
+        between = [Split(Interval(newest + 1, self._below.until))] if newest < self._below.until else []
+        if not self.boundary:
+            habits.hides = True
+            return Step(tasks=(rest, *between))
+        habits.note_cut(len(self.boundary), ask.limit)
+        second = Page(Interval(self.window.until, self.window.until), self.boundary, len(self.boundary))
+        return Step(tasks=(rest, *between, second))
 
 
 def below(window: Interval) -> tuple[Page, ...]:

@@ -3,17 +3,21 @@
 | ending                      | coverage | what next                                                     |
 |-----------------------------|----------|---------------------------------------------------------------|
 | EOSE                        | proof    | the next window                                               |
-| CLOSED rate-limited         | nothing  | the same window, slower                                       |
-| NOTICE about the rate       | nothing  | the same window, slower                                       |
-| CLOSED error, or no prefix  | nothing  | the same window, slower                                       |
-| CLOSED with another prefix  | nothing  | this relay refuses the filter: its windows stay pending       |
-| other NOTICE                | nothing  | likewise                                                      |
-| silence, drop, broken rules | nothing  | the same window, on a new connection                          |
+| CLOSED rate-limited         | nothing  | the same window, slower: `pause` doubles                      |
+| CLOSED error, or no prefix  | nothing  | likewise                                                      |
+| CLOSED auth-required        | nothing  | a gap `refused`: we answered all challenges that we could     |
+| CLOSED with another prefix  | nothing  | the next rung of the ladder; on the last one a gap `refused`  |
+| other NOTICE                | nothing  | the same window, slower; at the end of our patience as the    |
+|                             |          | rows below if events had come, else as a refusal              |
+| silence, drop, broken rules | nothing  | the same window, on a new connection, for fewer events if     |
+|                             |          | some had come; after `PATIENCE` tries a gap `no-eose` if any  |
+|                             |          | events came, else the windows stay pending                    |
 """
 
 from collections.abc import Iterator
 from enum import StrEnum
 
+from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 
@@ -30,7 +34,6 @@ PATIENCE = 4
 """Requests in a row that may bring nothing before the relay's sync is given up for this run."""
 
 _PASSING_PREFIXES = {"rate-limited", "error", ""}
-_RATE_WORDS = ("rate", "too many", "too fast", "slow down", "throttl", "limit exceeded")
 
 
 def reaction(outcome: Outcome) -> Reaction:
@@ -41,13 +44,30 @@ def reaction(outcome: Outcome) -> Reaction:
         case Ending.CLOSED:
             return Reaction.SLOW_DOWN if outcome.prefix in _PASSING_PREFIXES else Reaction.REFUSED
         case Ending.NOTICE:
-            text = outcome.text.lower()
-            return Reaction.SLOW_DOWN if any(word in text for word in _RATE_WORDS) else Reaction.REFUSED
+            return Reaction.SLOW_DOWN  # it names no subscription, and may be about anything
         case Ending.TIMEOUT | Ending.DISCONNECTED | Ending.PROTOCOL_ERROR:
             return Reaction.RECONNECT
 
 
-def delays(first: float = 1.0, longest: float = 30.0) -> Iterator[float]:
+LONGEST_PAUSE = 30.0
+"""Seconds between two requests, at most."""
+
+
+def paused_after(outcome: Outcome, pause: float) -> float:
+    """The pause that a relay needs, learned from how it took the last request: up fast, down slowly."""
+    if outcome.ending is Ending.CLOSED and reaction(outcome) is Reaction.SLOW_DOWN:
+        return min(LONGEST_PAUSE, max(0.1, 2 * pause))
+    if outcome.ending is not Ending.EOSE:
+        return pause
+    return 0.7 * pause if pause > 0.02 else 0.0
+
+
+def can_climb(outcome: Outcome, rung: Rung) -> bool:
+    """Whether asking for less may help: a relay that wants us authenticated wants nothing else."""
+    return rung < max(Rung) and outcome.prefix != "auth-required"
+
+
+def delays(first: float = 0.25, longest: float = 30.0) -> Iterator[float]:
     """Seconds to wait before each further try of a request that brought nothing: doubling, without end."""
     delay = first
     while True:

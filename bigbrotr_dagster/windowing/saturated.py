@@ -1,9 +1,13 @@
-"""A second that fills a whole answer: narrowed by kind, then by author, as far as that can prove anything.
+"""Single seconds that an answer may not have shown whole.
+
+A second that fills a whole answer is narrowed by kind, then by author, as far as that can prove anything.
 
 NIP-01 has no way to ask for "the rest" of one second. Asking for each kind seen in it, and for each author of
 a kind that fills an answer again, brings nearly all of it. It is a proof only where the filter says which
 kinds exist, or where the narrow answers bring nothing that the first one had not; what is left otherwise is a
 gap of that one second, with its reason.
+
+A relay whose cap varies is asked for the second until three answers in a row bring nothing new, before that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,31 +15,10 @@ from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.kinds import COMMON_KINDS
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
-COMMON_KINDS = (
-    *(0, 1, 3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 40, 42, 43, 44, 818, 1059, 1063, 1111, 1311, 1617, 1984, 1985),
-    *(4550, 5300, 6300, 7000, 9041, 9734, 9735, 9802, 10000, 10001, 10002, 10003, 10050, 22242, 24133, 27235),
-    *(
-        30000,
-        30001,
-        30003,
-        30008,
-        30009,
-        30017,
-        30018,
-        30023,
-        30024,
-        30030,
-        30078,
-        30311,
-        30315,
-        30402,
-        31922,
-    ),
-    *(31923, 31989, 31990, 34235, 34550, 38000, 38172),
-)
-"""Kinds that are asked for although none was seen in the second (the busiest ones of the public network)."""
+AGREEMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +57,14 @@ class Saturated:
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         *parts, part = self.parts
-        habits.note(ask.since, ask.until, (event.created_at for event in answer.events))
+        answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = [event for event in here if event.id not in self.seen]
         found = {event.kind for event in fresh} - self.kinds
         seen = self.seen | {event.id: event.pubkey for event in fresh}
         full = False
-        if habits.may_be_cut(answer.size, ask.limit):
+        suspected = habits.is_full if habits.varies else habits.may_be_cut
+        if suspected(answer.size, ask.limit):
             narrower = _narrower(part, found, seen.values(), max(1, habits.largest // 2))
             full = not narrower
             # Authors last of all: the other kinds still bring more of them to ask for.
@@ -100,6 +84,34 @@ class Saturated:
         if self.full or self.more:
             return Step.gives_up(Gap(here, Unproven.SATURATED, len(self.seen)))
         return Step.covers(here)
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """One `second`, of which `seen` (ids) came in answers that may have been cut anywhere."""
+
+    second: int
+    seen: frozenset[str]
+    times: int = 0
+
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        return Ask(*habits.bounds(Interval(self.second, self.second)), limit)
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        answer.teach(habits, ask)
+        here = answer.inside(Interval(self.second, self.second))
+        fresh = frozenset(event.id for event in here) - self.seen
+        if answer.is_crowded(Interval(self.second, self.second)) and not fresh:
+            return Step(tasks=(self,))
+        if habits.is_full(answer.size, ask.limit):
+            return Step(tasks=(Saturated.of(self.second, here),))
+        if fresh:
+            return Step(tasks=(Agree(self.second, self.seen | fresh),))
+        if self.times + 1 < AGREEMENTS:
+            return Step(tasks=(replace(self, times=self.times + 1),))
+        if habits.may_be_cut(len(self.seen), ask.limit):  # it may be cut in the same place each time
+            return Step(tasks=(Saturated.of(self.second, here),))
+        return Step.covers(Interval(self.second, self.second))
 
 
 def _narrower(part: Narrowed, found: set[int], authors: Iterable[str], at_once: int) -> tuple[Narrowed, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.outcome import Hint
-from bigbrotr_dagster.windowing.saturated import Saturated
+from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
 
@@ -30,17 +30,19 @@ class Split:
         return Ask(*habits.bounds(self._asking()), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        habits.note(ask.since, ask.until, (event.created_at for event in answer.events))
+        answer.teach(habits, ask)
         inside = tuple(answer.inside(self._asking()))
         may_be_cut = habits.may_be_cut(answer.size, ask.limit)
         if answer.overshoots(ask) and may_be_cut:
             return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(inside)))
-        if may_be_cut and len(inside) < len(answer.events):  # the spare seconds took room; they are not needed
+        if may_be_cut and answer.is_crowded(self._asking()):
             return Step(tasks=(self,))
+        if answer.undershoots(ask) and may_be_cut:
+            return Step.gives_up(Gap(self.window, Unproven.SINCE_IGNORED, len(inside)))
         if may_be_cut and not inside and answer.refused:
-            return Step.gives_up(Gap(self.window, Unproven.ALL_REFUSED))
+            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
         if self.whole is None:
-            return self._whole(inside, may_be_cut, answer.outcome.hint)
+            return self._whole(inside, habits.is_full(answer.size, ask.limit), may_be_cut, answer.outcome.hint)
         if self.newer is None:
             return Step(tasks=(Split(self.window, self.whole, inside, self.halves),))
         if self._agree(self.whole, (*self.newer, *inside), ask.limit, habits):
@@ -53,19 +55,21 @@ class Split:
         older, newer = self.halves
         return newer if self.newer is None else older
 
-    def _whole(self, inside: tuple[Stamped, ...], may_be_cut: bool, hint: Hint) -> Step:
+    def _whole(self, inside: tuple[Stamped, ...], is_full: bool, may_be_cut: bool, hint: Hint) -> Step:
         if hint is Hint.FINISH:
             return Step.covers(self.window)
         if self.window.seconds > 1:
             return Step(tasks=(Split(self.window, inside, None, cut_in_two(self.window, inside)),))
-        if may_be_cut:
+        if is_full:
             return Step(tasks=(Saturated.of(self.window.until, inside),))
+        if may_be_cut:
+            return Step(tasks=(Agree(self.window.until, frozenset(event.id for event in inside)),))
         return Step.covers(self.window)
 
     def _agree(self, whole: tuple[Stamped, ...], parts: tuple[Stamped, ...], limit: int, habits: Habits) -> bool:
         """Nothing was cut: whole and parts are the same, and not merely cut in the same place."""
         if {event.id for event in whole} != {event.id for event in parts}:
-            habits.note_cut(len(whole))
+            habits.note_cut(len(whole), limit)
             return False
         return not whole or not habits.may_be_cut(len(whole), limit)
 

@@ -57,8 +57,16 @@ class Answer:
         """How many events the relay sent, whatever they are worth: what its cap counts."""
         return len(self.events) + len(self.strays) + self.refused
 
+    def teach(self, habits: Habits, ask: Ask) -> None:
+        """Let `habits` learn from this answer to `ask`."""
+        habits.note(ask.since, ask.until, (event.created_at for event in self.events), self.size)
+
     def inside(self, window: Interval) -> list[Stamped]:
         return [event for event in self.events if event.created_at in window]
+
+    def is_crowded(self, window: Interval) -> bool:
+        """Spare seconds around `window` took room; now that they have shown up they are not asked for again."""
+        return any(event.created_at not in window for event in self.events)
 
     def overshoots(self, ask: Ask) -> bool:
         """The relay sent something newer than `until`: what it left out may be below, or anywhere."""
@@ -74,16 +82,27 @@ class Unproven(StrEnum):
 
     SATURATED = "saturated"
     UNTIL_IGNORED = "until-ignored"
-    ALL_REFUSED = "all-refused"
+    SINCE_IGNORED = "since-ignored"
+    ALL_REJECTED = "all-rejected"
+    OVERSIZED = "oversized"
+    NO_EOSE = "no-eose"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Seconds that were asked for and cannot be proved complete. `held`: events that were delivered there."""
+    """Seconds that were asked for and cannot be proved complete.
+
+    `held`: events that were delivered there. `detail`: what the relay said.
+    """
 
     interval: Interval
     reason: Unproven
     held: int = 0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

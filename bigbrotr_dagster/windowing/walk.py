@@ -10,11 +10,14 @@ An answer moves seconds out of `pending`; a request that failed moves nothing. T
 stored before, or together with, what the answer's `Proof` says.
 """
 
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from dataclasses import replace
+from typing import TypeGuard
+
+from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.paging import Page
-from bigbrotr_dagster.windowing.splitting import Split
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Task
+from bigbrotr_dagster.windowing.splitting import Split, cut_in_two
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Proof, Task, Unproven
 
 
 class Walk:
@@ -37,8 +40,8 @@ class Walk:
         """The next request to send, or None when nothing is left that is not already asked for."""
         if not self._tasks:
             return None
-        task = self._tasks.pop()
-        ask = task.ask(self._limit, self._habits)
+        task = self._shortened(self._tasks.pop())
+        ask = task.ask(self._habits.most(self._limit), self._habits)
         self._asked[ask] = task
         return ask
 
@@ -53,3 +56,34 @@ class Walk:
     def failed(self, ask: Ask) -> None:
         """Put `ask` back: its request did not end with EOSE, and proves nothing."""
         self._tasks.append(self._asked.pop(ask))
+
+    def broken(self, ask: Ask, detail: str) -> Proof:
+        """As `failed`, where the answer was more than we take, in one message or in all: halve its window.
+
+        A single second that still is too much becomes a gap; the rest of the window is not lost for it.
+        """
+        task = self._asked.pop(ask)
+        if not _is_whole(task):
+            self._tasks.append(task)
+            return Proof()
+        window = task.window
+        if window.seconds == 1:
+            self.pending -= Coverage([window])
+            return Proof(gaps=(Gap(window, Unproven.OVERSIZED, detail=detail),))
+        self._tasks.extend(replace(task, window=half) for half in cut_in_two(window, ()))
+        return Proof()
+
+    def _shortened(self, task: Task) -> Task:
+        """The newest part of a window that this relay may be asked for; the rest is put back."""
+        longest = SHORT_WINDOW - 2  # asks may be a second wider at each end
+        if not self._habits.rung.shortens or not _is_whole(task) or task.window.seconds <= longest:
+            return task
+        window = task.window
+        rest = Interval(window.since, window.until - longest)
+        self._tasks.append(Page(rest) if isinstance(task, Page) else Split(rest))
+        return replace(task, window=Interval(window.until - longest + 1, window.until))
+
+
+def _is_whole(task: Task) -> TypeGuard[Page | Split]:
+    """The task asks for its whole window, which can be cut in any way."""
+    return isinstance(task, Page) or (isinstance(task, Split) and task.whole is None)

@@ -37,11 +37,31 @@ INSERT INTO sync_coverage AS kept (relay_url, filter_hash, filter, covered)
 VALUES (%(relay_url)s, %(filter_hash)s, %(filter)s, %(covered)s)
 ON CONFLICT (relay_url, filter_hash) DO UPDATE SET covered = kept.covered + excluded.covered;
 
+-- name: close_gaps
+-- What is proved is no gap any more; what sticks out on either side of it still is.
+WITH touched AS (
+    DELETE FROM sync_gap
+    WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
+      AND int8range(since, until, '[]') && %(covered)s::int8multirange
+    RETURNING *
+)
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, last_try, tries)
+SELECT relay_url, filter_hash, lower(part), upper(part) - 1, reason, held, first_seen, last_try, tries
+FROM touched, unnest(int8multirange(int8range(since, until, '[]')) - %(covered)s::int8multirange) AS part
+ON CONFLICT DO NOTHING;
+
 -- name: record_gap
-INSERT INTO sync_gap AS kept (relay_url, filter_hash, since, until, reason, held)
-VALUES (%(relay_url)s, %(filter_hash)s, %(since)s, %(until)s, %(reason)s, %(held)s)
-ON CONFLICT (relay_url, filter_hash, since, until) DO UPDATE
-SET reason = excluded.reason, held = greatest(kept.held, excluded.held), last_try = now(), tries = kept.tries + 1;
+-- A gap that is found again, or has grown, takes the place of those within it and keeps their first sight.
+WITH replaced AS (
+    DELETE FROM sync_gap
+    WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
+      AND since >= %(since)s AND until <= %(until)s
+    RETURNING held, first_seen, tries
+)
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, tries)
+SELECT %(relay_url)s, %(filter_hash)s, %(since)s, %(until)s, %(reason)s,
+       greatest(%(held)s, max(held)), coalesce(min(first_seen), now()), coalesce(max(tries), 1)
+FROM replaced;
 
 -- name: advance_cursor
 -- Forward only; `cursors reset` is the way back.

@@ -16,7 +16,8 @@ SELECT url, network FROM relay ORDER BY url;
 SELECT network, count(*) FROM relay GROUP BY network ORDER BY network;
 
 -- name: due_relays
--- Relays whose last attempt began at least `interval` seconds ago, the most behind first; equals in random order.
+-- Relays whose last attempt began at least `interval` seconds ago and that are not waiting after a failure; the
+-- most behind first, equals in random order.
 SELECT relay.url, relay.network
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
@@ -25,6 +26,7 @@ LEFT JOIN service_state AS cursor
 WHERE relay.network = ANY(%(networks)s)
   AND (relay_limits.attempted_at IS NULL
        OR relay_limits.attempted_at <= now() - make_interval(secs => %(interval)s))
+  AND (relay_limits.retry_at IS NULL OR relay_limits.retry_at <= now())
 ORDER BY coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 
 -- name: unattempted_relays

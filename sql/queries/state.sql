@@ -3,11 +3,22 @@
 -- name: load_coverage
 SELECT filter_hash, covered FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
+-- name: retry_gap
+-- The gap of each filter that was tried longest ago is tried again.
+UPDATE sync_gap SET last_try = now(), tries = tries + 1
+WHERE (relay_url, filter_hash, since, until) IN (
+    SELECT DISTINCT ON (filter_hash) relay_url, filter_hash, since, until
+    FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY filter_hash, last_try, since DESC
+)
+RETURNING filter_hash, since, until;
+
 -- name: load_gaps
 SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
-SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order
+-- What makes us modest is forgotten after a day, and learned anew if it still holds.
+SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
+       rung, request_limit, pause, learned_at < now() - interval '1 day'
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor
@@ -31,11 +42,17 @@ SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(eve
 WHERE id = %(id)s;
 
 -- name: save_limits
+-- A relay that failed is tried again after a time that doubles with each failure, up to a day, give or take a
+-- quarter; until then it costs nothing.
 UPDATE relay_limits
 SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
-    until_exclusive = %(until_exclusive)s, answer_order = %(order)s, insecure = %(insecure)s,
+    until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
+    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, insecure = %(insecure)s,
+    learned_at = CASE WHEN %(forgotten)s THEN now() ELSE learned_at END,
     succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
-    failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END
+    failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END,
+    retry_at = CASE WHEN %(ok)s THEN NULL ELSE
+        now() + least(%(interval)s * 2 ^ least(failures, 20), 86400) * (0.75 + random() / 2) * interval '1 second' END
 WHERE relay_url = %(relay_url)s;
 
 -- name: prune_attempts

@@ -80,7 +80,8 @@ class Archive:
 
 
 def archive(database: str, url: str) -> Archive:
-    covered = ask(database, f"SELECT unnest(covered) FROM sync_coverage WHERE relay_url = '{url}'")
+    all_kinds = f"WHERE relay_url = '{url}' AND filter = '{{}}'"  # kinds asked for by number are another filter
+    covered = ask(database, f"SELECT unnest(covered) FROM sync_coverage {all_kinds}")
     gaps = ask(database, f"SELECT since, until, reason FROM sync_gap WHERE relay_url = '{url}' ORDER BY since")
     quarantined = ask(database, f"SELECT event_id FROM event_quarantine WHERE relay_url = '{url}'")
     return Archive(

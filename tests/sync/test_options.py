@@ -52,7 +52,7 @@ async def test_an_event_beyond_max_event_size_is_quarantined(database: str) -> N
     async with scripted([*EVENTS, signed(50, content="x" * 2_000)]) as relay:
         [report] = (await sync_relays(database, config(max_event_size=1024), [relay.url])).relays
     assert report.ok
-    assert report.events_rejected == {"too_large": 1}
+    assert set(report.events_rejected) == {"too_large"}
     assert ask(database, "SELECT reason FROM event_quarantine") == [("too_large",)]
     assert len(stored_ids(database)) == len(EVENTS)
 

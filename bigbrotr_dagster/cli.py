@@ -4,16 +4,13 @@ Whatever goes wrong is one line on stderr. Exit codes: 1 for configuration, data
 failed; 2 for usage; 130 after Ctrl-C. Dagster is imported by the commands that need it: it takes seconds.
 """
 
-import json
 import logging
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -21,10 +18,8 @@ from typing import TextIO
 import click
 
 from bigbrotr_dagster import __version__
-from bigbrotr_dagster.demo import PortInUse
-from bigbrotr_dagster.demo.background import serve_in_background
-from bigbrotr_dagster.devserver import DevServerError, prepare_home, run_dev
-from bigbrotr_dagster.progress_line import progress_line
+from bigbrotr_dagster.devserver import DevServerError, run_dev
+from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
 from bigbrotr_dagster.storage import embedded, postgres_server
 from bigbrotr_dagster.storage.pool import (
     DatabaseUnavailable,
@@ -33,14 +28,11 @@ from bigbrotr_dagster.storage.pool import (
     database_url,
     ensure_database,
 )
+from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.sync import (
     ConfigError,
-    CycleReport,
     InvalidRelayURL,
-    Progress,
-    SynchronizerConfig,
-    due_relays,
     load_config,
     parse_relay_url,
     register_relays,
@@ -102,13 +94,15 @@ def sync(
     allow_private = allow_private or demo or config.allow_private
     config = config.with_overrides(allow_private=allow_private)
     urls = _relay_urls(relays, allow_private)
-    with _practice_relays(demo) as practice:
+    with practice_relays(demo) as practice:
         url = _ready_database()
         register_relays(url, [*urls, *practice])
         while True:
             started = time.monotonic()
-            report = _cycle(url, config, config_path, [*urls, *practice])
-            _print_report(report, as_json)
+            report = one_cycle(url, config, config_path, [*urls, *practice])
+            for relay in report.failed:
+                _complain(f"{relay.url}: {relay.error}")
+            print(report_line(report, as_json), flush=True)
             if once:
                 return 1 if report.relays and len(report.failed) == len(report.relays) else 0
             time.sleep(max(0.0, config.interval - (time.monotonic() - started)))
@@ -203,6 +197,32 @@ def cursors_reset(url: str, to: int, dry_run: bool) -> None:
 
 
 @cli.group()
+def gaps() -> None:
+    """What could not be proved complete, and why."""
+
+
+@gaps.command("list")
+@click.argument("url", required=False)
+def gaps_list(url: str | None) -> None:
+    """Print the gaps of every relay, or of one: from, to, reason, events held there, tries."""
+    if url is not None:
+        [url] = _relay_urls([url], allow_private=True)
+    with connect(_ready_database()) as connection:
+        for gap in relay_gaps(connection, url):
+            span = f"{_time(gap.since)}\t{_time(gap.until)}"
+            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{gap.held} held\t{gap.tries} tries")
+
+
+@gaps.command("retry")
+@click.argument("url")
+def gaps_retry(url: str) -> None:
+    """Try all gaps of a relay again with its next sync; by itself a sync tries one."""
+    [normal] = _relay_urls([url], allow_private=True)
+    with connect(_ready_database()) as connection:
+        print(f"{mark_gaps(connection, normal)} gaps are tried again with the next sync of {normal}")
+
+
+@cli.group()
 def db() -> None:
     """The database."""
 
@@ -257,50 +277,6 @@ def _relay_urls(texts: Sequence[str], allow_private: bool) -> list[str]:
             raise click.UsageError(f"{relay.url}: a private address; --allow-private lets it through")
         urls[relay.url] = None
     return list(urls)
-
-
-@contextmanager
-def _practice_relays(demo: bool) -> Iterator[list[str]]:
-    if not demo:
-        yield []
-        return
-    try:
-        with serve_in_background() as urls:
-            yield list(urls)
-    except PortInUse as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _cycle(url: str, config: SynchronizerConfig, config_path: Path | None, chosen: Sequence[str]) -> CycleReport:
-    from bigbrotr_dagster.defs.in_process import RunFailed, sync_in_process
-
-    urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
-    if not urls:
-        raise click.ClickException("no relay to sync: `relays add URL` registers one, or give --relay")
-    os.environ["DAGSTER_HOME"] = str(prepare_home())
-    progress = Progress()
-    with progress_line(progress):
-        try:
-            return sync_in_process(
-                url, urls, config_path=config_path, allow_private=config.allow_private, progress=progress
-            )
-        except RunFailed as error:
-            raise click.ClickException(str(error)) from error
-
-
-def _print_report(report: CycleReport, as_json: bool) -> None:
-    for relay in report.failed:
-        _complain(f"{relay.url}: {relay.error}")
-    summary = report.to_json_dict()
-    if as_json:
-        print(json.dumps(summary), flush=True)
-        return
-    print(
-        f"{summary['relays_ok']} of {summary['relays']} relays ok: {summary['events_new']} new events,"
-        f" {summary['events_known']} known, {summary['gaps']} gaps, {summary['requests']} requests"
-        f" in {summary['seconds']:.1f} s",
-        flush=True,
-    )
 
 
 def _time(timestamp: int) -> str:

@@ -57,8 +57,8 @@ def run_dev(port: int, config_path: Path | None, demo: bool, allow_private: bool
         with _practice(demo) as practice:
             url = database_url()
             ensure_database(url)
-            if practice or not registered_relays(url):
-                register_relays(url, practice or seed_relays())
+            public = [relay for relay in registered_relays(url) if relay.network != "local"]
+            register_relays(url, practice if demo else [] if public else seed_relays())
             environment = _environment(config_path, allow_private or demo)
             return _serve(port, environment, stopped)
 

@@ -36,6 +36,19 @@ class RelayState:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayGap:
+    """A row of the ledger: seconds `since` to `until`, both inside, not provable; `held` events came of them."""
+
+    relay_url: str
+    since: int
+    until: int
+    reason: str
+    held: int
+    tries: int
+    first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TableSize:
     """`rows` is exact below 100,000, PostgreSQL's estimate above; `bytes` includes indexes."""
 
@@ -88,6 +101,16 @@ def relay_states(connection: _Connection, url: str | None = None) -> list[RelayS
         RelayState(url, network, Cursor(timestamp, id) if timestamp is not None else None, *rest)
         for url, network, timestamp, id, *rest in connection.execute(query("cursors"), {"url": url})
     ]
+
+
+def relay_gaps(connection: _Connection, url: str | None = None) -> list[RelayGap]:
+    """The gaps of every relay, or of one."""
+    return [RelayGap(*row) for row in connection.execute(query("list_gaps"), {"relay_url": url})]
+
+
+def mark_gaps(connection: _Connection, url: str) -> int:
+    """Let the next sync of a relay try all of its gaps again; returns how many there are."""
+    return connection.execute(query("mark_gaps"), {"relay_url": url}).rowcount
 
 
 def archive_sizes(connection: _Connection) -> dict[str, TableSize]:

@@ -18,7 +18,7 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
 
-    `retried`: by filter hash, the gap whose turn it is to be asked for again. `forgotten`: the restraints that
+    `retried`: by filter hash, the gaps whose turn it is to be asked for again. `forgotten`: the restraints that
     the relay had taught us are a day old, and were dropped.
     """
 
@@ -26,7 +26,7 @@ class SyncState:
     covered: dict[str, Coverage]
     gaps: dict[str, list[Gap]]
     habits: Habits
-    retried: dict[str, Interval]
+    retried: dict[str, list[Interval]]
     forgotten: bool = False
 
 
@@ -65,7 +65,8 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         word, _, detail = reason.partition(": ")
         gap = Gap(Interval(since, until), Unproven(word), held, detail)
         state.gaps.setdefault(filter_hash, []).append(gap)
-    state.retried = {filter_hash: Interval(since, until) for filter_hash, since, until in retried}
+    for filter_hash, since, until in retried:
+        state.retried.setdefault(filter_hash, []).append(Interval(since, until))
     if habits:
         largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)

@@ -104,7 +104,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
 
     def under(key: Filter, named: History | None = None) -> History:
         name = key.hash()
-        retried = Coverage([state.retried[name]] if name in state.retried else [])
+        retried = Coverage(state.retried.get(name, []))
         return History(
             key, bounds, state.covered.get(name, Coverage()), state.gaps.get(name, []), late | retried, named
         )

@@ -4,13 +4,21 @@
 SELECT filter_hash, covered FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: retry_gap
--- The gap of each filter that was tried longest ago is tried again.
+-- The gap of each filter that was tried longest ago is tried again; so are all that `gaps retry` marked.
 UPDATE sync_gap SET last_try = now(), tries = tries + 1
 WHERE (relay_url, filter_hash, since, until) IN (
     SELECT DISTINCT ON (filter_hash) relay_url, filter_hash, since, until
     FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY filter_hash, last_try, since DESC
-)
+) OR (relay_url = %(relay_url)s AND last_try = '-infinity')
 RETURNING filter_hash, since, until;
+
+-- name: mark_gaps
+UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
+
+-- name: list_gaps
+SELECT relay_url, since, until, reason, held, tries, first_seen FROM sync_gap
+WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
+ORDER BY relay_url, since;
 
 -- name: load_gaps
 SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;

@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import psycopg
 import pytest
 
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.sync import cursors_beyond_coverage, due_relays, register_relays, sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.local_relay import free_port
@@ -189,3 +191,18 @@ async def test_the_most_behind_relay_is_due_first_and_the_tried_one_is_not(datab
     }
     ask(database, "INSERT INTO relay_limits (relay_url, attempted_at) VALUES ('ws://c.onion', now()) RETURNING 1")
     assert "tor" not in due_relays(database, options)
+
+
+async def test_gaps_are_closed_once_the_relay_gives_in(database: str, events: list[Event]) -> None:
+    def refuse(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
+        return [["CLOSED", subscription, "restricted: no scraping"]]
+
+    async with scripted(events, twist=refuse) as relay:
+        await sync_relays(database, config(), [relay.url])
+        relay.twist = None
+        with psycopg.connect(database, autocommit=True) as connection:
+            assert len(relay_gaps(connection, relay.url)) == mark_gaps(connection, relay.url) > 0
+        [report] = (await sync_relays(database, config(), [relay.url])).relays
+    assert report.ok
+    assert stored_ids(database) == {event.id for event in events}
+    assert ask(database, "SELECT count(*) FROM sync_gap JOIN sync_coverage USING (filter_hash)") == [(0,)]

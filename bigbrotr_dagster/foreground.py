@@ -1,0 +1,68 @@
+"""What the command `sync` does in this process: cycles, and what it says of them."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bigbrotr_dagster.demo import PortInUse
+from bigbrotr_dagster.demo.background import serve_in_background
+from bigbrotr_dagster.devserver import prepare_home
+from bigbrotr_dagster.progress_line import progress_line
+from bigbrotr_dagster.sync import CycleReport, Progress, SynchronizerConfig, due_relays
+
+
+@contextmanager
+def practice_relays(demo: bool) -> Iterator[list[str]]:
+    """The practice relays' URLs, served meanwhile; none where it is not for show.
+
+    Raises:
+        click.ClickException: another program listens on one of their ports.
+    """
+    if not demo:
+        yield []
+        return
+    try:
+        with serve_in_background() as urls:
+            yield list(urls)
+    except PortInUse as error:
+        raise click.ClickException(str(error)) from error
+
+
+def one_cycle(
+    url: str, config: SynchronizerConfig, config_path: Path | None, chosen: Sequence[str]
+) -> CycleReport:
+    """Sync the chosen relays, or all that are due, through the Dagster asset.
+
+    Raises:
+        click.ClickException: there is no relay to sync, or the run broke down.
+    """
+    from bigbrotr_dagster.defs.in_process import RunFailed, sync_in_process  # Dagster takes seconds to import
+
+    urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
+    if not urls:
+        raise click.ClickException("no relay to sync: `relays add URL` registers one, or give --relay")
+    os.environ["DAGSTER_HOME"] = str(prepare_home())
+    progress = Progress()
+    with progress_line(progress):
+        try:
+            return sync_in_process(
+                url, urls, config_path=config_path, allow_private=config.allow_private, progress=progress
+            )
+        except RunFailed as error:
+            raise click.ClickException(str(error)) from error
+
+
+def report_line(report: CycleReport, as_json: bool) -> str:
+    """One line on a cycle: the JSON of the contract, or a sentence."""
+    summary = report.to_json_dict()
+    if as_json:
+        return json.dumps(summary)
+    return (
+        f"{summary['relays_ok']} of {summary['relays']} relays ok: {summary['events_new']} new events,"
+        f" {summary['events_known']} known, {summary['gaps']} gaps, {summary['requests']} requests"
+        f" in {summary['seconds']:.1f} s"
+    )

@@ -26,9 +26,9 @@ class Check:
 
     @classmethod
     def of(cls, proved: Interval, events: Sequence[Stamped], first: bool) -> "Check":
-        """The check of an answer by its newest quarter, or its newest sixteenth once a check was passed."""
+        """The check of an answer by its newest eighth, or its newest 32nd once a check was passed."""
         newest_first = sorted((event.created_at for event in events), reverse=True)
-        since = max(newest_first[len(events) // (4 if first else 16)], proved.since)
+        since = max(newest_first[len(events) // (8 if first else 32)], proved.since)
         expected = frozenset(event.id for event in events if event.created_at >= since)
         return cls(proved, Interval(since, proved.until), expected)
 

@@ -44,7 +44,8 @@ def one_cycle(
 
     urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
     if not urls:
-        raise click.ClickException("no relay to sync: `relays add URL` registers one, or give --relay")
+        why = "none is registered, or all wait after a failure"
+        raise click.ClickException(f"no relay to sync: {why}; `relays add URL`, or give --relay")
     os.environ["DAGSTER_HOME"] = str(prepare_home())
     progress = Progress()
     with progress_line(progress):

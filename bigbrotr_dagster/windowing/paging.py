@@ -69,10 +69,10 @@ class Page:
             return self._until_ignored(inside)
         if inside:
             return self._some(ask, answer, inside, habits)
+        if answer.is_crowded(self.window):  # by spare seconds alone, which are not asked for again
+            return Step(tasks=(self,))
         if not may_be_cut:
             return self._end(habits)
-        if answer.is_crowded(self.window):
-            return Step(tasks=(self,))
         if answer.undershoots(ask):  # newest first, all of the window came before; if this relay does that
             return self._end(habits) if habits.cut_pages else Step(tasks=(Split(self.window),))
         return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))

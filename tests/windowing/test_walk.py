@@ -73,7 +73,7 @@ def test_an_oldest_first_relay_is_split_until_halves_and_whole_agree(relay: Rela
 
 @given(relays(oldest_first=st.just(True)))
 def test_an_oldest_first_relay_is_found_out(relay: Relay) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
+    assert_the_promise(relay, Walk(TODO, 20, Habits()))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -133,7 +133,7 @@ def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
     relay = Relay([Stamp("a", 50), Stamp("b", 50, kind=7)], 500)
     left = run(Walk(TODO, 500, Habits()), relay)
     assert Coverage(left.covered) == TODO
-    assert len(relay.asks) <= 3
+    assert len(relay.asks) <= 4
 
 
 def test_several_asks_can_be_under_way_at_once() -> None:

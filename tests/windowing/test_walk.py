@@ -12,7 +12,7 @@ from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order
 from tests.windowing.model import EOSE, Relay, Stamp, run
 
 END = 120
-TODO = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
+RANGE = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
 
 stamps = st.lists(
     st.builds(
@@ -36,9 +36,9 @@ def relays(**habits: st.SearchStrategy[bool]) -> st.SearchStrategy[Relay]:
 def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
     left = run(walk, relay, fails)
     settled = Coverage(left.covered) | Coverage(left.gaps)
-    assert settled == TODO, "every second is settled"
+    assert settled == RANGE, "every second is settled"
     assert walk.pending == Coverage()
-    assert sum(part.seconds for part in (*left.covered, *left.gaps)) == TODO.seconds, "and only once"
+    assert sum(part.seconds for part in (*left.covered, *left.gaps)) == RANGE.seconds, "and only once"
     covered = Coverage(left.covered)
     lost = [event for event in relay.events if event.created_at in covered and event.id not in left.delivered]
     assert not lost, "an interval is covered only if every event in it was delivered"
@@ -48,32 +48,32 @@ def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
 def test_a_newest_first_relay_is_covered_where_its_events_were_delivered(relay: Relay) -> None:
     if relay.cap < 2 or len(relay.events) < 2:
         return
-    assert_the_promise(relay, Walk(TODO, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
 
 
 @given(relays(), st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)))
 def test_a_failed_request_proves_nothing_and_loses_nothing(relay: Relay, fails: list[bool]) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits(largest=relay.cap, cut_at=relay.cap)), cycle(fails))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)), cycle(fails))
 
 
 @given(relays(ignores_until=st.just(True)))
 def test_a_relay_that_ignores_until_leaves_gaps_not_holes(relay: Relay) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
 
 
 @given(relays(finishes=st.just(True)))
 def test_finish_is_proof_without_another_request(relay: Relay) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
 
 
 @given(relays(oldest_first=st.just(True)))
 def test_an_oldest_first_relay_is_split_until_halves_and_whole_agree(relay: Relay) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits(relay.cap, relay.cap, order=Order.UNTRUSTED)))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(relay.cap, relay.cap, order=Order.UNTRUSTED)))
 
 
 @given(relays(oldest_first=st.just(True)))
 def test_an_oldest_first_relay_is_found_out(relay: Relay) -> None:
-    assert_the_promise(relay, Walk(TODO, 20, Habits()))
+    assert_the_promise(relay, Walk(RANGE, 20, Habits()))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -131,8 +131,8 @@ def test_a_second_beyond_the_cap_is_narrowed_by_kind_and_author_and_named_a_gap(
 
 def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
     relay = Relay([Stamp("a", 50), Stamp("b", 50, kind=7)], 500)
-    left = run(Walk(TODO, 500, Habits()), relay)
-    assert Coverage(left.covered) == TODO
+    left = run(Walk(RANGE, 500, Habits()), relay)
+    assert Coverage(left.covered) == RANGE
     assert len(relay.asks) <= 4
 
 

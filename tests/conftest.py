@@ -1,17 +1,23 @@
 """Real databases: a migrated template on each server, cloned for every test that asks for one."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from bigbrotr_dagster.nostr.event import Event, event_from_json
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
 from tests.postgres15 import postgres15
+
+# The same examples on every machine: a search for new ones is for a developer, not for a landing.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 DATA = Path(__file__).parent / "data"
 _numbers = itertools.count()

@@ -73,6 +73,12 @@ def test_an_oldest_first_relay_is_split_until_halves_and_whole_agree(relay: Rela
 
 @given(relays(oldest_first=st.just(True)))
 def test_an_oldest_first_relay_is_found_out(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
+
+
+@pytest.mark.parametrize("cap", [1, 2, 5, 20])
+def test_an_oldest_first_relay_is_found_out_at_first_sight(cap: int) -> None:
+    relay = Relay([Stamp(f"{number}", 2 * number) for number in range(1, 50)], cap, oldest_first=True)
     assert_the_promise(relay, Walk(RANGE, 20, Habits()))
 
 

@@ -3,9 +3,9 @@
 A second that fills a whole answer is narrowed by kind, then by author, as far as that can prove anything.
 
 NIP-01 has no way to ask for "the rest" of one second. Asking for each kind seen in it, and for each author of
-a kind that fills an answer again, brings nearly all of it. It is a proof only where the filter says which
-kinds exist, or where the narrow answers bring nothing that the first one had not; what is left otherwise is a
-gap of that one second, with its reason.
+a kind that fills an answer again, brings nearly all of it. It is a proof only where the relay was never seen
+to cut, and the narrow answers bring nothing that the first one had not; what is left otherwise is a gap of that
+one second, with its reason.
 
 A relay whose cap varies is asked for the second until three answers in a row bring nothing new, before that.
 """
@@ -77,11 +77,12 @@ class Saturated:
             full=self.full or full,
             more=self.more or bool(fresh),
         )
-        return Step(tasks=(left,)) if parts else left._settled()
+        return Step(tasks=(left,)) if parts else left._settled(habits)
 
-    def _settled(self) -> Step:
+    def _settled(self, habits: Habits) -> Step:
         here = Interval(self.second, self.second)
-        if self.full or self.more:
+        # Where the relay is known to cut, kinds that nobody thought of may be missing whatever the parts say.
+        if self.full or self.more or habits.cut_at is not None:
             return Step.gives_up(Gap(here, Unproven.SATURATED, len(self.seen)))
         return Step.covers(here)
 

@@ -75,6 +75,7 @@ class RelaySync:
         self._patience = config.timeouts.without_progress(relay.network)
         self._progress_at = time.monotonic()
         self._unended = 0  # answers that brought events and no EOSE
+        self._restrained = 0  # times that fewer events were asked for
         self._on_connection = 0  # events since the last one was opened
         self._most_unproved = 0  # events of an answer that settled nothing
 
@@ -88,20 +89,26 @@ class RelaySync:
         walks = await self._walks()
         waits, fruitless = delays(), 0
         while any(walk.pending for _, walk in walks) and not self._is_late():
-            before, named = self._progress_at, self._state.habits.rung.names_kinds
+            before, named = self._steps(walks), self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
             if outcome is None:
                 return
             if self._state.habits.rung.names_kinds and not named:
                 walks = await self._walks(str(outcome))
                 continue
-            if self._progress_at > before:
+            advanced = self._steps(walks) > before
+            if advanced:
                 waits, fruitless = delays(), 0
             fruitless += 1
             if fruitless >= PATIENCE or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
                 await self._give_up(outcome)
                 raise RelayFailed(str(outcome))
-            await asyncio.sleep(next(waits))
+            if not advanced:
+                await asyncio.sleep(next(waits))
+
+    def _steps(self, walks: Sequence[tuple[History, Walk]]) -> int:
+        """Grows with whatever brings the sync nearer to its end; asking for less is a way forward, too."""
+        return self._restrained + sum(walk.steps for _, walk in walks)
 
     async def _walks(self, refusal: str = "all kinds") -> list[tuple[History, Walk]]:
         """A walk for each history that this relay can be asked for.
@@ -205,8 +212,7 @@ class RelaySync:
             self.traffic.bytes_received += page.bytes
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
-            refused = sum(page.rejected_counts.values()) - page.rejected_counts["malformed"]
-            proof = walk.answered(ask, Answer(page.events, page.outcome, page.outside, refused))
+            proof = walk.answered(ask, _answer(page))
             history.settle(proof)
             self._on_connection += page.received
         else:
@@ -230,15 +236,15 @@ class RelaySync:
         if page.outcome.ending is Ending.DISCONNECTED and page.received:
             self._ask_for(max(1, self._on_connection // 2))
         elif page.outcome.ending is Ending.PROTOCOL_ERROR:
-            self._progress_at = time.monotonic()  # half the window is off the suspicion
-            return walk.broken(ask, page.outcome.text)
+            flood = page.received > EVENTS_PER_PAGE * ask.limit
+            return walk.broken(ask, page.outcome.text, flood=flood)
         walk.failed(ask)
         return Proof()
 
     def _ask_for(self, limit: int) -> None:
         if self._state.habits.limit is None or limit < self._state.habits.limit:
             self._state.habits.limit = limit
-            self._progress_at = time.monotonic()  # asking for less is a way forward, too
+            self._restrained += 1
 
     def _delivery(self, history: History, page: Page, proof: Proof) -> Delivery:
         """Everything that the page brought, and what it proves."""
@@ -262,3 +268,11 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def _answer(page: Page) -> Answer:
+    """What the walk is told of a page."""
+    counts = page.rejected_counts
+    off_filter = counts["off_filter"]
+    refused = sum(counts.values()) - counts["malformed"] - off_filter
+    return Answer(page.events, page.outcome, page.outside, refused, off_filter)

@@ -4,8 +4,9 @@ A relay that cuts at the old end sends exactly those events again. One that send
 has more to send there, and from then on its windows are split.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
@@ -15,32 +16,54 @@ from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step
 TOLERATED_SHARE = 50
 """One event in so many may be gone from a second answer (deleted, replaced) without any doubt."""
 
+AUTHORS_TRIED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Seconds `proved` if the relay, asked for `slice`, sends exactly `expected` (ids) again."""
+    """Seconds `proved` if the relay, asked for `slice`, sends exactly `expected` (ids to authors) again.
+
+    A relay that ignores `since` may answer for `slice` with what it has sent anyway. So `authors` narrows the ask
+    until the answer has room for what should not be there.
+    """
 
     proved: Interval
     slice: Interval
-    expected: frozenset[str]
+    expected: Mapping[str, str]
+    authors: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, proved: Interval, events: Sequence[Stamped], first: bool) -> "Check":
         """The check of an answer by its newest eighth, or its newest 32nd once a check was passed."""
         newest_first = sorted((event.created_at for event in events), reverse=True)
         since = max(newest_first[len(events) // (8 if first else 32)], proved.since)
-        expected = frozenset(event.id for event in events if event.created_at >= since)
+        expected = {event.id: event.pubkey for event in events if event.created_at >= since}
         return cls(proved, Interval(since, proved.until), expected)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        return Ask(*habits.bounds(self.slice), limit)
+        return Ask(*habits.bounds(self.slice), limit, authors=self.authors[:1] or None)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         if answer.is_crowded(self.slice):  # whatever the cap is; from now on the bounds are exact
             return Step(tasks=(self,))
         came = frozenset(event.id for event in answer.inside(self.slice))
-        if came <= self.expected and len(self.expected - came) <= 1 + len(self.expected) // TOLERATED_SHARE:
-            return Step.covers(self.proved)
+        expected = {id for id, author in self.expected.items() if ask.authors is None or author in ask.authors}
+        if not came <= expected or len(expected - came) > 1 + len(expected) // TOLERATED_SHARE:
+            return self.failed(habits)
+        if answer.older(ask) and habits.may_be_cut(answer.size + len(answer.older(ask)), ask.limit):
+            left = self.authors[1:] if self.authors else self._candidates()
+            return Step(tasks=(replace(self, authors=left),)) if left else self.failed(habits)
+        return Step.covers(self.proved)
+
+    def failed(self, habits: Habits) -> Step:
         habits.order = Order.UNTRUSTED
         return Step(tasks=(Split(self.proved),))
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return Step(tasks=(Split(self.proved),))
+
+    def _candidates(self) -> tuple[str, ...]:
+        """Authors whose events may be few enough for one answer, and many enough to tell something."""
+        busiest = [author for author, _ in Counter(self.expected.values()).most_common()]
+        return tuple(busiest[len(busiest) // 2 :][:AUTHORS_TRIED])

@@ -10,3 +10,6 @@ COMMON_KINDS = (
 
 READABLE_KINDS = tuple(kind for kind in COMMON_KINDS if kind not in (4, 13, 14, 1059, 22242, 24133))
 """Those of them that relays give to anyone (strfry keeps 4 and 1059 from strangers)."""
+
+LARGE_WINDOW = 7 * 86_400
+"""Seconds: that nothing is left in a larger window is confirmed with `READABLE_KINDS` before it counts."""

@@ -12,10 +12,12 @@ pages is the proof that nothing is left, whatever the relay's cap is.
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.checking import Check
+from bigbrotr_dagster.windowing.doubt import Above
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import READABLE_KINDS
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
 from bigbrotr_dagster.windowing.outcome import Hint
+from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import (
@@ -25,11 +27,9 @@ from bigbrotr_dagster.windowing.tasks import (
     Proof,
     Stamped,
     Step,
+    Task,
     Unproven,
 )
-
-LARGE_WINDOW = 7 * 86_400
-"""Seconds: the end of a larger window is confirmed before it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,21 @@ class Page:
     """All of `window`, which continues an answer of `came` events.
 
     `boundary` holds the ids that were delivered of the window's newest second. `probing` asks a second
-    further, to find out whether this relay takes `until` as exclusive.
+    further, to find out whether this relay takes `until` as exclusive. `most` is the `limit` to ask for, where
+    a longer answer was more than we take. `above`: see `Above`.
     """
 
     window: Interval
     boundary: frozenset[str] = frozenset()
     came: int = 0
     probing: bool = False
+    most: int | None = None
+    above: Above | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         since, until = habits.bounds(self.window)
         finding_out = self.boundary and habits.until_exclusive is None and not self.probing
-        return Ask(since, self.window.until if finding_out else until, limit)
+        return Ask(since, self.window.until if finding_out else until, min(limit, self.most or limit))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
@@ -64,32 +67,59 @@ class Page:
                 return Step(tasks=(replace(self, probing=True),))
             if not self.boundary.isdisjoint(event.id for event in inside):
                 habits.until_exclusive = True
-        may_be_cut = habits.may_be_cut(answer.size, ask.limit)
-        if may_be_cut and answer.overshoots(ask) and all(event.id in self.boundary for event in inside):
-            return self._until_ignored(inside)
+        if all(event.id in self.boundary for event in inside):
+            doubted = self._doubted(ask, answer, inside, habits)
+            if doubted is not None:
+                return doubted
         if inside:
             return self._some(ask, answer, inside, habits)
         if answer.is_crowded(self.window):  # by spare seconds alone, which are not asked for again
             return Step(tasks=(self,))
-        if not may_be_cut:
-            return self._end(habits)
-        if answer.undershoots(ask):  # newest first, all of the window came before; if this relay does that
-            return self._end(habits) if habits.cut_pages else Step(tasks=(Split(self.window),))
-        return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
+            return Step(tasks=(Split(self.window),))
+        if habits.may_be_cut(answer.size, ask.limit):
+            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        return self._end(habits)
+
+    def _doubted(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step | None:
+        """Nothing came but what lies above `until`: ask again until it is clear that the relay ignores that."""
+        above = Above.of(answer, ask, habits, self.above)
+        if above is None or not habits.may_be_cut(answer.counted(ask, habits), ask.limit):
+            return None
+        return self._until_ignored(inside) if above.is_certain else Step(tasks=(replace(self, above=above),))
 
     def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
-        if self._passed(ask, answer):
-            return self._proves(self.window, inside, ask, answer, habits)
+        if any(event.created_at < self.window.since for event in answer.events):
+            return self._proves(self.window, inside, ask, answer, habits)  # newest first, all of it came before
         newest, oldest = self.window.until, min(event.created_at for event in inside)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
-            rest = Page(Interval(self.window.since, oldest), ids, answer.size)
+            most = None if self.most is None else max(2 * self.most, len(ids) + 1)
+            rest = Page(Interval(self.window.since, oldest), ids, answer.size, most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
+            if self.most is not None and ask.limit == self.most:
+                return Step(tasks=self._apart(2 * self.most))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(habits)
-        return Step(tasks=(Page(self.window, self.boundary | ids, answer.size),))
+        return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, most=self.most),))
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The answer was more than we take: ask for fewer events, so that what is too large comes alone."""
+        if self.window.seconds == 1:
+            return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
+        fewer = ask.limit // 2
+        if fewer > len(self.boundary):
+            return Step(tasks=(replace(self, most=fewer),))
+        if self.boundary:
+            return Step(tasks=self._apart(1))
+        return Step(tasks=(Oversized.within(self.window, Page),))
+
+    def _apart(self, most: int) -> tuple["Page", ...]:
+        """The newest second by itself, with no bound on the answer, and the rest of the window."""
+        second = Page(Interval(self.window.until, self.window.until), self.boundary, self.came)
+        return (*(replace(page, most=most) for page in below(self.window)), second)
 
     def _proves(
         self,
@@ -116,11 +146,6 @@ class Page:
             return Step(tasks=(Confirm(self.window, self.boundary),))
         return Step.covers(self.window)
 
-    def _passed(self, ask: Ask, answer: Answer) -> bool:
-        """The answer reaches below the window: newest first, all of the window came before."""
-        below_window = any(event.created_at < self.window.since for event in answer.events)
-        return below_window or answer.undershoots(ask)
-
     def _until_ignored(self, inside: list[Stamped]) -> Step:
         """The relay always sends its newest events, so what they do not reach cannot be had."""
         oldest = min((event.created_at for event in inside), default=self.window.until)
@@ -141,6 +166,7 @@ class Confirm:
 
     window: Interval
     boundary: frozenset[str]
+    above: Above | None = None
 
     @property
     def _below(self) -> Interval:
@@ -152,19 +178,31 @@ class Confirm:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         fresh = answer.inside(self._below)
-        if not fresh:
-            if answer.is_crowded(self._below) and habits.may_be_cut(answer.size, ask.limit):
-                return Step(tasks=(self,))
-            return Step.covers(self.window)
+        may_be_cut = habits.may_be_cut(answer.counted(ask, habits), ask.limit)
+        above = Above.of(answer, ask, habits, self.above)
+        if may_be_cut and above is not None:
+            if above.is_certain:
+                return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
+            return Step(tasks=(replace(self, above=above),))
+        if fresh:
+            return self._contradicted(ask, fresh, habits)
+        if answer.is_crowded(self._below) and may_be_cut:
+            return Step(tasks=(self,))
+        return Step.covers(self.window)
+
+    def _contradicted(self, ask: Ask, fresh: list[Stamped], habits: Habits) -> Step:
+        """There is more: page on from there, and look carefully at what lies between."""
         newest = max(event.created_at for event in fresh)
-        rest = Page(Interval(self.window.since, newest))
-        between = [Split(Interval(newest + 1, self._below.until))] if newest < self._below.until else []
-        if not self.boundary:
-            habits.hides = True
-            return Step(tasks=(rest, *between))
-        habits.note_cut(len(self.boundary), ask.limit)
-        second = Page(Interval(self.window.until, self.window.until), self.boundary, len(self.boundary))
-        return Step(tasks=(rest, *between, second))
+        rest: tuple[Task, ...] = (Page(Interval(self.window.since, newest)),)
+        between = (Split(Interval(newest + 1, self._below.until)),) if newest < self._below.until else ()
+        if self.boundary:
+            habits.note_cut(len(self.boundary), ask.limit)
+            second = Page(Interval(self.window.until, self.window.until), self.boundary, len(self.boundary))
+            return Step(tasks=(*rest, *between, second))
+        habits.hides = True
+        if not between:  # what is hidden in this very second fills the answers: step past it
+            rest = (*below(self.window), Split(Interval(newest, newest)))
+        return Step(tasks=(*rest, *between))
 
 
 def below(window: Interval) -> tuple[Page, ...]:

@@ -57,7 +57,10 @@ def paused_after(outcome: Outcome, pause: float) -> float:
     """The pause that a relay needs, learned from how it took the last request: up fast, down slowly."""
     if outcome.ending is Ending.CLOSED and reaction(outcome) is Reaction.SLOW_DOWN:
         return min(LONGEST_PAUSE, max(0.1, 2 * pause))
-    if outcome.ending is not Ending.EOSE:
+    if outcome.ending not in (
+        Ending.EOSE,
+        Ending.PROTOCOL_ERROR,
+    ):  # anything but an answer says nothing of the pace
         return pause
     return 0.7 * pause if pause > 0.02 else 0.0
 

@@ -56,28 +56,31 @@ class Saturated:
         return Ask(*habits.bounds(Interval(self.second, self.second)), limit, part.kinds, part.authors)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        *parts, part = self.parts
         answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = [event for event in here if event.id not in self.seen]
         found = {event.kind for event in fresh} - self.kinds
         seen = self.seen | {event.id: event.pubkey for event in fresh}
-        full = False
         suspected = habits.is_full if habits.varies else habits.may_be_cut
-        if suspected(answer.size, ask.limit):
-            narrower = _narrower(part, found, seen.values(), max(1, habits.largest // 2))
-            full = not narrower
-            # Authors last of all: the other kinds still bring more of them to ask for.
-            parts = [*narrower, *parts] if len(part.kinds) == 1 else [*parts, *narrower]
-        left = replace(
-            self,
-            parts=tuple(parts),
-            seen=seen,
-            kinds=self.kinds | found,
-            full=self.full or full,
-            more=self.more or bool(fresh),
-        )
-        return Step(tasks=(left,)) if parts else left._settled(habits)
+        taken = replace(self, seen=seen, kinds=self.kinds | found, more=self.more or bool(fresh))
+        if suspected(answer.counted(ask, habits), ask.limit):
+            return taken._narrowed(found, habits)
+        return replace(taken, parts=self.parts[:-1])._next(habits)
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The answer was more than we take: ask for less."""
+        return self._narrowed(set(), habits)
+
+    def _narrowed(self, found: set[int], habits: Habits) -> Step:
+        """Put what the last part is made of in its place."""
+        *parts, part = self.parts
+        narrower = _narrower(part, found, self.seen.values(), max(1, habits.largest // 2))
+        # Authors last of all: the other kinds still bring more of them to ask for.
+        parts = [*narrower, *parts] if len(part.kinds) == 1 else [*parts, *narrower]
+        return replace(self, parts=tuple(parts), full=self.full or not narrower)._next(habits)
+
+    def _next(self, habits: Habits) -> Step:
+        return Step(tasks=(self,)) if self.parts else self._settled(habits)
 
     def _settled(self, habits: Habits) -> Step:
         here = Interval(self.second, self.second)
@@ -104,7 +107,7 @@ class Agree:
         fresh = frozenset(event.id for event in here) - self.seen
         if answer.is_crowded(Interval(self.second, self.second)) and not fresh:
             return Step(tasks=(self,))
-        if habits.is_full(answer.size, ask.limit):
+        if habits.is_full(answer.counted(ask, habits), ask.limit):
             return Step(tasks=(Saturated.of(self.second, here),))
         if fresh:
             return Step(tasks=(Agree(self.second, self.seen | fresh),))

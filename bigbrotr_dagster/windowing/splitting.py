@@ -8,46 +8,61 @@ seconds. It costs about four times what paging does.
 Halves are halves of the events seen, not of the time: Nostr's years before 2021 are empty.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The `events` of an answer; `cut` if it may have left others out."""
+
+    events: tuple[Stamped, ...]
+    cut: bool
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(event.id for event in self.events)
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """`window`, of which the `whole` and then the `newer` half are answered, or None."""
+    """`window`, of which the `whole` and then the `newer` of its `halves` are answered, or None."""
 
     window: Interval
-    whole: tuple[Stamped, ...] | None = None
-    newer: tuple[Stamped, ...] | None = None
-    halves: tuple[Interval, ...] = field(default=())
+    whole: Seen | None = None
+    newer: Seen | None = None
+    halves: tuple[Interval, ...] = ()
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self._asking()), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
-        inside = tuple(answer.inside(self._asking()))
-        may_be_cut = habits.may_be_cut(answer.size, ask.limit)
-        if answer.overshoots(ask) and may_be_cut:
-            return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(inside)))
-        if may_be_cut and answer.is_crowded(self._asking()):
-            return Step(tasks=(self,))
-        if answer.undershoots(ask) and may_be_cut:
-            return Step.gives_up(Gap(self.window, Unproven.SINCE_IGNORED, len(inside)))
-        if may_be_cut and not inside and answer.refused:
-            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        counted = answer.counted(ask, habits)
+        seen = Seen(tuple(answer.inside(self._asking())), habits.may_be_cut(counted, ask.limit))
+        if seen.cut:
+            useless = _useless(ask, answer, len(seen.events))
+            if useless is not None:
+                return Step.gives_up(Gap(self.window, useless, len(seen.events)))
+            if answer.is_crowded(self._asking()):
+                return Step(tasks=(self,))
         if self.whole is None:
-            return self._whole(inside, habits.is_full(answer.size, ask.limit), may_be_cut, answer.outcome.hint)
+            return self._whole(seen, habits.is_full(counted, ask.limit), answer.outcome.hint)
         if self.newer is None:
-            return Step(tasks=(Split(self.window, self.whole, inside, self.halves),))
-        if self._agree(self.whole, (*self.newer, *inside), ask.limit, habits):
-            return Step.covers(self.window)
-        return Step(tasks=tuple(_half(*pair) for pair in zip(self.halves, (inside, self.newer), strict=True)))
+            return Step(tasks=(replace(self, newer=seen),))
+        return self._compared(self.whole, seen, self.newer, ask.limit, habits)
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The answer was more than we take: look for what it was in one half and the other."""
+        if self.window.seconds == 1:
+            return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
+        return Step(tasks=tuple(map(Split, cut_in_two(self.window, self.whole.events if self.whole else ()))))
 
     def _asking(self) -> Interval:
         if self.whole is None:
@@ -55,30 +70,65 @@ class Split:
         older, newer = self.halves
         return newer if self.newer is None else older
 
-    def _whole(self, inside: tuple[Stamped, ...], is_full: bool, may_be_cut: bool, hint: Hint) -> Step:
+    def _whole(self, seen: Seen, is_full: bool, hint: Hint) -> Step:
         if hint is Hint.FINISH:
             return Step.covers(self.window)
         if self.window.seconds > 1:
-            return Step(tasks=(Split(self.window, inside, None, cut_in_two(self.window, inside)),))
+            return Step(tasks=(_half(self.window, seen),))
         if is_full:
-            return Step(tasks=(Saturated.of(self.window.until, inside),))
-        if may_be_cut:
-            return Step(tasks=(Agree(self.window.until, frozenset(event.id for event in inside)),))
+            return Step(tasks=(Saturated.of(self.window.until, seen.events),))
+        if seen.cut:
+            return Step(tasks=(Agree(self.window.until, seen.ids),))
         return Step.covers(self.window)
 
-    def _agree(self, whole: tuple[Stamped, ...], parts: tuple[Stamped, ...], limit: int, habits: Habits) -> bool:
-        """Nothing was cut: whole and parts are the same, and not merely cut in the same place."""
-        if {event.id for event in whole} != {event.id for event in parts}:
-            habits.note_cut(len(whole), limit)
-            return False
-        return not whole or not habits.may_be_cut(len(whole), limit)
+    def _compared(self, whole: Seen, older: Seen, newer: Seen, limit: int, habits: Habits) -> Step:
+        """Nothing was cut if whole and halves are the same, and not merely cut in the same place."""
+        same = whole.ids == older.ids | newer.ids
+        if not same:
+            habits.note_cut(len(whole.events), limit)
+        if not same or (whole.events and whole.cut):
+            return Step(tasks=tuple(map(_half, self.halves, (older, newer))))
+        if habits.hides or self.window.seconds > LARGE_WINDOW:
+            return Step(tasks=(Readable(self.window, whole.ids, self.halves),))
+        return Step.covers(self.window)
 
 
-def _half(window: Interval, whole: tuple[Stamped, ...]) -> Split:
-    """A half that is to be split in turn; what it answered is its whole. A single second is asked again."""
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Is there really nothing in `window` but `seen` (ids)? See `paging.Confirm`; here the halves are next."""
+
+    window: Interval
+    seen: frozenset[str]
+    halves: tuple[Interval, ...]
+
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        return Ask(*habits.bounds(self.window), limit, READABLE_KINDS)
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        answer.teach(habits, ask)
+        if all(event.id in self.seen for event in answer.inside(self.window)):
+            return Step.covers(self.window)
+        habits.hides = True
+        return Step(tasks=tuple(map(Split, self.halves)))
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return Step(tasks=tuple(map(Split, self.halves)))
+
+
+def _half(window: Interval, whole: Seen) -> Split:
+    """A window that is to be split, for its whole is answered. A single second is asked again."""
     if window.seconds == 1:
         return Split(window)
-    return Split(window, whole, None, cut_in_two(window, whole))
+    return Split(window, whole, None, cut_in_two(window, whole.events))
+
+
+def _useless(ask: Ask, answer: Answer, inside: int) -> Unproven | None:
+    """Why no answer for a part of this window can show what is in it."""
+    if len(answer.newer(ask)) > inside:
+        return Unproven.UNTIL_IGNORED
+    if len(answer.older(ask)) > inside:
+        return Unproven.SINCE_IGNORED
+    return Unproven.ALL_REJECTED if answer.refused and not inside else None
 
 
 def cut_in_two(window: Interval, events: tuple[Stamped, ...]) -> tuple[Interval, Interval]:

@@ -7,9 +7,9 @@ request leaves everything as it was and can simply be asked again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.outcome import Outcome
 
@@ -43,19 +43,29 @@ class Answer:
     """What came back before an EOSE.
 
     `events` are inside the ask, in arrival order, each id once; `strays` match the filter but lie outside
-    the ask's seconds, which a relay sends that ignores `since` or `until`. `refused` counts what the relay sent
-    in place of events: it used up the relay's cap like them.
+    the ask's seconds: a relay sends them that ignores `since` or `until`, or just so. `refused` counts what the
+    relay sent in place of events: it used up the relay's cap like them. `off_filter` counts what was not asked for
+    at all.
     """
 
     events: Sequence[Stamped]
     outcome: Outcome
     strays: Sequence[Stamped] = ()
     refused: int = 0
+    off_filter: int = 0
 
     @property
     def size(self) -> int:
-        """How many events the relay sent, whatever they are worth: what its cap counts."""
-        return len(self.events) + len(self.strays) + self.refused
+        """How many events the relay sent that the ask meant: at most its cap."""
+        return len(self.events) + self.refused
+
+    def counted(self, ask: Ask, habits: Habits) -> int:
+        """How many events may have used up the relay's cap before all that the ask meant was sent.
+
+        Strays older than `since` did not where the newest events come first.
+        """
+        older = len(self.strays) - len(self.newer(ask)) if habits.order is Order.UNTRUSTED else 0
+        return self.size + len(self.newer(ask)) + older + self.off_filter
 
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""
@@ -68,13 +78,13 @@ class Answer:
         """Spare seconds around `window` took room; now that they have shown up they are not asked for again."""
         return any(event.created_at not in window for event in self.events)
 
-    def overshoots(self, ask: Ask) -> bool:
-        """The relay sent something newer than `until`: what it left out may be below, or anywhere."""
-        return any(event.created_at > ask.until for event in self.strays)
+    def newer(self, ask: Ask) -> frozenset[str]:
+        """Ids of what lies above `until`. If that always comes, nothing shows what lies below."""
+        return frozenset(event.id for event in self.strays if event.created_at > ask.until)
 
-    def undershoots(self, ask: Ask) -> bool:
-        """The relay sent something older than `since`, so a newest-first answer has passed the window."""
-        return any(event.created_at < ask.since for event in self.strays)
+    def older(self, ask: Ask) -> frozenset[str]:
+        """Ids of what lies below `since`."""
+        return frozenset(event.id for event in self.strays if event.created_at < ask.since)
 
 
 class Unproven(StrEnum):
@@ -137,3 +147,10 @@ class Task(Protocol):
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Take an answer that ended with EOSE. `habits` learn from it."""
         ...
+
+
+@runtime_checkable
+class Breakable(Task, Protocol):
+    """A task that knows what to do when an answer is more than we take."""
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step: ...

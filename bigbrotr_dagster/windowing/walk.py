@@ -16,18 +16,20 @@ from typing import TypeGuard
 from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.paging import Page
-from bigbrotr_dagster.windowing.splitting import Split, cut_in_two
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Proof, Task, Unproven
+from bigbrotr_dagster.windowing.splitting import Split
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Proof, Step, Task
 
 
 class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
 
-    `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks.
+    `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks. `steps` counts
+    the answers that brought the walk nearer to its end, whether they proved something or not.
     """
 
     def __init__(self, todo: Coverage, limit: int, habits: Habits) -> None:
         self.pending = todo
+        self.steps = 0
         self._limit = limit
         self._habits = habits
         self._tasks: list[Task] = [self._first_task(interval) for interval in todo]
@@ -47,31 +49,32 @@ class Walk:
 
     def answered(self, ask: Ask, answer: Answer) -> Proof:
         """Take the answer to `ask`, which ended with EOSE."""
-        step = self._asked.pop(ask).answered(ask, answer, self._habits)
-        self._tasks.extend(step.tasks)
-        settled = [*step.proof.covered, *(gap.interval for gap in step.proof.gaps)]
-        self.pending -= Coverage(settled)
-        return step.proof
+        return self._take(self._asked.pop(ask).answered(ask, answer, self._habits))
 
     def failed(self, ask: Ask) -> None:
         """Put `ask` back: its request did not end with EOSE, and proves nothing."""
         self._tasks.append(self._asked.pop(ask))
 
-    def broken(self, ask: Ask, detail: str) -> Proof:
-        """As `failed`, where the answer was more than we take, in one message or in all: halve its window.
+    def broken(self, ask: Ask, detail: str, *, flood: bool = False) -> Proof:
+        """As `failed`, where the answer was more than we take, in one message or in all.
 
-        A single second that still is too much becomes a gap; the rest of the window is not lost for it.
+        What is too large is looked for, and becomes a gap of its second; the rest of the window is not lost.
+        `flood`: the relay sent more events than it was asked for, so that only a smaller window helps.
         """
         task = self._asked.pop(ask)
-        if not _is_whole(task):
+        if flood and isinstance(task, Page):
+            task = Split(task.window)
+        if not isinstance(task, Breakable):
             self._tasks.append(task)
             return Proof()
-        window = task.window
-        if window.seconds == 1:
-            self.pending -= Coverage([window])
-            return Proof(gaps=(Gap(window, Unproven.OVERSIZED, detail=detail),))
-        self._tasks.extend(replace(task, window=half) for half in cut_in_two(window, ()))
-        return Proof()
+        return self._take(task.broken(ask, detail, self._habits))
+
+    def _take(self, step: Step) -> Proof:
+        self.steps += 1
+        self._tasks.extend(step.tasks)
+        settled = [*step.proof.covered, *(gap.interval for gap in step.proof.gaps)]
+        self.pending -= Coverage(settled)
+        return step.proof
 
     def _shortened(self, task: Task) -> Task:
         """The newest part of a window that this relay may be asked for; the rest is put back."""

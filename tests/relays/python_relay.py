@@ -1,0 +1,110 @@
+"""nostr-relay from PyPI, a relay that nobody here wrote, in a virtual environment and a process of its own.
+
+Against NIP-01 its `until` is exclusive (sqlite), or brings one event of that second (lmdb).
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import pytest
+import yaml
+from websockets.exceptions import InvalidHandshake
+from websockets.sync.client import connect
+
+from tests.relays.local_relay import free_port
+
+PINS = (
+    *("nostr-relay==1.14", "aionostr==0.20.0", "coincurve==21.0.0", "python-rapidjson==1.25", "PyYAML==6.0.3"),
+    *("falcon==4.4.0", "uvicorn==0.54.0", "h11==0.16.0", "websockets==17.4", "click==8.5.1"),
+    *("pydantic==2.14.3", "pydantic_core==2.50.4", "annotated-types==0.8.0", "typing-inspection==0.4.5"),
+    *("typing_extensions==4.16.0", "SQLAlchemy==2.1.9", "greenlet==3.5.6", "aiosqlite==0.22.1"),
+    *("alembic==1.20.1", "Mako==1.4.3", "MarkupSafe==3.0.4", "lmdb==3.0.0", "msgpack==1.2.4"),
+)
+"""All that it imports to serve and no more, each as a wheel for Python 3.11 to 3.13."""
+
+READY_WITHIN = 60.0
+"""Seconds."""
+
+
+def install(folder: Path) -> Path:
+    """The path of `nostr-relay` in a new virtual environment; skips where it cannot be had (in CI: fails)."""
+    done = _run(sys.executable, "-m", "venv", str(folder))
+    if done.returncode == 0:
+        pip = (str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+        done = _run(*pip, "--no-deps", "--no-compile", "--only-binary", ":all:", *PINS)
+    if done.returncode != 0:
+        problem = f"{PINS[0]} cannot be installed: {(done.stdout + done.stderr).strip()[-500:]}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return folder / "bin" / "nostr-relay"
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+class PythonRelay:
+    """The relay `program`, for the time of a `with` block; its events are in `folder`, in sqlite or lmdb."""
+
+    def __init__(self, program: Path, folder: Path, storage: str) -> None:
+        port = free_port()
+        self.url = f"ws://127.0.0.1:{port}"
+        self._command = [str(program), "--config", str(folder / "config.yaml")]
+        self._log = folder / "log"
+        (folder / "config.yaml").write_text(yaml.safe_dump(_config(folder, port, storage)))
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            command = [*self._command, "serve", "--use-uvicorn"]
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill the relay; twice does no harm."""
+        self._process.kill()
+        self._process.wait()
+
+    def held(self) -> set[str]:
+        """The ids of all its events, read from its storage and not by a REQ."""
+        dump = subprocess.run([*self._command, "dump", "--no-event"], capture_output=True, check=True)
+        return {orjson.loads(line)["id"] for line in dump.stdout.splitlines() if line.startswith(b"{")}
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                with connect(self.url):
+                    return
+            except (OSError, InvalidHandshake):
+                time.sleep(0.05)
+        raise RuntimeError(f"nostr-relay at {self.url} did not start: {self._log.read_text()}")
+
+
+def _config(folder: Path, port: int, storage: str) -> dict[str, Any]:
+    """Its defaults, but without the validators that refuse what is old or long."""
+    stores = {
+        "sqlite": {"sqlalchemy.url": f"sqlite+aiosqlite:///{folder / 'events.sqlite3'}"},
+        "lmdb": {"class": "nostr_relay.storage.kv.LMDBStorage", "path": str(folder / "events.lmdb")},
+    }
+    return {
+        "storage": stores[storage] | {"validators": ["nostr_relay.validators.is_signed"]},
+        "gunicorn": {"bind": f"127.0.0.1:{port}"},
+        "logging": {"version": 1},  # warnings, on stderr
+    }

@@ -98,7 +98,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
     bounded = Filter.from_dict(given)
     selection = bounded.narrowed(since=None, until=None, limit=None)
     untils = [MAX_CREATED_AT if value is None else value for value in (wanted.until, bounded.until)]
-    end = int((now if wanted.until is None else wanted.until) - wanted.end_lag)
+    end = int((now if wanted.until is None else min(now, wanted.until)) - wanted.end_lag)
     late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)
     bounds = (max(wanted.since, bounded.since or 0), end, min(untils))
 

@@ -45,13 +45,14 @@ class Check:
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
-        if answer.is_crowded(self.slice):  # whatever the cap is; from now on the bounds are exact
+        if answer.crowds(self.slice, ask, habits):  # whatever the cap is; from now on the bounds are exact
             return Step(tasks=(self,))
         came = frozenset(event.id for event in answer.inside(self.slice))
         expected = {id for id, author in self.expected.items() if ask.authors is None or author in ask.authors}
         if not came <= expected or len(expected - came) > 1 + len(expected) // TOLERATED_SHARE:
             return self.failed(habits)
-        if answer.older(ask) and habits.may_be_cut(answer.size + len(answer.older(ask)), ask.limit):
+        size = answer.size + len(answer.older(ask))
+        if answer.older(ask) and size <= habits.largest and habits.may_be_cut(size, ask.limit):
             left = self.authors[1:] if self.authors else self._candidates()
             return Step(tasks=(replace(self, authors=left),)) if left else self.failed(habits)
         return Step.covers(self.proved)

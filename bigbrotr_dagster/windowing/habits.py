@@ -1,5 +1,6 @@
 """What one relay has been seen to do. Learned from its answers, never assumed, kept between runs."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -76,19 +77,37 @@ class Habits:
         """The relay's cap is not the same for every answer."""
         return self.cut_at is not None and self.cut_at < self.largest
 
-    def note(self, since: int, until: int, created_at: Iterable[int], size: int) -> None:
-        """Learn from the seconds of one answer's events, its size, and the bounds asked for."""
-        times = frozenset(created_at)
+    def note_bounds(self, since: int, until: int, created_at: Iterable[int]) -> None:
+        """Learn from the seconds of one answer's events, and the bounds asked for.
+
+        One event of the last second is no evidence: a relay can send just that (nostr-relay on LMDB).
+        """
+        times = Counter(created_at)
         if since in times:
             self.since_exclusive = False
-        if until in times:
+        if times[until] > 1 and self.until_exclusive is None:
             self.until_exclusive = False
-        self.largest = max(self.largest, size)
+
+    def note_spare(self, since: bool, until: bool) -> None:
+        """Learn from seconds that were asked for without need, and came."""
+        if since and self.since_exclusive is None:
+            self.since_exclusive = False
+        if until and self.until_exclusive is None:
+            self.until_exclusive = False
 
     def note_cut(self, count: int, limit: int) -> None:
-        """An answer of `count` events to a REQ with `limit` has turned out to be cut, by the relay itself."""
-        if count < limit:
+        """An answer of `count` events to a REQ with `limit` has turned out to be cut, by the relay itself.
+
+        Of a relay that hides events after counting them, a short answer says nothing about its cap.
+        """
+        if 0 < count < limit and not self.hides:
             self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
+
+    def note_hiding(self) -> None:
+        """A short answer did not show what is there, though it was not cut."""
+        self.hides = True
+        if self.varies:
+            self.cut_at = None
 
     def bounds(self, window: Interval) -> tuple[int, int]:
         """`since` and `until` that bring all of `window`, whatever this relay takes as inclusive.

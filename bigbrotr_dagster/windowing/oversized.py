@@ -44,8 +44,9 @@ class Oversized:
         return self.broke - self.fine == 1
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        # A spare second would reach what it must not reach.
-        return Ask(self._asking.since, self._asking.until + (habits.until_exclusive is True), 1)
+        # No spare second above, where it would reach the event from too far below.
+        until = self._asking.until + (habits.until_exclusive is True)
+        return Ask(habits.bounds(self._asking)[0] if self._is_found else self._asking.since, until, 1)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         if self._is_found:  # it was not that

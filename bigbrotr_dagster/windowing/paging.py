@@ -36,50 +36,50 @@ from bigbrotr_dagster.windowing.tasks import (
 class Page:
     """All of `window`, which continues an answer of `came` events.
 
-    `boundary` holds the ids that were delivered of the window's newest second. `probing` asks a second
-    further, to find out whether this relay takes `until` as exclusive. `most` is the `limit` to ask for, where
-    a longer answer was more than we take. `above`: see `Above`.
+    `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
+    where a longer answer was more than we take. `above`: see `Above`.
     """
 
     window: Interval
     boundary: frozenset[str] = frozenset()
     came: int = 0
-    probing: bool = False
     most: int | None = None
     above: Above | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        since, until = habits.bounds(self.window)
-        finding_out = self.boundary and habits.until_exclusive is None and not self.probing
-        return Ask(since, self.window.until if finding_out else until, min(limit, self.most or limit))
+        return Ask(*habits.bounds(self.window), min(limit, self.most or limit))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
+        if self._is_in_part(ask, inside):
+            habits.until_exclusive = True
+            return Step(tasks=(self,))
         if self.boundary and any(event.id not in self.boundary for event in inside):
             habits.note_cut(self.came, ask.limit)
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
-        if self.boundary and habits.until_exclusive is None:
-            if not self.probing:  # the boundary second did not come again
-                return Step(tasks=(replace(self, probing=True),))
-            if not self.boundary.isdisjoint(event.id for event in inside):
-                habits.until_exclusive = True
         if all(event.id in self.boundary for event in inside):
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
                 return doubted
         if inside:
             return self._some(ask, answer, inside, habits)
-        if answer.is_crowded(self.window):  # by spare seconds alone, which are not asked for again
+        if answer.crowds(self.window, ask, habits):  # by spare seconds alone, which are not asked for again
             return Step(tasks=(self,))
         if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
             return Step(tasks=(Split(self.window),))
         if habits.may_be_cut(answer.size, ask.limit):
             return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
         return self._end(habits)
+
+    def _is_in_part(self, ask: Ask, inside: list[Stamped]) -> bool:
+        """Older events came, though not all of the newest second that are known: `until` is not inclusive."""
+        if ask.until != self.window.until or not any(event.created_at < self.window.until for event in inside):
+            return False
+        return not self.boundary <= {event.id for event in inside}
 
     def _doubted(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step | None:
         """Nothing came but what lies above `until`: ask again until it is clear that the relay ignores that."""
@@ -98,7 +98,7 @@ class Page:
             rest = Page(Interval(self.window.since, oldest), ids, answer.size, most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
-            if self.most is not None and ask.limit == self.most:
+            if self.most is not None and ask.limit == self.most and self.window.seconds > 1:
                 return Step(tasks=self._apart(2 * self.most))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
@@ -107,10 +107,10 @@ class Page:
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for fewer events, so that what is too large comes alone."""
-        if self.window.seconds == 1:
+        if self.window.seconds == 1 and self.most is not None:
             return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
-        fewer = ask.limit // 2
-        if fewer > len(self.boundary):
+        fewer = max(1, ask.limit // 2) if self.window.seconds == 1 else ask.limit // 2
+        if fewer > len(self.boundary) or self.window.seconds == 1:
             return Step(tasks=(replace(self, most=fewer),))
         if self.boundary:
             return Step(tasks=self._apart(1))
@@ -186,7 +186,7 @@ class Confirm:
             return Step(tasks=(replace(self, above=above),))
         if fresh:
             return self._contradicted(ask, fresh, habits)
-        if answer.is_crowded(self._below) and may_be_cut:
+        if may_be_cut and answer.crowds(self._below, ask, habits):
             return Step(tasks=(self,))
         return Step.covers(self.window)
 
@@ -199,7 +199,7 @@ class Confirm:
             habits.note_cut(len(self.boundary), ask.limit)
             second = Page(Interval(self.window.until, self.window.until), self.boundary, len(self.boundary))
             return Step(tasks=(*rest, *between, second))
-        habits.hides = True
+        habits.note_hiding()
         if not between:  # what is hidden in this very second fills the answers: step past it
             rest = (*below(self.window), Split(Interval(newest, newest)))
         return Step(tasks=(*rest, *between))

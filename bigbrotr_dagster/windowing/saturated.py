@@ -63,7 +63,9 @@ class Saturated:
         seen = self.seen | {event.id: event.pubkey for event in fresh}
         suspected = habits.is_full if habits.varies else habits.may_be_cut
         taken = replace(self, seen=seen, kinds=self.kinds | found, more=self.more or bool(fresh))
-        if suspected(answer.counted(ask, habits), ask.limit):
+        counted = answer.counted(ask, habits)
+        # What exceeds the most that the relay ever sent came on top, and took no room.
+        if suspected(counted if counted <= habits.largest else answer.size, ask.limit):
             return taken._narrowed(found, habits)
         return replace(taken, parts=self.parts[:-1])._next(habits)
 
@@ -105,7 +107,7 @@ class Agree:
         answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = frozenset(event.id for event in here) - self.seen
-        if answer.is_crowded(Interval(self.second, self.second)) and not fresh:
+        if answer.crowds(Interval(self.second, self.second), ask, habits) and not fresh:
             return Step(tasks=(self,))
         if habits.is_full(answer.counted(ask, habits), ask.limit):
             return Step(tasks=(Saturated.of(self.second, here),))

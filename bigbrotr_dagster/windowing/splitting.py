@@ -47,10 +47,11 @@ class Split:
         counted = answer.counted(ask, habits)
         seen = Seen(tuple(answer.inside(self._asking())), habits.may_be_cut(counted, ask.limit))
         if seen.cut:
-            useless = _useless(ask, answer, len(seen.events))
+            # What comes on top of the most that the relay ever sent came along by chance.
+            useless = None if counted > habits.largest else _useless(ask, answer, len(seen.events))
             if useless is not None:
                 return Step.gives_up(Gap(self.window, useless, len(seen.events)))
-            if answer.is_crowded(self._asking()):
+            if answer.crowds(self._asking(), ask, habits):
                 return Step(tasks=(self,))
         if self.whole is None:
             return self._whole(seen, habits.is_full(counted, ask.limit), answer.outcome.hint)
@@ -83,14 +84,40 @@ class Split:
 
     def _compared(self, whole: Seen, older: Seen, newer: Seen, limit: int, habits: Habits) -> Step:
         """Nothing was cut if whole and halves are the same, and not merely cut in the same place."""
-        same = whole.ids == older.ids | newer.ids
-        if not same:
-            habits.note_cut(len(whole.events), limit)
-        if not same or (whole.events and whole.cut):
-            return Step(tasks=tuple(map(_half, self.halves, (older, newer))))
-        if habits.hides or self.window.seconds > LARGE_WINDOW:
-            return Step(tasks=(Readable(self.window, whole.ids, self.halves),))
-        return Step.covers(self.window)
+        parts = older.ids | newer.ids
+        halved = tuple(map(_half, self.halves, (older, newer)))
+        if whole.ids < parts and not whole.cut:
+            return Step(tasks=(Again(self.window, len(whole.events), parts, halved),))
+        if whole.ids != parts or (whole.events and whole.cut):
+            return Step(tasks=halved)
+        return _confirmed(self.window, parts, halved, habits)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Halves of `window` brought `parts` (ids), the whole only `came` of them: was that cut, or is more there now?
+
+    Relays get new events, and old ones, at any time.
+    """
+
+    window: Interval
+    came: int
+    parts: frozenset[str]
+    halves: tuple[Split, ...]
+
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        return Ask(*habits.bounds(self.window), limit)
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        answer.teach(habits, ask)
+        ids = frozenset(event.id for event in answer.inside(self.window))
+        if self.parts <= ids and not habits.may_be_cut(answer.counted(ask, habits), ask.limit):
+            return _confirmed(self.window, ids, self.halves, habits)
+        habits.note_cut(self.came, ask.limit)
+        return Step(tasks=self.halves)
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return Step(tasks=self.halves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +126,7 @@ class Readable:
 
     window: Interval
     seen: frozenset[str]
-    halves: tuple[Interval, ...]
+    halves: tuple[Split, ...]
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self.window), limit, READABLE_KINDS)
@@ -108,11 +135,18 @@ class Readable:
         answer.teach(habits, ask)
         if all(event.id in self.seen for event in answer.inside(self.window)):
             return Step.covers(self.window)
-        habits.hides = True
-        return Step(tasks=tuple(map(Split, self.halves)))
+        habits.note_hiding()
+        return Step(tasks=self.halves)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
-        return Step(tasks=tuple(map(Split, self.halves)))
+        return Step(tasks=self.halves)
+
+
+def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...], habits: Habits) -> Step:
+    """Whole and halves agree on `ids`; whether anything is hidden there is asked where that matters."""
+    if habits.hides or window.seconds > LARGE_WINDOW:
+        return Step(tasks=(Readable(window, ids, halves),))
+    return Step.covers(window)
 
 
 def _half(window: Interval, whole: Seen) -> Split:

@@ -69,14 +69,18 @@ class Answer:
 
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""
-        habits.note(ask.since, ask.until, (event.created_at for event in self.events), self.size)
+        habits.largest = max(habits.largest, self.size)
+        if ask.kinds is None and ask.authors is None:  # some relays take other paths for those
+            habits.note_bounds(ask.since, ask.until, (event.created_at for event in self.events))
 
     def inside(self, window: Interval) -> list[Stamped]:
         return [event for event in self.events if event.created_at in window]
 
-    def is_crowded(self, window: Interval) -> bool:
-        """Spare seconds around `window` took room; now that they have shown up they are not asked for again."""
-        return any(event.created_at not in window for event in self.events)
+    def crowds(self, window: Interval, ask: Ask, habits: Habits) -> bool:
+        """Spare seconds around `window` took room. Now that they have come they are not asked for again."""
+        spare = {event.created_at for event in self.events if event.created_at not in window}
+        habits.note_spare(ask.since in spare, ask.until in spare)
+        return bool(spare) and habits.bounds(window) != (ask.since, ask.until)
 
     def newer(self, ask: Ask) -> frozenset[str]:
         """Ids of what lies above `until`. If that always comes, nothing shows what lies below."""

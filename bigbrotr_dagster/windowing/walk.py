@@ -19,6 +19,9 @@ from bigbrotr_dagster.windowing.paging import Page
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Proof, Step, Task
 
+FIRST_SECONDS = 2
+"""With a spare second below (see `Habits.bounds`), the rest is still not asked for from 0 on."""
+
 
 class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
@@ -32,7 +35,7 @@ class Walk:
         self.steps = 0
         self._limit = limit
         self._habits = habits
-        self._tasks: list[Task] = [self._first_task(interval) for interval in todo]
+        self._tasks: list[Task] = [self._first_task(part) for interval in todo for part in _askable(interval)]
         self._asked: dict[Ask, Task] = {}
 
     def _first_task(self, interval: Interval) -> Task:
@@ -90,3 +93,10 @@ class Walk:
 def _is_whole(task: Task) -> TypeGuard[Page | Split]:
     """The task asks for its whole window, which can be cut in any way."""
     return isinstance(task, Page) or (isinstance(task, Split) and task.whole is None)
+
+
+def _askable(interval: Interval) -> tuple[Interval, ...]:
+    """The first seconds of all apart: there are relays that answer nothing at all where `since` is 0."""
+    if interval.since > 0 or interval.until < FIRST_SECONDS:
+        return (interval,)
+    return Interval(0, FIRST_SECONDS - 1), Interval(FIRST_SECONDS, interval.until)

@@ -33,6 +33,9 @@ MAX_MESSAGE_SIZE = 2 * 1024 * 1024
 NOTICE_GRACE = 3.0
 """Seconds that a relay has to answer after a NOTICE."""
 
+MOST_HALVINGS = 4
+"""So often that time is halved, once for each NOTICE that turned out to be all the answer there was."""
+
 AUTH_GRACE = 10.0
 """Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
 
@@ -112,6 +115,7 @@ class Connection:
         self._page_timeout = page_timeout
         self._max_event_size = max_event_size
         self._turn = asyncio.Lock()
+        self._notices = 0  # in a row that were all the answer there was
 
     @property
     def closed(self) -> bool:
@@ -133,12 +137,15 @@ class Connection:
                 max_event_size=self._max_event_size,
             )
             outcome = await self._converse(subscription)
+            if subscription.notices:
+                self._notices = self._notices + 1 if outcome.ending is Ending.NOTICE else 0
             if outcome.ending is not Ending.CLOSED and not self.closed:
                 await self._close_subscription(subscription.id)
             return subscription.finish(outcome)
 
     async def _converse(self, subscription: Subscription) -> Outcome:
-        exchange = _Exchange(self._socket, subscription, self._authenticator)
+        grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
+        exchange = _Exchange(self._socket, subscription, self._authenticator, grace)
         alarm = asyncio.timeout(None)
         patience = Patience(alarm, silence=self._timeout, total=self._page_timeout)
         try:
@@ -169,10 +176,13 @@ class Connection:
 class _Exchange:
     """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
 
-    def __init__(self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator) -> None:
+    def __init__(
+        self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator, grace: float
+    ) -> None:
         self._socket = socket
         self._subscription = subscription
         self._authenticator = authenticator
+        self._grace = grace
         self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
         self._asked_again = False
 
@@ -208,7 +218,7 @@ class _Exchange:
     ) -> Outcome | None:
         match step:
             case messages.Notice():
-                patience.shorten(NOTICE_GRACE)
+                patience.shorten(self._grace)
             case messages.AuthChallenge(challenge):
                 answer = self._authenticator.answer(challenge)
                 if answer is not None:

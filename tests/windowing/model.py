@@ -32,6 +32,15 @@ class Relay:
     since_exclusive: bool = False
     ignores_since: bool = False
     ignores_until: bool = False
+    until_in_part: bool = False
+    """Of the second `until` it sends one event only (nostr-relay on LMDB)."""
+    nothing_from_zero: bool = False
+    """It answers nothing where `since` is 0 (the same)."""
+    random_subset: bool = False
+    least_cap: int | None = None
+    """The cap of each answer is drawn from here to `cap`."""
+    hidden_kinds: frozenset[int] = frozenset()
+    """Removed after the cap was counted (strfry)."""
     finishes: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
@@ -42,17 +51,35 @@ class Relay:
 
     def answer(self, ask: Ask) -> Answer:
         self.asks.append(ask)
-        matching = [event for event in self.events if self._matches(ask, event)]
-        self.random.shuffle(matching)  # ties come in any order, and are cut anywhere
-        matching.sort(key=lambda event: event.created_at, reverse=not self.oldest_first)
-        sent = matching[: min(ask.limit, self.cap)]
+        matching = self._matching(ask)
+        cap = self.cap if self.least_cap is None else self.random.randint(min(self.least_cap, self.cap), self.cap)
+        counted = self._cut(matching, min(ask.limit, cap))
+        sent = [event for event in counted if event.kind not in self.hidden_kinds]
         self.sent += len(sent)
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
         hint = Hint.NONE
         if self.finishes:
-            hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
+            hint = Hint.MORE if len(counted) < len(matching) else Hint.FINISH
         return Answer(inside, Outcome(Ending.EOSE, hint), strays)
+
+    def _matching(self, ask: Ask) -> list[Stamp]:
+        """In the order of the answer; ties come in any order, and are cut anywhere."""
+        if self.nothing_from_zero and ask.since == 0:
+            return []
+        matching = [event for event in self.events if self._matches(ask, event)]
+        self.random.shuffle(matching)
+        matching.sort(key=lambda event: event.created_at, reverse=not self.oldest_first)
+        if self.until_in_part:
+            last = [event for event in matching if event.created_at == ask.until]
+            matching = [event for event in matching if event not in last[1:]]
+        return matching
+
+    def _cut(self, matching: list[Stamp], size: int) -> list[Stamp]:
+        if not self.random_subset:
+            return matching[:size]
+        chosen = sorted(self.random.sample(range(len(matching)), min(size, len(matching))))
+        return [matching[index] for index in chosen]
 
     def _matches(self, ask: Ask, event: Stamp) -> bool:
         since = ask.since + 1 if self.since_exclusive else ask.since

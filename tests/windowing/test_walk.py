@@ -82,6 +82,23 @@ def test_an_oldest_first_relay_is_found_out_at_first_sight(cap: int) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits()))
 
 
+@given(relays(until_in_part=st.just(True), nothing_from_zero=st.booleans()))
+def test_a_relay_that_sends_a_part_of_the_last_second_is_not_taken_at_its_word(relay: Relay) -> None:
+    if relay.cap < 2:  # one event is all that any answer holds
+        return
+    assert_the_promise(relay, Walk(Coverage.between(1, END), 20, Habits()))
+
+
+@given(relays(random_subset=st.just(True)))
+def test_a_relay_that_sends_any_part_of_a_window_is_split(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(relay.cap, relay.cap, order=Order.UNTRUSTED)))
+
+
+@given(relays(least_cap=st.integers(1, 30)))
+def test_a_cap_that_changes_is_no_proof_of_an_end(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=min(relay.least_cap, relay.cap))))
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
@@ -137,8 +154,8 @@ def test_a_second_beyond_the_cap_is_narrowed_by_kind_and_author_and_named_a_gap(
 
 def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
     relay = Relay([Stamp("a", 50), Stamp("b", 50, kind=7)], 500)
-    left = run(Walk(RANGE, 500, Habits()), relay)
-    assert Coverage(left.covered) == RANGE
+    left = run(Walk(Coverage.between(2, END), 500, Habits()), relay)
+    assert Coverage(left.covered) == Coverage.between(2, END)
     assert len(relay.asks) <= 4
 
 

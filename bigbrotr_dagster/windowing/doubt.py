@@ -11,10 +11,10 @@ from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.tasks import Answer, Ask
 
 CERTAIN = 3
-"""Answers with the same events above `until`: no chance any more."""
+"""Answers with the same events above `until`, no longer than the relay's usually are: no chance any more."""
 
 SUSPICIOUS = 10
-"""Answers with any events above `until`, none of which was longer than the relay's usually are."""
+"""Answers of either of these two kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class Above:
         if not ids or before is None:
             return cls(ids) if ids else None
         same = 2 * len(ids & before.ids) >= min(len(ids), len(before.ids))
-        if not same and answer.counted(ask, habits) > habits.largest:
+        on_top = answer.counted(ask, habits) > habits.largest
+        if on_top and not same:
             return None
-        return cls(ids, before.times + 1, before.same + same)
+        return cls(ids, before.times + 1, before.same + (same and not on_top))
 
     @property
     def is_certain(self) -> bool:

@@ -37,13 +37,14 @@ class Page:
     """All of `window`, which continues an answer of `came` events.
 
     `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
-    where a longer answer was more than we take. `above`: see `Above`.
+    where a longer answer was more than we take; `broke`: even that was, once. `above`: see `Above`.
     """
 
     window: Interval
     boundary: frozenset[str] = frozenset()
     came: int = 0
     most: int | None = None
+    broke: bool = False
     above: Above | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
@@ -98,8 +99,10 @@ class Page:
             rest = Page(Interval(self.window.since, oldest), ids, answer.size, most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
-            if self.most is not None and ask.limit == self.most and self.window.seconds > 1:
-                return Step(tasks=self._apart(2 * self.most))
+            if self.most is not None and ask.limit == self.most:
+                if self.window.seconds > 1:
+                    return Step(tasks=self._apart(2 * self.most))
+                return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, 2 * self.most),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(habits)
@@ -107,18 +110,22 @@ class Page:
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for fewer events, so that what is too large comes alone."""
-        if self.window.seconds == 1 and self.most is not None:
-            return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
-        fewer = max(1, ask.limit // 2) if self.window.seconds == 1 else ask.limit // 2
-        if fewer > len(self.boundary) or self.window.seconds == 1:
+        if self.window.seconds == 1:
+            if self.broke:
+                return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
+            return Step(tasks=(replace(self, most=len(self.boundary) + 1, broke=True),))
+        fewer = ask.limit // 2
+        if fewer > len(self.boundary):
             return Step(tasks=(replace(self, most=fewer),))
         if self.boundary:
             return Step(tasks=self._apart(1))
         return Step(tasks=(Oversized.within(self.window, Page),))
 
     def _apart(self, most: int) -> tuple["Page", ...]:
-        """The newest second by itself, with no bound on the answer, and the rest of the window."""
-        second = Page(Interval(self.window.until, self.window.until), self.boundary, self.came)
+        """The newest second by itself, with room for one event more than is known, and the rest of the window."""
+        second = Page(
+            Interval(self.window.until, self.window.until), self.boundary, self.came, len(self.boundary) + 1
+        )
         return (*(replace(page, most=most) for page in below(self.window)), second)
 
     def _proves(

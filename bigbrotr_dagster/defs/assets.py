@@ -6,15 +6,16 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from bigbrotr_dagster.defs.checks import record_cursor_check
+from bigbrotr_dagster.defs.checks import record_checks
 from bigbrotr_dagster.defs.event_loop import run_interruptibly
+from bigbrotr_dagster.defs.gaps import OPEN_GAPS
 from bigbrotr_dagster.defs.partition_events import (
     REACHABLE,
-    RELAY_CURSOR,
     PartitionEvents,
+    is_partitioned,
     mark_failed,
 )
-from bigbrotr_dagster.defs.partitions import RELAY_PARTITIONS, registry_metadata
+from bigbrotr_dagster.defs.partitions import OWNERS, RELAY_CURSOR, RELAY_PARTITIONS, registry_metadata
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import executing
 from bigbrotr_dagster.sync import (
@@ -25,7 +26,6 @@ from bigbrotr_dagster.sync import (
     sync_relays,
 )
 
-OWNERS = ["team:archive"]
 FAILURES_SHOWN = 20
 
 
@@ -91,7 +91,16 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             REACHABLE,
             asset=RELAY_CURSOR,
             description="The last sync of this relay ended without an error; the description says which one.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            OPEN_GAPS,
+            asset=RELAY_CURSOR,
+            description=(
+                "The relay has no open gap: seconds of which it could not be proved that all is stored. It "
+                "is evaluated for a relay that has gaps, and when the last one is settled; "
+                "after a run for all relays."
+            ),
+        ),
     ],
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=50),
     can_subset=True,
@@ -112,7 +121,7 @@ def relay_cursor(
     )
     with executing(context):
         failed = sync_and_record(context, database.ready(), options, urls)
-    record_cursor_check(context, database)
+    record_checks(context, database, options)
     if failed:
         judge(context, options, failed, asked=len(urls))
     yield from ()
@@ -158,11 +167,6 @@ def left_out(urls: Sequence[str], cycle: CycleReport, events: PartitionEvents) -
     for report in reports:
         events.record(report)
     return reports
-
-
-def is_partitioned(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run was asked for partitions (the UI, a backfill) rather than for relays in its config."""
-    return bool(context.has_partition_key or context.has_partition_key_range)
 
 
 def judge(

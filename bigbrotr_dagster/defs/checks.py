@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
+from bigbrotr_dagster.defs.gaps import archive_gap_check
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
 from bigbrotr_dagster.defs.resources import ArchiveDatabase
-from bigbrotr_dagster.sync import cursors_beyond_coverage
+from bigbrotr_dagster.sync import SynchronizerConfig, cursors_beyond_coverage, open_gaps
 
 OFFENDERS_SHOWN = 20
 
@@ -21,8 +22,11 @@ def cursor_within_coverage(database: ArchiveDatabase) -> dg.AssetCheckResult:
     return _evaluate(database)
 
 
-def record_cursor_check(context: dg.AssetExecutionContext, database: ArchiveDatabase) -> None:
-    """Evaluate the check within a sync's run, where its own step is skipped: that run yields no asset."""
+def record_checks(
+    context: dg.AssetExecutionContext, database: ArchiveDatabase, options: SynchronizerConfig
+) -> None:
+    """Evaluate the checks over all relays in a sync's run; their own steps are skipped, for it yields no asset."""
+    context.log_event(archive_gap_check(open_gaps(database.ready(), options)))
     result = _evaluate(database)
     context.log_event(
         dg.AssetCheckEvaluation(

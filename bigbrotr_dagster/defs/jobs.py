@@ -9,8 +9,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
-from bigbrotr_dagster.defs.partitions import follow_registry
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase
 from bigbrotr_dagster.sync import delete_stale_cursors, registered_relays
 

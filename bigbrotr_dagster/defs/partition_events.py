@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
+from bigbrotr_dagster.defs.gaps import gap_seconds, gap_table, relay_gap_check
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
 from bigbrotr_dagster.sync import RelayReport
 
-RELAY_CURSOR = dg.AssetKey("relay_cursor")
 REACHABLE = "reachable"
 
 
@@ -24,6 +25,7 @@ class PartitionEvents:
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context
+        self._is_partitioned = is_partitioned(context)
         self._reports: queue.SimpleQueue[RelayReport | None] = queue.SimpleQueue()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._write_all, name="partition-events", daemon=True)
@@ -69,6 +71,22 @@ class PartitionEvents:
                 partition=report.url,
             )
         )
+        if self._tells_of_gaps(report):
+            self._context.log_event(relay_gap_check(report))
+
+    def _tells_of_gaps(self, report: RelayReport) -> bool:
+        """Whether the check of gaps is worth an event: one a relay and sync would add half to their cost.
+
+        It is while there are gaps, and once when the last one is settled; and where partitions were asked for.
+        """
+        if report.gaps_before is None:
+            return False  # the relay was not tried: nothing is known
+        return bool(report.gaps or report.gaps_before or self._is_partitioned)
+
+
+def is_partitioned(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run was asked for partitions (the UI, a backfill) rather than for relays in its config."""
+    return bool(context.has_partition_key or context.has_partition_key_range)
 
 
 def relay_metadata(report: RelayReport) -> Mapping[str, Any]:
@@ -80,9 +98,11 @@ def relay_metadata(report: RelayReport) -> Mapping[str, Any]:
         "events_known": report.events_known,
         "events_rejected": sum(report.events_rejected.values()),
         "observations_new": report.observations_new,
+        "late_events": report.late_events,
         "requests": report.requests,
         "bytes_received": report.bytes_received,
         "gaps": len(report.gaps),
+        "gap_seconds": gap_seconds(report),
         "pending_seconds": report.pending_seconds,
         "seconds": round(report.seconds, 3),
     }
@@ -93,7 +113,7 @@ def relay_metadata(report: RelayReport) -> Mapping[str, Any]:
     if any(report.events_rejected.values()):
         metadata["rejected_by_reason"] = dg.MetadataValue.json(dict(report.events_rejected))
     if report.gaps:
-        metadata["gap_list"] = dg.MetadataValue.json(report.to_json_dict()["gaps"])
+        metadata["gap_list"] = gap_table(report)
     return metadata
 
 

@@ -1,4 +1,4 @@
-"""One partition per registered relay; its key is the relay's URL in normal form (which has no comma)."""
+"""The graph's keys. One partition per registered relay; its key is its URL in normal form, without comma."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +9,9 @@ import dagster as dg
 from bigbrotr_dagster.sync import RegisteredRelay
 
 RELAYS = dg.AssetKey("relays")
+RELAY_CURSOR = dg.AssetKey("relay_cursor")
+ARCHIVE_COVERAGE = dg.AssetKey("archive_coverage")
+OWNERS = ["team:archive"]
 RELAY_PARTITIONS = dg.DynamicPartitionsDefinition(name="relay")
 
 

@@ -5,13 +5,22 @@ from hashlib import sha256
 
 import dagster as dg
 
+from bigbrotr_dagster.defs.archive_assets import coverage_metadata
 from bigbrotr_dagster.defs.jobs import batches, relay_sync, relays_in_flight
-from bigbrotr_dagster.defs.partitions import RELAYS, follow_registry
+from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, RELAYS, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import end_dead_runs
-from bigbrotr_dagster.sync import archive_counts, registered_relays, unattempted_relays
+from bigbrotr_dagster.sync import (
+    archive_counts,
+    archive_coverage,
+    proved_relays,
+    registered_relays,
+    unattempted_relays,
+)
 
 COUNTS_EVERY_SECONDS = 300
+COVERAGE_EVERY_SECONDS = 600
+COVERAGE_EVERY_SECONDS_WHILE_NEW = 60
 
 
 @dg.sensor(
@@ -37,6 +46,31 @@ def relay_partitions(
     if not requests:
         return dg.SkipReason(f"{len(added)} partitions added, {len(removed)} removed; every relay was tried.")
     return dg.SensorResult(run_requests=requests)
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Draws the archive's coverage every ten minutes; after a minute when another relay has some.",
+)
+def archive_coverage_refresh(
+    context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
+) -> dg.SensorResult | dg.SkipReason:
+    """A materialization of `archive_coverage` without a run, which would cost a hundred times as much.
+
+    The cursor: when the last picture was drawn (Unix time), and of how many relays something was proved then.
+    """
+    url, now = database.ready(), int(time.time())
+    proved = proved_relays(url)
+    drawn_at, drawn_of = (int(word) for word in (context.cursor or "0 0").split())
+    wait = COVERAGE_EVERY_SECONDS if proved == drawn_of else COVERAGE_EVERY_SECONDS_WHILE_NEW
+    if not proved:
+        return dg.SkipReason("Nothing is proved yet.")
+    if now - drawn_at < wait:
+        return dg.SkipReason(f"The picture is {now - drawn_at} s old.")
+    metadata = coverage_metadata(archive_coverage(url, synchronizer.config()))
+    picture = dg.AssetMaterialization(ARCHIVE_COVERAGE, metadata=metadata)
+    return dg.SensorResult(asset_events=[picture], cursor=f"{now} {proved}")
 
 
 @dg.run_failure_sensor(

@@ -41,10 +41,11 @@ async def _commit(connection: Connection, batch: PreparedBatch) -> None:
         # A lost commit costs nothing: the coverage that would hide it is lost with it.
         await connection.execute("SET LOCAL synchronous_commit = off")
         stored = await _insert_events(connection, batch.new.values())
+        late = await _late(connection, batch)
         observed = await _insert_observations(connection, batch)
         for delivery in batch.deliveries:
             await _insert_claims(connection, delivery, batch.rejected(delivery))
-    _count(batch, stored, observed)
+    _count(batch, stored, observed, late)
 
 
 async def _insert_events(connection: Connection, events: Iterable[Event]) -> set[str]:
@@ -59,6 +60,19 @@ async def _insert_events(connection: Connection, events: Iterable[Event]) -> set
                 await copy.write_row(row)
         await cursor.execute(query("insert_events"))
         return {id.hex() for (id,) in await cursor.fetchall()}
+
+
+async def _late(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
+    """The number of new observations in seconds that had been proved complete, by relay."""
+    pairs: set[tuple[str, str]] = set()
+    for delivery in batch.deliveries:
+        if delivery.again:
+            read_again = {event.id for event in delivery.events if event.created_at in delivery.again}
+            pairs.update((id, delivery.relay_url) for id in read_again.intersection(batch.accepted(delivery)))
+    if not pairs:
+        return {}
+    values = {"ids": [bytes.fromhex(id) for id, _ in pairs], "urls": [url for _, url in pairs]}
+    return dict(await (await connection.execute(query("late_observations"), values)).fetchall())
 
 
 async def _insert_observations(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
@@ -102,7 +116,7 @@ def multirange(intervals: Iterable[Interval]) -> Multirange[int]:
     return Multirange(Range(part.since, part.until + 1) for part in intervals)
 
 
-def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int]) -> None:
+def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int], late: dict[str, int]) -> None:
     """Tell each relay's tally. A new event counts for the first relay of the batch that brought it."""
     unclaimed = set(stored)
     for delivery in batch.deliveries:
@@ -113,6 +127,7 @@ def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int]) -> 
         tally.events_new += len(first)
         tally.events_known += len(accepted) - len(first)
         tally.observations_new += observed.pop(delivery.relay_url, 0)
+        tally.late_events += late.pop(delivery.relay_url, 0)
         tally.rejected.update(delivery.rejected_counts)
         refused = batch.rejected(delivery)[len(delivery.rejected) :]
         tally.rejected.update(item.reason for item in refused)

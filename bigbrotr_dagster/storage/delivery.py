@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.windowing import Gap, Interval
+from bigbrotr_dagster.windowing import Coverage, Gap, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Tally:
     events_new: int = 0
     events_known: int = 0
     observations_new: int = 0
+    late_events: int = 0
+    """Of these, those in seconds that had been proved complete before."""
     rejected: Counter[str] = field(default_factory=Counter)
 
 
@@ -42,7 +44,8 @@ class Tally:
 class Delivery:
     """One answer of one relay. It is stored in one transaction: all of it, or none.
 
-    `rejected_counts` counts every rejection by reason; `rejected` holds those that are worth keeping.
+    `again`: seconds that had been proved complete before. `rejected_counts` counts every rejection by reason;
+    `rejected` holds those that are worth keeping.
     """
 
     relay_url: str
@@ -54,6 +57,7 @@ class Delivery:
     rejected: Sequence[Quarantined] = ()
     rejected_counts: dict[str, int] = field(default_factory=dict)
     covered: Sequence[Interval] = ()
+    again: Coverage = field(default_factory=Coverage)
     gaps: Sequence[Gap] = ()
     cursor: Cursor | None = None
     bytes: int = 0

@@ -1,6 +1,7 @@
 """One relay's state, loaded when its sync begins and saved when it ends."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -12,6 +13,14 @@ from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
 from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.tasks import Unproven
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Which old window was read again last: its first second, and how many seconds the next one has."""
+
+    audited_from: int | None = None
+    seconds: int = 86_400
 
 
 @dataclass(slots=True)
@@ -27,6 +36,7 @@ class SyncState:
     gaps: dict[str, list[Gap]]
     habits: Habits
     retried: dict[str, list[Interval]]
+    rotations: dict[str, Rotation] = field(default_factory=dict)
     forgotten: bool = False
 
 
@@ -59,8 +69,9 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         gaps = await (await connection.execute(query("load_gaps"), url)).fetchall()
         habits = await (await connection.execute(query("load_habits"), url)).fetchone()
     state = SyncState(attempt[0] if attempt else 0, {}, {}, Habits(), {})
-    for filter_hash, ranges in covered:
+    for filter_hash, ranges, audited_from, seconds in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
+        state.rotations[filter_hash] = Rotation(audited_from, seconds)
     for filter_hash, since, until, reason, held in gaps:
         word, _, detail = reason.partition(": ")
         gap = Gap(Interval(since, until), Unproven(word), held, detail)
@@ -69,6 +80,8 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))
     if habits:
         largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
+        if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
+            cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
         state.forgotten = forgotten
         if not forgotten:
@@ -79,9 +92,14 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
 
 
 async def finish_attempt(
-    connection: Connection, relay_url: str, state: SyncState, result: AttemptResult, tally: Tally
+    connection: Connection,
+    relay_url: str,
+    state: SyncState,
+    result: AttemptResult,
+    tally: Tally,
+    rotations: Mapping[str, Rotation],
 ) -> None:
-    """Record how the sync ended and what was learned.
+    """Record how the sync ended, what was learned, and which old windows were read again (by filter hash).
 
     Raises:
         psycopg.Error: the database did not answer.
@@ -95,6 +113,7 @@ async def finish_attempt(
         "events_known": tally.events_known,
         "events_rejected": Jsonb(dict(tally.rejected)),
         "observations_new": tally.observations_new,
+        "late_events": tally.late_events,
         "requests": result.requests,
         "bytes_received": result.bytes_received,
     }
@@ -119,6 +138,11 @@ async def finish_attempt(
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)
         await connection.execute(query("save_limits"), learned)
+        for filter_hash, rotation in rotations.items():
+            values = {"audited_from": rotation.audited_from, "seconds": rotation.seconds}
+            await connection.execute(
+                query("save_rotation"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
+            )
 
 
 def reset_cursor(

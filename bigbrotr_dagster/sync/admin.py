@@ -55,14 +55,14 @@ def due_relays(
     """
     since = config.interval if interval is None else interval
     with connect(database_url) as connection:
-        due = registry.due_relays(connection, _networks(config), since)
+        due = registry.due_relays(connection, reachable_networks(config), since)
     return {network: urls[:limit_per_network] for network, urls in _grouped(due).items()}
 
 
 def unattempted_relays(database_url: str, config: SynchronizerConfig) -> dict[str, list[str]]:
     """Relays that were never tried, by the network they run under."""
     with connect(database_url) as connection:
-        return _grouped(registry.unattempted_relays(connection, _networks(config)))
+        return _grouped(registry.unattempted_relays(connection, reachable_networks(config)))
 
 
 def relay_states(database_url: str, url: str | None = None) -> list[RelayState]:
@@ -95,7 +95,7 @@ def cursors_beyond_coverage(database_url: str, urls: Sequence[str] | None = None
         return registry.cursors_beyond_coverage(connection, urls)
 
 
-def _networks(config: SynchronizerConfig) -> list[str]:
+def reachable_networks(config: SynchronizerConfig) -> list[str]:
     """The values of `relay.network` that the configuration lets us reach."""
     return config.networks.enabled() + ([Network.LOCAL.value] if config.allow_private else [])
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -185,6 +185,7 @@ async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> Re
     started = time.monotonic()
     state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
     sync = _relay_sync(cycle, options, relay, state)
+    gaps_before = sum(len(history.gaps) for history in sync.histories)
     error: str | None = "stopped"
     try:
         await sync.run()
@@ -199,7 +200,7 @@ async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> Re
         error = f"internal error: {failure!r}"
     finally:
         await asyncio.shield(_finish(cycle, sync, state, error))
-    return _report(cycle, sync, error, time.monotonic() - started)
+    return replace(_report(cycle, sync, error, time.monotonic() - started), gaps_before=gaps_before)
 
 
 def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
@@ -230,9 +231,11 @@ async def _finish(cycle: _Cycle, sync: RelaySync, state: SyncState, error: str |
         insecure=traffic.insecure,
         interval=cycle.config.interval,
     )
+    audited = {history.hash: history.audit.rotation for history in sync.histories}
+    rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
     await retried(
         cycle.pool,
-        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally),
+        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, rotations),
     )
 
 
@@ -248,6 +251,7 @@ def _report(cycle: _Cycle, sync: RelaySync, error: str | None, seconds: float) -
         events_known=tally.events_known,
         events_rejected=dict(tally.rejected),
         observations_new=tally.observations_new,
+        late_events=tally.late_events,
         requests=traffic.requests,
         bytes_received=traffic.bytes_received,
         cursor=cursor,

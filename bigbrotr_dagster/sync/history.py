@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.storage.state import SyncState
+from bigbrotr_dagster.storage.state import Rotation, SyncState
+from bigbrotr_dagster.sync.audit import Audit
 from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS
@@ -16,7 +17,8 @@ class History:
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
     `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
-    ones, where late events arrive. `named` is what a relay is asked for that refuses to give all kinds: the
+    ones, where late events arrive; so is the old window of `audit`. `proved_before` is what earlier runs covered.
+    `named` is what a relay is asked for that refuses to give all kinds: the
     common ones by number, under a filter and a coverage of their own.
     """
 
@@ -27,6 +29,7 @@ class History:
         covered: Coverage,
         gaps: list[Gap],
         again: Coverage,
+        audit: Audit,
         named: "History | None" = None,
     ) -> None:
         self.filter = selection
@@ -35,7 +38,9 @@ class History:
         self._since, end, self._until = bounds
         self._range = Coverage.between(self._since, min(end, self._until))
         self._covered = covered
-        self._again = again & self._range
+        self.proved_before = covered
+        self.audit = audit
+        self._again = (again | audit.seconds) & self._range
         self.named = named
 
     def walk(self, limit: int, habits: Habits) -> Walk:
@@ -62,8 +67,9 @@ class History:
     def settle(self, proof: Proof) -> None:
         """Take note of what an answer proved: what is covered, or a new gap, is no old gap any more."""
         covered = Coverage(proof.covered)
+        settled = covered | Coverage(gap.interval for gap in proof.gaps)
+        self.audit.settle(settled)
         if self.gaps:
-            settled = covered | Coverage(gap.interval for gap in proof.gaps)
             self.gaps = [
                 replace(gap, interval=part) for gap in self.gaps for part in Coverage([gap.interval]) - settled
             ]
@@ -105,8 +111,9 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
     def under(key: Filter, named: History | None = None) -> History:
         name = key.hash()
         retried = Coverage(state.retried.get(name, []))
-        return History(
-            key, bounds, state.covered.get(name, Coverage()), state.gaps.get(name, []), late | retried, named
-        )
+        covered = state.covered.get(name, Coverage())
+        old = (covered & Coverage.between(bounds[0], end)) - late
+        audit = Audit(state.rotations.get(name, Rotation()), old)
+        return History(key, bounds, covered, state.gaps.get(name, []), late | retried, audit, named)
 
     return under(selection, under(selection.narrowed(kinds=COMMON_KINDS)) if selection.kinds is None else None)

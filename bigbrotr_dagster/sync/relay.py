@@ -218,6 +218,7 @@ class RelaySync:
         else:
             proof = self._fail(walk, ask, page)
             history.settle(proof)
+        history.audit.take([event.created_at for event in page.events])
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self._progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
@@ -258,6 +259,7 @@ class RelaySync:
             rejected=[Quarantined(item.reason, item.raw, item.id) for item in page.rejected],
             rejected_counts=page.rejected_counts,
             covered=proof.covered,
+            again=history.proved_before,
             gaps=proof.gaps,
             cursor=self.cursor if proof.covered or proof.gaps else None,
             bytes=page.bytes,

@@ -15,7 +15,10 @@ REJECTIONS = ("malformed", "bad_id", "bad_signature", "off_filter", "too_large")
 
 @dataclass(frozen=True, slots=True)
 class RelayReport:
-    """One relay's sync. `lag_seconds` and `cursor` are None while nothing is proved from `since` on."""
+    """One relay's sync. `lag_seconds` and `cursor` are None while nothing is proved from `since` on.
+
+    `gaps_before` is the number of open gaps when the sync began; None if it did not begin.
+    """
 
     url: str
     network: str
@@ -26,12 +29,15 @@ class RelayReport:
     events_known: int = 0
     events_rejected: dict[str, int] = field(default_factory=dict)
     observations_new: int = 0
+    late_events: int = 0
+    """New ones among seconds that had been proved complete: the relay's drift."""
     requests: int = 0
     bytes_received: int = 0
     cursor: Cursor | None = None
     lag_seconds: int | None = None
     pending_seconds: int = 0
     gaps: Sequence[Gap] = ()
+    gaps_before: int | None = None
     seconds: float = 0.0
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -42,6 +48,7 @@ class RelayReport:
             "error": self.error,
             "events_received": self.events_received,
             "events_new": self.events_new,
+            "late_events": self.late_events,
             "requests": self.requests,
             "cursor": cursor,
             "gaps": [

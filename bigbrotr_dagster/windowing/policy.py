@@ -1,20 +1,19 @@
-"""What each way for a request to end means: one table.
+"""What each way for a request to end means: one table, `RULES`.
 
-| ending                      | coverage | what next                                                     |
-|-----------------------------|----------|---------------------------------------------------------------|
-| EOSE                        | proof    | the next window                                               |
-| CLOSED rate-limited         | nothing  | the same window, slower: `pause` doubles                      |
-| CLOSED error, or no prefix  | nothing  | likewise                                                      |
-| CLOSED auth-required        | nothing  | a gap `refused`: we answered all challenges that we could     |
-| CLOSED with another prefix  | nothing  | the next rung of the ladder; on the last one a gap `refused`  |
-| other NOTICE                | nothing  | the same window, slower; at the end of our patience as the    |
-|                             |          | rows below if events had come, else as a refusal              |
-| silence, drop, broken rules | nothing  | the same window, on a new connection, for fewer events if     |
-|                             |          | some had come; after `PATIENCE` tries a gap `no-eose` if any  |
-|                             |          | events came, else the windows stay pending                    |
+A row says what to do next; only the first one proves anything. What each reaction is:
+
+    PROVED     the answer is proof; the next window
+    SLOW_DOWN  the same window on the same connection, slower where the pause grows. At the end of our patience
+               the windows stay pending, unless it was NOTICEs: then a gap, `no-eose` if any events came, else
+               `refused`
+    REFUSED    the next rung of the ladder; on the last one a gap `refused`. A relay that wants us authenticated
+               wants nothing else: that gap at once
+    RECONNECT  the same window on a new connection, for fewer events if some had come; after `PATIENCE` tries a gap
+               `no-eose` if any events came, else the windows stay pending
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
 from bigbrotr_dagster.windowing.habits import Rung
@@ -30,23 +29,54 @@ class Reaction(StrEnum):
     REFUSED = "refused"
 
 
+class Pace(StrEnum):
+    """What becomes of the pause between two requests."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row: `prefixes` are those of a CLOSED, None is any other."""
+
+    ending: Ending
+    prefixes: frozenset[str] | None
+    reaction: Reaction
+    pace: Pace
+
+    def is_for(self, outcome: Outcome) -> bool:
+        return outcome.ending is self.ending and (self.prefixes is None or outcome.prefix in self.prefixes)
+
+
+_PASSING = frozenset({"rate-limited", "error", ""})
+
+RULES = (
+    Rule(Ending.EOSE, None, Reaction.PROVED, Pace.FASTER),
+    Rule(Ending.CLOSED, _PASSING, Reaction.SLOW_DOWN, Pace.SLOWER),
+    Rule(Ending.CLOSED, None, Reaction.REFUSED, Pace.SAME),
+    Rule(
+        Ending.NOTICE, None, Reaction.SLOW_DOWN, Pace.SAME
+    ),  # it names no subscription, and may be about anything
+    Rule(Ending.TIMEOUT, None, Reaction.RECONNECT, Pace.SAME),
+    Rule(Ending.DISCONNECTED, None, Reaction.RECONNECT, Pace.SAME),
+    Rule(Ending.PROTOCOL_ERROR, None, Reaction.RECONNECT, Pace.FASTER),  # an answer, if more than we take
+)
+"""The first row that fits counts."""
+
 PATIENCE = 4
 """Requests in a row that may bring nothing before the relay's sync is given up for this run."""
 
-_PASSING_PREFIXES = {"rate-limited", "error", ""}
+
+def rule(outcome: Outcome) -> Rule:
+    """The row of the table for this outcome."""
+    return next(row for row in RULES if row.is_for(outcome))
 
 
 def reaction(outcome: Outcome) -> Reaction:
-    """The row of the table for this outcome."""
-    match outcome.ending:
-        case Ending.EOSE:
-            return Reaction.PROVED
-        case Ending.CLOSED:
-            return Reaction.SLOW_DOWN if outcome.prefix in _PASSING_PREFIXES else Reaction.REFUSED
-        case Ending.NOTICE:
-            return Reaction.SLOW_DOWN  # it names no subscription, and may be about anything
-        case Ending.TIMEOUT | Ending.DISCONNECTED | Ending.PROTOCOL_ERROR:
-            return Reaction.RECONNECT
+    """What the table says is next."""
+    return rule(outcome).reaction
 
 
 LONGEST_PAUSE = 30.0
@@ -55,14 +85,13 @@ LONGEST_PAUSE = 30.0
 
 def paused_after(outcome: Outcome, pause: float) -> float:
     """The pause that a relay needs, learned from how it took the last request: up fast, down slowly."""
-    if outcome.ending is Ending.CLOSED and reaction(outcome) is Reaction.SLOW_DOWN:
-        return min(LONGEST_PAUSE, max(0.1, 2 * pause))
-    if outcome.ending not in (
-        Ending.EOSE,
-        Ending.PROTOCOL_ERROR,
-    ):  # anything but an answer says nothing of the pace
-        return pause
-    return 0.7 * pause if pause > 0.02 else 0.0
+    match rule(outcome).pace:
+        case Pace.SLOWER:
+            return min(LONGEST_PAUSE, max(0.1, 2 * pause))
+        case Pace.FASTER:
+            return 0.7 * pause if pause > 0.02 else 0.0
+        case Pace.SAME:
+            return pause
 
 
 def can_climb(outcome: Outcome, rung: Rung) -> bool:

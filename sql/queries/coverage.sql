@@ -42,9 +42,9 @@ SELECT EXISTS (
 );
 
 -- name: coverage_relays
--- The relays of which most is missing (by the hour), first those of which anything is known; with each the number
--- of all relays, and of those of which nothing is known.
-SELECT url, asked, covered, gap, gaps, count(*) OVER (), count(*) FILTER (WHERE covered + gap = 0) OVER ()
+-- The relays of which most is missing (by the hour); those of which all is missing, dead or refusing, come last.
+-- With each the number of all relays, and of those of which all is missing.
+SELECT url, asked, covered, gap, gaps, count(*) OVER (), count(*) FILTER (WHERE covered = 0) OVER ()
 FROM (
     SELECT url,
            coalesce(sum(seconds) FILTER (WHERE state = 'asked'), 0)::bigint AS asked,
@@ -57,7 +57,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT count(*) FROM sync_gap WHERE relay_url = relay.url AND filter_hash = ANY(%(hashes)s)
 ) AS ledger (gaps)
-ORDER BY covered + gap = 0, (asked - covered) / 3600 DESC, gaps DESC, url
+ORDER BY covered = 0, (asked - covered) / 3600 DESC, gaps DESC, url
 LIMIT %(most)s;
 
 -- name: coverage_cells
@@ -82,6 +82,8 @@ FROM sync_gap JOIN relay ON relay.url = sync_gap.relay_url
 WHERE filter_hash = ANY(%(hashes)s)
 GROUP BY 1 ORDER BY 2 DESC, 1;
 
--- name: covered_relays
--- Registered relays of which something is covered.
-SELECT count(*) FROM relay WHERE EXISTS (SELECT 1 FROM sync_coverage WHERE relay_url = relay.url);
+-- name: proved_relays
+-- Number of registered relays of which something is proved: covered, or a gap.
+SELECT count(*) FROM relay
+WHERE EXISTS (SELECT 1 FROM sync_coverage WHERE relay_url = relay.url)
+   OR EXISTS (SELECT 1 FROM sync_gap WHERE relay_url = relay.url);

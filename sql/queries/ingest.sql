@@ -22,6 +22,14 @@ SELECT id, pubkey, created_at, kind, tags, tagvalues, content, sig FROM staged_e
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: late_observations
+-- Of these pairs, those that are not stored yet, counted per relay.
+SELECT relay_url, count(*)
+FROM unnest(%(ids)s::bytea[], %(urls)s::text[]) AS late (event_id, relay_url)
+WHERE NOT EXISTS (SELECT FROM event_relay AS kept
+                  WHERE kept.event_id = late.event_id AND kept.relay_url = late.relay_url)
+GROUP BY relay_url;
+
 -- name: insert_observations
 -- First seen wins. Returns the number of new rows per relay.
 WITH inserted AS (

@@ -1,7 +1,7 @@
 -- What is held of each relay: coverage, gaps, cursor, learned limits, attempts.
 
 -- name: load_coverage
-SELECT filter_hash, covered FROM sync_coverage WHERE relay_url = %(relay_url)s;
+SELECT filter_hash, covered, audited_from, audit_seconds FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: retry_gap
 -- The gap of each filter that was tried longest ago is tried again, at growing intervals of up to a day (a crowded
@@ -50,8 +50,12 @@ INSERT INTO sync_attempt (relay_url, run_id) VALUES (%(relay_url)s, %(run_id)s) 
 UPDATE sync_attempt
 SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(events_received)s,
     events_new = %(events_new)s, events_known = %(events_known)s, events_rejected = %(events_rejected)s,
-    observations_new = %(observations_new)s, requests = %(requests)s, bytes_received = %(bytes_received)s
+    observations_new = %(observations_new)s, late_events = %(late_events)s, requests = %(requests)s, bytes_received = %(bytes_received)s
 WHERE id = %(id)s;
+
+-- name: save_rotation
+UPDATE sync_coverage SET audited_from = %(audited_from)s, audit_seconds = %(seconds)s
+WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: save_limits
 -- A relay that failed is tried again after a time that doubles with each failure, up to a day, give or take a

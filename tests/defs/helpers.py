@@ -11,8 +11,7 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.partition_events import RELAY_CURSOR
-from bigbrotr_dagster.defs.partitions import RELAY_PARTITIONS, follow_registry
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, RELAY_PARTITIONS, follow_registry
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
 from tests.nostr.helpers import signed

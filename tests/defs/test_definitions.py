@@ -19,12 +19,21 @@ def test_the_definitions_load() -> None:
 
 def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
     graph = defs.resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {"relays", "relay_cursor"}
-    assert {key.name for key in graph.asset_check_keys} == {"reachable", "cursor_within_coverage"}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "relays",
+        "relay_cursor",
+        "archive_coverage",
+    }
+    assert {key.name for key in graph.asset_check_keys} == {"reachable", "open_gaps", "cursor_within_coverage"}
     repository = defs.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {"relay_sync", "cleanup"}
     assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
-    assert {one.name for one in repository.sensor_defs} == {"relay_partitions", "run_failed", "run_succeeded"}
+    assert {one.name for one in repository.sensor_defs} == {
+        "relay_partitions",
+        "archive_coverage_refresh",
+        "run_failed",
+        "run_succeeded",
+    }
 
 
 def test_schedules_and_sensors_run_without_being_switched_on() -> None:
@@ -33,7 +42,7 @@ def test_schedules_and_sensors_run_without_being_switched_on() -> None:
     assert all(one.default_status is dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)
 
 
-@pytest.mark.parametrize("key", ["relays", "relay_cursor"])
+@pytest.mark.parametrize("key", ["relays", "relay_cursor", "archive_coverage"])
 def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> None:
     spec = defs.resolve_assets_def(key).specs_by_key[dg.AssetKey(key)]
     assert spec.group_name == "archive"

@@ -19,11 +19,13 @@ METADATA = {
     "events_known",
     "events_rejected",
     "observations_new",
+    "late_events",
     "requests",
     "bytes_received",
     "cursor",
     "lag_seconds",
     "gaps",
+    "gap_seconds",
     "pending_seconds",
     "seconds",
 }

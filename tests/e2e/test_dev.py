@@ -155,6 +155,16 @@ def test_a_browser_shows_a_relays_green_partition_and_its_metadata(dev: Dev, pag
         expect(page.get_by_text(label, exact=True).first).to_be_visible()
 
 
+def test_a_browser_shows_the_picture_of_the_coverage(dev: Dev, page: Page) -> None:
+    """The UI could as well remove pictures that are data: URIs."""
+    page.goto(f"{dev.ui.address}/assets/archive_coverage")
+    expect(page.get_by_role("img", name="All relays")).to_be_visible(timeout=90_000)
+    page.get_by_text("[Show Markdown]").click()
+    picture = page.get_by_role("img", name="Coverage by relay")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 500
+
+
 def test_dagsters_own_command_materializes_a_partition(dev: Dev) -> None:
     before = dev.ui.materializations(URLS[1])
     config = {"ops": {"relay_cursor": {"config": {"allow_private": True}}}}

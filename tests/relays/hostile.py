@@ -476,11 +476,15 @@ class Giant(Mode):
         relay.hold([held(large(GIANT_BYTES, 1)[0], genuine=False)])
 
     def warrants(self, relay: "HostileRelay") -> Coverage:
-        """Its second; and without `since` no question about the empty seconds above it leaves it out."""
+        """Its second; and without `since` no question about the seconds above it leaves it out.
+
+        That goes up to the next newer event: whether that one is alone in its second, only an answer that holds
+        the giant could tell.
+        """
         second = large(GIANT_BYTES, 1)[0].created_at
         newer = relay.events[bisect_right(relay.events, second, key=_second)].created_at
         stuck = any(isinstance(mode, IgnoresSince) for mode in relay.modes)
-        return Coverage.between(second - 1, max(second + 1, newer - 1) if stuck else second + 1)
+        return Coverage.between(second - 1, max(second + 1, newer) if stuck else second + 1)
 
 
 @dataclass(frozen=True)

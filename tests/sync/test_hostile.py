@@ -1,6 +1,5 @@
 """The one promise, against relays that misbehave: each mode alone, and 200 pairs of modes.
 
-The pairs do not all hold yet, and take three minutes: `pytest -m pairs` runs them.
 `python -m tests.sync.hostile_report [--pairs 200]` tells the same at a glance.
 """
 
@@ -36,7 +35,6 @@ def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: 
     assert_the_promise(verdicts[name])
 
 
-@pytest.mark.pairs
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict], name: str) -> None:
     assert_the_promise(verdicts[name])
@@ -48,7 +46,7 @@ async def test_an_honest_relay_costs_its_pages_and_each_event_once(database: str
     relay = HostileRelay([Cap(cap)], 1, events)
     [verdict] = (await all_synced(database, {f"honest {cap}": relay})).values()
     assert_the_promise(verdict)
-    assert sum(relay.asked) <= 1.1 * ceil(len(events) / cap) + 6
+    assert sum(relay.asked) <= 1.1 * ceil(len(events) / cap) + 7
     assert relay.events_sent <= 1.05 * len(events)
 
 
@@ -57,5 +55,5 @@ async def test_at_a_small_cap_only_the_boundary_events_come_twice(database: str)
     relay = HostileRelay([Cap(20)], 1, events)
     [verdict] = (await all_synced(database, {"honest 20": relay})).values()
     assert_the_promise(verdict)
-    assert sum(relay.asked) <= 1.1 * ceil(len(events) / 19) + 6  # each page repeats one event
+    assert sum(relay.asked) <= 1.1 * ceil(len(events) / 19) + 7  # each page repeats one event
     assert relay.events_sent <= 1.05 * len(events) * 20 / 19

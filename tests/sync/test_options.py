@@ -64,3 +64,27 @@ async def test_flush_interval_bounds_the_relays_of_a_transaction(database: str) 
     assert all(relay.ok for relay in report.relays)
     transactions = "SELECT count(DISTINCT xmin::text) FROM sync_coverage"
     assert ask(database, transactions) == [(3,)]
+
+
+async def test_a_lower_since_and_another_filter_are_filled_in(database: str) -> None:
+    events = [signed(number) for number in range(100, 200)]
+    async with scripted(events) as relay:
+        for since, filters in ((150, [{"kinds": [1]}]), (120, [{"kinds": [1]}]), (120, [{"kinds": [1]}, {}])):
+            options = config(processing={"end_lag": 0, "since": since, "filters": filters})
+            [report] = (await sync_relays(database, options, [relay.url])).relays
+            wanted = {
+                event.id for event in events if event.created_at >= since and ({} in filters or event.kind == 1)
+            }
+            assert stored_ids(database) == wanted
+            assert report.pending_seconds == 0
+
+
+async def test_a_relay_that_fails_is_left_alone_for_longer_each_time_up_to_a_day(database: str) -> None:
+    options = config(interval=300)
+    dead = "ws://127.0.0.1:1"
+    for failures in range(12):
+        [report] = (await sync_relays(database, options, [dead])).relays
+        assert not report.ok
+        [(wait,)] = ask(database, "SELECT extract(epoch FROM retry_at - attempted_at)::float FROM relay_limits")
+        expected = min(300 * 2**failures, 86_400)
+        assert 0.75 * expected <= wait <= 1.25 * expected + 5

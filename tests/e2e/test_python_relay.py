@@ -1,7 +1,7 @@
 """`sync` against nostr-relay: exact and cheap, whatever it takes `since` and `until` for.
 
-On SQLite it takes `until` as exclusive. On LMDB it answers nothing where `since` is 0, and of the second `until` it
-sends one event only.
+On SQLite it takes `until` as exclusive. On LMDB it answers nothing where `since` is 0, and of the second `until`
+it sends one event only.
 """
 
 import asyncio

@@ -64,6 +64,13 @@ class Ui:
         found = self.ask(query, partition=partition)["assetNodes"][0]["assetMaterializations"]
         return {one["runId"]: {entry["label"] for entry in one["metadataEntries"]} for one in found}
 
+    def has_picture(self) -> bool:
+        """Whether archive_coverage is materialized."""
+        query = (
+            """{assetNodes(assetKeys: [{path: ["archive_coverage"]}]) {assetMaterializations(limit: 1) {runId}}}"""
+        )
+        return bool(self.ask(query)["assetNodes"][0]["assetMaterializations"])
+
     def backfill(self, partitions: list[str]) -> str:
         """Start a backfill as the UI's dialog does; returns its id."""
         mutation = """mutation ($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {

@@ -157,8 +157,9 @@ def test_a_browser_shows_a_relays_green_partition_and_its_metadata(dev: Dev, pag
 
 def test_a_browser_shows_the_picture_of_the_coverage(dev: Dev, page: Page) -> None:
     """The UI could as well remove pictures that are data: URIs."""
+    eventually(dev.ui.has_picture, 90)
     page.goto(f"{dev.ui.address}/assets/archive_coverage")
-    expect(page.get_by_role("img", name="All relays")).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("img", name="All relays")).to_be_visible()
     page.get_by_text("[Show Markdown]").click()
     picture = page.get_by_role("img", name="Coverage by relay")
     expect(picture).to_be_visible()

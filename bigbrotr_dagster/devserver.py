@@ -120,21 +120,22 @@ def _serve(port: int, environment: dict[str, str], stopped: threading.Event) -> 
         print("Stopping ...", flush=True)
         if stopped.is_set() and not announced:
             given_up.set()
-        _stop(dagster, environment[MARK])
+        _stop(dagster, environment[MARK], given_up)
 
 
 def _pass_on(dagster: "subprocess.Popen[bytes]", given_up: threading.Event) -> None:
-    """Show what Dagster says; not the tracebacks of imports that are interrupted because its start is given up."""
+    """Show what Dagster says until it is stopped: then its parts complain about each other's absence."""
     for line in dagster.stdout or ():
         if not given_up.is_set():
             sys.stderr.buffer.write(line)
             sys.stderr.buffer.flush()
 
 
-def _stop(dagster: "subprocess.Popen[bytes]", mark: str) -> None:
+def _stop(dagster: "subprocess.Popen[bytes]", mark: str, given_up: threading.Event) -> None:
     """Runs first, so that they can still write; then Dagster; then whatever is left."""
     told = _runs(mark)
     _interrupt(told, signal.SIGTERM, RUN_SECONDS)
+    given_up.set()
     if dagster.poll() is None:
         dagster.terminate()  # as SIGINT to it; without a traceback while it is still importing
     deadline = time.monotonic() + DAGSTER_SECONDS

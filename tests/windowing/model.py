@@ -39,8 +39,6 @@ class Relay:
     random_subset: bool = False
     least_cap: int | None = None
     """The cap of each answer is drawn from here to `cap`."""
-    hidden_kinds: frozenset[int] = frozenset()
-    """Removed after the cap was counted (strfry)."""
     finishes: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
@@ -53,14 +51,13 @@ class Relay:
         self.asks.append(ask)
         matching = self._matching(ask)
         cap = self.cap if self.least_cap is None else self.random.randint(min(self.least_cap, self.cap), self.cap)
-        counted = self._cut(matching, min(ask.limit, cap))
-        sent = [event for event in counted if event.kind not in self.hidden_kinds]
+        sent = self._cut(matching, min(ask.limit, cap))
         self.sent += len(sent)
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
         hint = Hint.NONE
         if self.finishes:
-            hint = Hint.MORE if len(counted) < len(matching) else Hint.FINISH
+            hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
         return Answer(inside, Outcome(Ending.EOSE, hint), strays)
 
     def _matching(self, ask: Ask) -> list[Stamp]:

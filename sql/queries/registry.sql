@@ -12,9 +12,6 @@ DELETE FROM relay WHERE url = ANY(%(urls)s);
 -- name: list_relays
 SELECT url, network FROM relay ORDER BY url;
 
--- name: count_relays
-SELECT network, count(*) FROM relay GROUP BY network ORDER BY network;
-
 -- name: due_relays
 -- Relays whose last attempt began at least `interval` seconds ago and that are not waiting after a failure; the
 -- most behind first, equals in random order.
@@ -35,14 +32,14 @@ FROM relay LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 WHERE relay.network = ANY(%(networks)s) AND relay_limits.attempted_at IS NULL
 ORDER BY relay.url;
 
+-- name: finished_since
+SELECT given.url
+FROM unnest(%(urls)s::text[], %(since)s::timestamptz[]) AS given (url, since)
+CROSS JOIN LATERAL (
+    SELECT started_at, finished_at FROM sync_attempt WHERE relay_url = given.url ORDER BY id DESC LIMIT 1
+) AS last
+WHERE last.started_at >= given.since AND last.finished_at IS NOT NULL;
+
 -- name: fresh_relays
 SELECT relay_url FROM relay_limits
 WHERE relay_url = ANY(%(urls)s) AND succeeded_at > now() - make_interval(secs => %(interval)s);
-
--- name: archive_counts
--- Row counts from the planner's statistics where a table is large: an exact count of a billion rows takes minutes.
-SELECT relation.relname,
-       CASE WHEN relation.reltuples < 100000 THEN NULL ELSE relation.reltuples::bigint END,
-       pg_total_relation_size(relation.oid)
-FROM pg_class AS relation
-WHERE relation.oid = ANY(ARRAY['event'::regclass, 'event_relay'::regclass, 'relay'::regclass]::oid[]);

@@ -39,11 +39,12 @@ def relay_partitions(
     for run_id in end_dead_runs(context.instance):
         context.log.warning(f"run {run_id} had lost its process")
     added, removed = follow_registry(context.instance, registered_relays(url))
+    waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it
     # tried a relay is not started again from here; the schedule finds that relay due.
     named = sha256("\n".join(sorted(key for urls in new.values() for key in urls)).encode()).hexdigest()[:16]
-    requests = list(batches(new, relays_in_flight(context.instance, url), options, f"new/{named}"))
+    requests = list(batches(new, waiting, options, f"new/{named}"))
     if not requests:
         return dg.SkipReason(f"{len(added)} partitions added, {len(removed)} removed; every relay was tried.")
     return dg.SensorResult(run_requests=requests)

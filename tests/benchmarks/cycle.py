@@ -76,6 +76,15 @@ def measured(program: Callable[[], float], server: psutil.Process) -> Iterator[C
     cost.cpu, cost.postgres = program() - before, cpu_of(server) - postgres
 
 
+def stop(process: psutil.Process) -> None:
+    """End Dagster with all that it has started."""
+    started = [process, *process.children(recursive=True)]
+    process.terminate()
+    _, left = psutil.wait_procs(started, timeout=30)
+    for one in left:
+        one.kill()
+
+
 def make_all_due(url: str) -> None:
     with connect(url) as connection:
         connection.execute("UPDATE relay_limits SET attempted_at = now() - interval '1 day', retry_at = NULL")

@@ -65,17 +65,20 @@ def relays_in_flight(instance: dg.DagsterInstance, database_url: str) -> set[str
 def batches(
     due: Mapping[str, Sequence[str]], excluded: Iterable[str], options: SynchronizerConfig, run_key: str
 ) -> Iterator[dg.RunRequest]:
-    """Run requests for the relays that are due: at most `runs_per_tick` for each network."""
+    """Run requests for the relays that are due: at most `runs_per_tick` for each network.
+
+    Relays are dealt out in turn. The dead are the most behind of all: in a run of their own they would fail it.
+    """
     skipped = set(excluded)
     for network, urls in due.items():
         wanted = [url for url in urls if url not in skipped]
-        size = max(options.partitions_per_run, ceil(len(wanted) / options.runs_per_tick))
-        for number, start in enumerate(range(0, len(wanted), size)):
+        count = min(options.runs_per_tick, ceil(len(wanted) / options.partitions_per_run))
+        for number in range(count):
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
                 job_name=relay_sync.name,
                 run_config={
-                    "ops": {"relay_cursor": {"config": {"relays": wanted[start : start + size]}}},
+                    "ops": {"relay_cursor": {"config": {"relays": wanted[number::count]}}},
                     "loggers": QUIET,
                 },
                 tags={NETWORK_TAG: network},

@@ -13,16 +13,16 @@ DELETE FROM relay WHERE url = ANY(%(urls)s);
 SELECT url, network FROM relay ORDER BY url;
 
 -- name: due_relays
--- Relays whose last attempt began at least `interval` seconds ago and that are not waiting after a failure; the
--- most behind first, equals in random order.
+-- Relays whose last attempt (or else registration: the sensor starts new ones) was at least `interval` seconds ago,
+-- and that are not waiting after a failure; the most behind first, equals in random order.
 SELECT relay.url, relay.network
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 LEFT JOIN service_state AS cursor
     ON cursor.service_name = 'synchronizer' AND cursor.state_type = 'cursor' AND cursor.state_key = relay.url
 WHERE relay.network = ANY(%(networks)s)
-  AND (relay_limits.attempted_at IS NULL
-       OR relay_limits.attempted_at <= now() - make_interval(secs => %(interval)s))
+  AND coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))
+      <= now() - make_interval(secs => %(interval)s)
   AND (relay_limits.retry_at IS NULL OR relay_limits.retry_at <= now())
 ORDER BY coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 
@@ -30,7 +30,7 @@ ORDER BY coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 SELECT relay.url, relay.network
 FROM relay LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 WHERE relay.network = ANY(%(networks)s) AND relay_limits.attempted_at IS NULL
-ORDER BY relay.url;
+ORDER BY md5(relay.url);
 
 -- name: finished_since
 SELECT given.url

@@ -32,7 +32,9 @@ def sensor_tick(graph: Graph) -> list[dg.RunRequest]:
         return list(relay_partitions.evaluate_tick(context).run_requests or [])
 
 
-def schedule_tick(graph: Graph, minute: int = 0) -> list[dg.RunRequest]:
+def schedule_tick(graph: Graph, minute: int = 0, registered: str = "an hour ago") -> list[dg.RunRequest]:
+    if registered == "an hour ago":
+        ask(graph.database, "WITH old AS (UPDATE relay SET discovered_at = discovered_at - 3600) SELECT 1")
     at = datetime(2026, 11, 21, 12, minute, tzinfo=UTC)
     context = dg.build_schedule_context(
         instance=graph.instance, scheduled_execution_time=at, resources=graph.resources
@@ -63,7 +65,7 @@ def test_partitions_follow_the_registry_and_new_relays_are_synced_at_once(graph:
     register_relays(graph.database, urls)
     requests = sensor_tick(graph)
     assert partitions(graph) == set(urls)
-    assert [len(batch) for batch in keys(requests)] == [200, 100]
+    assert [len(batch) for batch in keys(requests)] == [150, 150]
     assert sorted(url for batch in keys(requests) for url in batch) == sorted(urls)
     latest = graph.instance.get_latest_materialization_event(RELAYS)
     assert latest is not None
@@ -146,10 +148,30 @@ def test_what_a_running_batch_is_done_with_is_due_again(graph: Graph, relays: Re
     assert keys(schedule_tick(graph)) == [[done]]
 
 
+def test_a_relay_that_was_just_registered_is_left_to_the_sensor(graph: Graph) -> None:
+    """Both tick at the same moment: neither knows of the other's runs."""
+    graph.register(url := dead_url())
+    assert schedule_tick(graph, registered="now") == []
+    assert keys(schedule_tick(graph)) == [[url]]
+
+
+def test_the_most_behind_are_dealt_out_over_the_runs(graph: Graph, config_file: Path) -> None:
+    config_file.write_text("{partitions_per_run: 2, allow_private: true}")
+    urls = sorted(dead_url() for _ in range(4))
+    graph.register(*urls)
+    for number, url in enumerate(urls):
+        position = f"jsonb_build_object('timestamp', {number + 1}, 'id', '')"
+        ask(
+            graph.database,
+            f"INSERT INTO service_state VALUES ('synchronizer', 'cursor', '{url}', {position}) RETURNING 1",
+        )
+    assert keys(schedule_tick(graph)) == [[urls[0], urls[2]], [urls[1], urls[3]]]
+
+
 def test_where_many_relays_are_due_runs_are_larger_not_more(graph: Graph, config_file: Path) -> None:
     config_file.write_text("{partitions_per_run: 10, runs_per_tick: 3}")
     register_relays(graph.database, [f"wss://relay-{number}.example.com" for number in range(100)])
-    assert [len(urls) for urls in keys(schedule_tick(graph))] == [34, 34, 32]
+    assert [len(urls) for urls in keys(schedule_tick(graph))] == [34, 33, 33]
 
 
 def test_a_run_whose_process_is_gone_does_not_block_its_relay(graph: Graph) -> None:

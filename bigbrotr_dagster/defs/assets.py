@@ -106,7 +106,10 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
         dg.AssetCheckSpec(
             REACHABLE,
             asset=RELAY_CURSOR,
-            description="The last sync of this relay ended without an error; the description says which one.",
+            description=(
+                "The last sync of this relay ended without an error; the description says which one. It is "
+                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always."
+            ),
         ),
         dg.AssetCheckSpec(
             OPEN_GAPS,

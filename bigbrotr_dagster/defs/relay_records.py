@@ -84,20 +84,15 @@ class RelayRecords:
             events.append(
                 dg.AssetMaterialization(RELAY_CURSOR, partition=report.url, metadata=relay_metadata(report))
             )
-        events.append(
-            dg.AssetCheckEvaluation(
-                asset_key=RELAY_CURSOR,
-                check_name=REACHABLE,
-                passed=report.ok,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=report.error,
-                metadata={"network": report.network, "seconds": round(report.seconds, 3)},
-                partition=report.url,
-            )
-        )
+        if self._tells_of_reach(report):
+            events.append(_reach(report))
         if self._tells_of_gaps(report):
             events.append(relay_gap_check(report))
         return events
+
+    def _tells_of_reach(self, report: RelayReport) -> bool:
+        """Whether the check `reachable` is worth an event: not for a relay that is well, and was so before."""
+        return self._is_partitioned or not (report.ok and report.went_well_before)
 
     def _tells_of_gaps(self, report: RelayReport) -> bool:
         """Whether the check of gaps is worth an event: one a relay and sync would add half to their cost.
@@ -107,6 +102,18 @@ class RelayRecords:
         if report.gaps_before is None:
             return False  # the relay was not tried: nothing is known
         return bool(report.gaps or report.gaps_before or self._is_partitioned)
+
+
+def _reach(report: RelayReport) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=RELAY_CURSOR,
+        check_name=REACHABLE,
+        passed=report.ok,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=report.error,
+        metadata={"network": report.network, "seconds": round(report.seconds, 3)},
+        partition=report.url,
+    )
 
 
 def relay_metadata(report: RelayReport) -> Mapping[str, Any]:

@@ -39,6 +39,8 @@ class SyncState:
     retried: dict[str, list[Interval]]
     rotations: dict[str, Rotation] = field(default_factory=dict)
     forgotten: bool = False
+    went_well: bool = False
+    """Whether the sync before this one succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,23 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
     for filter_hash, since, until in retried:
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))
     if habits:
-        largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
+        (
+            largest,
+            cut_at,
+            since_exclusive,
+            until_exclusive,
+            order,
+            cut_pages,
+            hides,
+            *restraints,
+            forgotten,
+            went_well,
+        ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
             cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
         state.forgotten = forgotten
+        state.went_well = went_well
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)

@@ -212,7 +212,8 @@ async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> Re
         error = f"internal error: {failure!r}"
     finally:
         await asyncio.shield(_finish(cycle, sync, state, error))
-    return replace(_report(cycle, sync, error, time.monotonic() - started), gaps_before=gaps_before)
+    report = _report(cycle, sync, error, time.monotonic() - started)
+    return replace(report, gaps_before=gaps_before, went_well_before=state.went_well)
 
 
 def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:

@@ -40,6 +40,8 @@ class RelayReport:
     pending_seconds: int = 0
     gaps: Sequence[Gap] = ()
     gaps_before: int | None = None
+    went_well_before: bool = False
+    """Whether the sync before this one succeeded."""
     seconds: float = 0.0
 
     def to_json_dict(self) -> dict[str, Any]:

@@ -28,9 +28,11 @@ ORDER BY relay_url, since;
 SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
--- What makes us modest is forgotten after a day, and learned anew if it still holds.
+-- What makes us modest is forgotten after a day, and learned anew if it still holds. The last column: whether the
+-- sync before this one succeeded.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day'
+       rung, request_limit, pause, learned_at < now() - interval '1 day',
+       failures = 0 AND succeeded_at IS NOT NULL
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor

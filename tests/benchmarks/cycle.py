@@ -37,6 +37,7 @@ from tests.relays.local_relay import free_port
 # An interval that no cron line has: the schedule ticks every minute, and takes a relay once in seven.
 CONFIG = "{allow_private: true, interval: 420}"
 PATIENCE = 1200.0
+IDLE_SECONDS = 60.0
 
 
 @dataclass
@@ -145,7 +146,8 @@ def describe(url: str, instance: dg.DagsterInstance, since: float, relays: Relay
             print(f"  tick of {state.instigator_name}: at most {max(took):.1f} s")
 
 
-def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> list[Cost]:
+def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> tuple[list[Cost], float]:
+    """The cost of the cycles, and the CPU that a second takes in which nothing is due."""
     url = database_url()
     ensure_database(url)
     log = (folder / "daemon.log").open("wb")
@@ -168,6 +170,10 @@ def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> list
             while not instance.all_instigator_state():  # its first ticks
                 time.sleep(0.5)
             time.sleep(10)
+            with measured(lambda: cpu_of(process), server) as idle_cost:
+                time.sleep(IDLE_SECONDS)
+            per_second = (idle_cost.cpu + idle_cost.postgres) / idle_cost.wall
+            print(f"idle, without a relay: {100 * per_second:.1f}% of a core, PostgreSQL's part included")
             for number in range(2):
                 since = time.time()
                 with measured(lambda: cpu_of(process), server) as cost:
@@ -183,18 +189,22 @@ def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> list
         finally:
             stop(process)
 
-    return costs
+    return costs, per_second
 
 
 def full(folder: Path, count: int, with_alone: bool) -> None:
     server = psutil.Process(embedded.status(folder).pid)
-    found = through_the_daemon(folder, server, count)
+    found, idle_second = through_the_daemon(folder, server, count)
     if not with_alone:
         return
     for number, (alone, all_of_it) in enumerate(zip(without_dagster(server, count), found, strict=True), 1):
         print(alone.line(f"cycle {number} by sync_relays alone", count))
         share = all_of_it.cpu + all_of_it.postgres - alone.cpu - alone.postgres
-        print(f"  Dagster's share: {1000 * share / count:.2f} ms of CPU a relay, PostgreSQL's part included")
+        resting = idle_second * all_of_it.wall
+        print(
+            f"  Dagster's share: {1000 * share / count:.2f} ms of CPU a relay, PostgreSQL's part included;"
+            f" {1000 * (share - resting) / count:.2f} ms without what it takes when nothing is due"
+        )
 
 
 def idle(folder: Path, count: int) -> None:

@@ -28,7 +28,7 @@ def test_ten_thousand_relays_become_partitions_and_batches_within_seconds(graph:
         result = relay_partitions.evaluate_tick(context)
         took = time.monotonic() - started
     assert len(graph.instance.get_dynamic_partitions("relay")) == COUNT
-    assert sizes(list(result.run_requests or [])) == [COUNT // 4] * 4
+    assert sizes(list(result.run_requests or [])) == [COUNT // 2] * 2
     assert took < MOST_SECONDS
     ask(graph.database, "WITH old AS (UPDATE relay SET discovered_at = discovered_at - 3600) SELECT 1")
     with dg.build_schedule_context(
@@ -39,5 +39,5 @@ def test_ten_thousand_relays_become_partitions_and_batches_within_seconds(graph:
         started = time.monotonic()
         due = relay_sync_schedule.evaluate_tick(tick)
         took = time.monotonic() - started
-    assert sizes(list(due.run_requests or [])) == [COUNT // 4] * 4
+    assert sizes(list(due.run_requests or [])) == [COUNT // 2] * 2
     assert took < MOST_SECONDS

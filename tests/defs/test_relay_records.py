@@ -65,6 +65,17 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
     assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED] * 2
 
 
+def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: Relays) -> None:
+    relay = relays.serve(some_events(2, "reach"))
+    graph.register(relay.url)
+    told = []
+    for twist in (None, None, lambda _, id, __: [["CLOSED", id, "blocked: no"]], None, None):
+        relay.twist = twist
+        checks = graph.checks(graph.sync(relay.url), REACHABLE)
+        told.append([check.passed for check in checks.values()])
+    assert told == [[True], [], [False], [True], []]
+
+
 def test_a_relay_that_is_done_is_recorded_while_others_go_on(graph: Graph, relays: Relays) -> None:
     quick = relays.serve(some_events(2, "quick"))
     slow = relays.serve(some_events(30, "slow"), cap=5, delay=1.2)

@@ -18,9 +18,10 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
-from bigbrotr_dagster.nostr.dial import ConnectError, Failure, dial
+from bigbrotr_dagster.nostr.dial import dial
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.patience import Patience
+from bigbrotr_dagster.nostr.reach import ConnectError, Failure
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import Page, Rejected, Subscription, protocol_error
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome

@@ -37,6 +37,9 @@ NOTICE_GRACE = 3.0
 MOST_HALVINGS = 4
 """So often that time is halved, once for each NOTICE that turned out to be all the answer there was."""
 
+COUNT_TIMEOUT = 3.0
+"""Seconds that a relay has to answer a COUNT: many do not know it, and say nothing."""
+
 AUTH_GRACE = 10.0
 """Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
 
@@ -144,6 +147,33 @@ class Connection:
                 await self._close_subscription(subscription.id)
             return subscription.finish(outcome)
 
+    async def count(self, selection: Filter) -> int | None:
+        """Ask how many events the relay has (NIP-45); None where it does not say. It proves nothing."""
+        async with self._turn:
+            id = _new_id()
+            try:
+                async with asyncio.timeout(min(self._timeout, COUNT_TIMEOUT)):
+                    await self._socket.send(messages.count(id, selection), text=True)
+                    return await self._counted(id)
+            except (TimeoutError, ConnectionClosed):
+                return None
+
+    async def _counted(self, id: str) -> int | None:
+        while True:
+            try:
+                message = messages.parse_message(await self._socket.recv(decode=False))
+            except messages.ProtocolError:
+                continue
+            match message:
+                case messages.Count(subscription, events) if subscription == id:
+                    return events
+                case messages.Closed(subscription=subscription) if subscription == id:
+                    return None
+                case messages.Notice():  # most likely: "unknown command"
+                    return None
+                case messages.AuthChallenge(challenge):
+                    await _authenticate(self._socket, self._authenticator, challenge)
+
     async def _converse(self, subscription: Subscription) -> Outcome:
         grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
         exchange = _Exchange(self._socket, subscription, self._authenticator, grace)
@@ -221,9 +251,7 @@ class _Exchange:
             case messages.Notice():
                 patience.shorten(self._grace)
             case messages.AuthChallenge(challenge):
-                answer = self._authenticator.answer(challenge)
-                if answer is not None:
-                    await self._socket.send(messages.auth(answer), text=True)
+                await _authenticate(self._socket, self._authenticator, challenge)
             case messages.Ok() if self._authenticator.receive(step) and self._refusal is not None:
                 if not step.accepted:
                     return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=step.text)
@@ -250,6 +278,12 @@ class _Exchange:
     async def _ask(self) -> None:
         subscription = self._subscription
         await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
+
+
+async def _authenticate(socket: ClientConnection, authenticator: Authenticator, challenge: str) -> None:
+    answer = authenticator.answer(challenge)
+    if answer is not None:
+        await socket.send(messages.auth(answer), text=True)
 
 
 def _new_id() -> str:

@@ -101,7 +101,8 @@ async def _insert_claims(connection: Connection, delivery: Delivery, rejected: I
         await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
     for gap in delivery.gaps:
         window = {"since": gap.interval.since, "until": gap.interval.until}
-        await connection.execute(query("record_gap"), key | window | {"reason": str(gap), "held": gap.held})
+        counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}
+        await connection.execute(query("record_gap"), key | window | counts)
     if delivery.covered:
         await connection.execute(query("close_gaps"), key | {"covered": multirange(delivery.covered)})
         covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}

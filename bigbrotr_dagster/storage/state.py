@@ -72,9 +72,9 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
     for filter_hash, ranges, audited_from, seconds in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
         state.rotations[filter_hash] = Rotation(audited_from, seconds)
-    for filter_hash, since, until, reason, held in gaps:
+    for filter_hash, since, until, reason, held, missing in gaps:
         word, _, detail = reason.partition(": ")
-        gap = Gap(Interval(since, until), Unproven(word), held, detail)
+        gap = Gap(Interval(since, until), Unproven(word), held, detail, missing)
         state.gaps.setdefault(filter_hash, []).append(gap)
     for filter_hash, since, until in retried:
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))

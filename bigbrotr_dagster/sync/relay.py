@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
@@ -11,6 +11,7 @@ from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tal
 from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Ending, Outcome, Proof, Walk
@@ -74,6 +75,8 @@ class RelaySync:
         self._deadline = deadline
         self._patience = config.timeouts.without_progress(relay.network)
         self._progress_at = time.monotonic()
+        self._hints = Hints(network, allow_private=config.allow_private)
+        self._largest_limit = config.processing.limit  # that the relay may be asked for
         self._unended = 0  # answers that brought events and no EOSE
         self._restrained = 0  # times that fewer events were asked for
         self._on_connection = 0  # events since the last one was opened
@@ -146,6 +149,8 @@ class RelaySync:
             ) as connection:
                 self.traffic.insecure |= connection.insecure
                 self._on_connection = 0
+                if self._state.habits.is_unknown and not self._state.covered:
+                    self._state.habits.hint = (await self._hints.limits(connection)).max_limit
                 for history, walk in walks:
                     outcome = await self._walk(connection, history, walk)
                     if outcome is not None:
@@ -184,9 +189,11 @@ class RelaySync:
                 case Reaction.PROVED:
                     fruitless, proved = 0, proved + 1
                     if habits.limit is not None and proved % PAGES_TO_GROW == 0:
-                        habits.limit = min(2 * habits.limit, self._config.processing.limit)
+                        habits.limit = min(2 * habits.limit, self._largest_limit)
                 case Reaction.SLOW_DOWN if fruitless < PATIENCE and not connection.closed:
                     fruitless += 1
+                case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
+                    pass
                 case Reaction.REFUSED if can_climb(outcome, habits.rung):
                     habits.rung = Rung(habits.rung + 1)
                     if connection.closed or habits.rung is Rung.KINDS_NAMED:
@@ -197,6 +204,17 @@ class RelaySync:
             if idle > self._patience:
                 raise RelayFailed(f"nothing new for {idle:.0f} s")
         return None
+
+    async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
+        """Whether the relay refused more than it says that it answers; it is not asked for that again."""
+        if connection.closed or not can_climb(outcome, self._state.habits.rung):
+            return False
+        most = (await self._hints.limits(connection)).max_limit
+        if most is None or ask.limit <= most:
+            return False
+        self._largest_limit = most
+        self._ask_for(most)
+        return True
 
     async def _request(self, connection: Connection, history: History, walk: Walk, ask: Ask) -> Outcome:
         selection = history.selection(ask)
@@ -213,11 +231,13 @@ class RelaySync:
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
             proof = walk.answered(ask, _answer(page))
-            history.settle(proof)
             self._on_connection += page.received
         else:
             proof = self._fail(walk, ask, page)
-            history.settle(proof)
+        if proof.gaps:
+            gaps = await self._hints.estimated(connection, history, self._state.habits, proof.gaps)
+            proof = replace(proof, gaps=gaps)
+        history.settle(proof)
         history.audit.take([event.created_at for event in page.events])
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self._progress_at = time.monotonic()

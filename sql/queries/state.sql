@@ -20,12 +20,12 @@ RETURNING filter_hash, since, until;
 UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
 
 -- name: list_gaps
-SELECT relay_url, since, until, reason, held, tries, first_seen FROM sync_gap
+SELECT relay_url, since, until, reason, held, missing, tries, first_seen FROM sync_gap
 WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
 ORDER BY relay_url, since;
 
 -- name: load_gaps
-SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
+SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
 -- What makes us modest is forgotten after a day, and learned anew if it still holds.

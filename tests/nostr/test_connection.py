@@ -226,3 +226,42 @@ async def test_auth_required_without_a_challenge_is_a_refusal() -> None:
     handler = saying(["CLOSED", "SUB", "auth-required: who are you"], then_wait=True)
     page = await ask(handler, private_key=KEY, timeout=0.3)
     assert page.outcome == Outcome(Ending.CLOSED, prefix="auth-required", text="who are you")
+
+
+# COUNT (NIP-45)
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (["COUNT", "SUB", {"count": 238}], 238),
+        (["COUNT", "SUB", {"count": 93_412_452, "approximate": True}], 93_412_452),
+        (["COUNT", "SUB", {"count": -1}], None),
+        (["COUNT", "SUB", {"count": "many"}], None),
+        (["COUNT", "SUB"], None),
+        (["COUNT", "other", {"count": 1}], None),
+        (["CLOSED", "SUB", "auth-required: no"], None),
+        (["NOTICE", "unknown command"], None),
+        (["EVENT", "SUB", {}], None),
+    ],
+)
+async def test_a_relay_counts_or_it_does_not(answer: list[Any], count: int | None) -> None:
+    async def handler(socket: ServerConnection) -> None:
+        _, id, selection = await received(socket, "COUNT")
+        assert selection == {"kinds": [1]}
+        await send(socket, *(id if part == "SUB" else part for part in answer))
+        _, id, _ = await received(socket, "REQ")
+        await send(socket, "EOSE", id)
+
+    async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
+        assert await connection.count(Filter(kinds=(1,))) == count
+        page = await connection.request(Filter(), max_events=1, max_bytes=999)
+        assert page.outcome.ending is Ending.EOSE
+
+
+async def test_a_connection_that_ends_counts_nothing() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        await received(socket, "COUNT")
+
+    async with relay(handler) as url, connect(url, timeout=1, allow_private=True) as connection:
+        assert await connection.count(Filter()) is None

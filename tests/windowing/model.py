@@ -39,6 +39,8 @@ class Relay:
     random_subset: bool = False
     least_cap: int | None = None
     """The cap of each answer is drawn from here to `cap`."""
+    hides: frozenset[int] = frozenset()
+    """Kinds that are removed after the answer was cut (strfry)."""
     finishes: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
@@ -52,6 +54,7 @@ class Relay:
         matching = self._matching(ask)
         cap = self.cap if self.least_cap is None else self.random.randint(min(self.least_cap, self.cap), self.cap)
         sent = self._cut(matching, min(ask.limit, cap))
+        sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]

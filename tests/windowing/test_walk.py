@@ -3,34 +3,38 @@
 from collections import Counter
 from itertools import cycle
 from math import log2
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
+from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
 from tests.windowing.model import EOSE, Relay, Stamp, run
 
 END = 120
 RANGE = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
 
-stamps = st.lists(
-    st.builds(
+
+def stamps(*kinds: int) -> st.SearchStrategy[list[Stamp]]:
+    """Events around `RANGE`, many of them in one second."""
+    stamp = st.builds(
         Stamp,
         id=st.uuids().map(str),
         created_at=st.one_of(st.integers(0, END + 3), st.just(60)),
-        kind=st.sampled_from([0, 1, 7, 777]),
+        kind=st.sampled_from(kinds),
         pubkey=st.sampled_from("abcdefgh"),
-    ),
-    max_size=60,
-    unique_by=lambda stamp: stamp.id,
-)
+    )
+    return st.lists(stamp, max_size=60, unique_by=lambda stamp: stamp.id)
+
+
 caps = st.integers(1, 30)
 
 
-def relays(**habits: st.SearchStrategy[bool]) -> st.SearchStrategy[Relay]:
+def relays(**habits: st.SearchStrategy[Any]) -> st.SearchStrategy[Relay]:
     """Relays that cut their answers at one cap and take any tie order."""
-    return st.builds(Relay, events=stamps, cap=caps, seed=st.integers(0, 99), **habits)
+    return st.builds(Relay, **({"events": stamps(0, 1, 7, 777), "cap": caps, "seed": st.integers(0, 99)} | habits))
 
 
 def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
@@ -40,7 +44,8 @@ def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
     assert walk.pending == Coverage()
     assert sum(part.seconds for part in (*left.covered, *left.gaps)) == RANGE.seconds, "and only once"
     covered = Coverage(left.covered)
-    lost = [event for event in relay.events if event.created_at in covered and event.id not in left.delivered]
+    given = [event for event in relay.events if event.kind not in relay.hides]
+    lost = [event for event in given if event.created_at in covered and event.id not in left.delivered]
     assert not lost, "an interval is covered only if every event in it was delivered"
 
 
@@ -97,6 +102,25 @@ def test_a_relay_that_sends_any_part_of_a_window_is_split(relay: Relay) -> None:
 @given(relays(least_cap=st.integers(1, 30)))
 def test_a_cap_that_changes_is_no_proof_of_an_end(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=min(relay.least_cap, relay.cap))))
+
+
+@given(
+    relays(
+        events=stamps(0, 1, 7, 1059, 1059, 1059),
+        hides=st.just(frozenset({1059})),
+        cap=st.integers(CREDIBLE_CAP, 30),
+    )
+)
+def test_what_lies_below_hidden_events_is_found(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(hides=True)))
+
+
+@given(relays(), st.integers(1, 20))
+def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay, hint: int) -> None:
+    habits = Habits(hint=hint)
+    if relay.cap < CREDIBLE_CAP:
+        habits.cut_at = relay.cap
+    assert_the_promise(relay, Walk(RANGE, 20, habits))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

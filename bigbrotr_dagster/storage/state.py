@@ -28,7 +28,7 @@ class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
 
     `retried`: by filter hash, the gaps whose turn it is to be asked for again. `forgotten`: the restraints that
-    the relay had taught us are a day old, and were dropped.
+    the relay had taught us are a day old, and were dropped. `failures`: runs in a row that failed.
     """
 
     attempt: int
@@ -38,6 +38,7 @@ class SyncState:
     retried: dict[str, list[Interval]]
     rotations: dict[str, Rotation] = field(default_factory=dict)
     forgotten: bool = False
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,22 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
     for filter_hash, since, until in retried:
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))
     if habits:
-        largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
+        (
+            largest,
+            cut_at,
+            since_exclusive,
+            until_exclusive,
+            order,
+            cut_pages,
+            hides,
+            *restraints,
+            forgotten,
+            failures,
+        ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
             cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
-        state.forgotten = forgotten
+        state.forgotten, state.failures = forgotten, failures
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)

@@ -16,7 +16,15 @@ from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Ending, Outcome, Proof, Walk
 from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.policy import PATIENCE, Reaction, can_climb, delays, paused_after, reaction
+from bigbrotr_dagster.windowing.policy import (
+    PATIENCE,
+    Reaction,
+    can_climb,
+    delays,
+    patience,
+    paused_after,
+    reaction,
+)
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 EVENTS_PER_PAGE = 10
@@ -73,7 +81,8 @@ class RelaySync:
         self._progress = progress
         self._private_key = private_key
         self._deadline = deadline
-        self._patience = config.timeouts.without_progress(relay.network)
+        self._patience = patience(state.failures)
+        self._idle = config.timeouts.without_progress(relay.network)
         self._progress_at = time.monotonic()
         self._hints = Hints(network, allow_private=config.allow_private)
         self._largest_limit = config.processing.limit  # that the relay may be asked for
@@ -101,9 +110,9 @@ class RelaySync:
                 continue
             advanced = self._steps(walks) > before
             if advanced:
-                waits, fruitless = delays(), 0
+                waits, fruitless, self._patience = delays(), 0, PATIENCE
             fruitless += 1
-            if fruitless >= PATIENCE or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
+            if fruitless >= self._patience or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
                 await self._give_up(outcome)
                 raise RelayFailed(str(outcome))
             if not advanced:
@@ -187,10 +196,10 @@ class RelaySync:
             await asyncio.sleep(habits.pause)
             match reaction(outcome):
                 case Reaction.PROVED:
-                    fruitless, proved = 0, proved + 1
+                    fruitless, proved, self._patience = 0, proved + 1, PATIENCE
                     if habits.limit is not None and proved % PAGES_TO_GROW == 0:
                         habits.limit = min(2 * habits.limit, self._largest_limit)
-                case Reaction.SLOW_DOWN if fruitless < PATIENCE and not connection.closed:
+                case Reaction.SLOW_DOWN if fruitless < self._patience and not connection.closed:
                     fruitless += 1
                 case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
                     pass
@@ -201,7 +210,7 @@ class RelaySync:
                 case _:
                     return outcome
             idle = time.monotonic() - self._progress_at
-            if idle > self._patience:
+            if idle > self._idle:
                 raise RelayFailed(f"nothing new for {idle:.0f} s")
         return None
 

@@ -30,7 +30,7 @@ SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE rela
 -- name: load_habits
 -- What makes us modest is forgotten after a day, and learned anew if it still holds.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day'
+       rung, request_limit, pause, learned_at < now() - interval '1 day', failures
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor

@@ -12,12 +12,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import nostr_sdk  # type: ignore[import-untyped]
 import orjson
 from websockets.asyncio.client import connect
+
+from tests.relays.process import RelayProcess
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ EVENTS_PER_CONNECTION = 5000
 """LocalRelay 0.45 resets a connection at its 6,001st event."""
 
 
-class LocalRelayProcess:
+class LocalRelayProcess(RelayProcess):
     """A LocalRelay that holds `events` (a JSON-lines file), for the time of a `with` block."""
 
     def __init__(self, events: Path, *, port: int | None = None, ready_within: float = 120) -> None:
@@ -36,34 +36,16 @@ class LocalRelayProcess:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.process.pid
 
-    def __enter__(self) -> Self:
+    def spawn(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "tests.relays.local_relay", str(self.port), str(self._events)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Kill the relay; twice does no harm."""
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def _wait_until_ready(self) -> None:
-        assert self._process.stdout is not None
-        readable, _, _ = select.select([self._process.stdout], [], [], self._ready_within)
-        line = self._process.stdout.readline() if readable else b"(silence)"
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], self._ready_within)
+        line = self.process.stdout.readline() if readable else b"(silence)"
         if line.strip() != b"READY":
             raise RuntimeError(f"LocalRelay on port {self.port} did not start: {line!r}")
 

@@ -27,6 +27,14 @@ async def test_end_lag_leaves_the_newest_seconds_for_later(database: str) -> Non
     assert 100 <= report.lag_seconds < 110
 
 
+async def test_seconds_that_have_not_happened_are_never_covered(database: str) -> None:
+    now = int(time.time())
+    async with scripted([signed(now - 5), signed(now + 5_000)]) as relay:
+        [report] = (await sync_relays(database, config(processing={"until": now + 9_000}), [relay.url])).relays
+    assert report.cursor is not None
+    assert now <= report.cursor.timestamp < now + 60
+
+
 async def test_idle_ends_a_relay_that_brings_nothing(database: str) -> None:
     def limited(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
         return [["CLOSED", subscription, "rate-limited: later"]]

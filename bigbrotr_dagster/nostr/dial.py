@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from bigbrotr_dagster.nostr.reach import ConnectError, Failure, explain, reach
+from bigbrotr_dagster.nostr.reach import ConnectError, Failure, explain, reach, timed_out
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 
 CLOSE_TIMEOUT = 2.0
@@ -78,7 +78,7 @@ async def dial(
                     raise
             return await _open(route, tls_context(verify=False)), True
     except TimeoutError as exc:
-        raise ConnectError(Failure.TIMEOUT, f"no connection within {within:g} s") from exc
+        raise timed_out(within) from exc
 
 
 async def _open(route: _Route, tls: ssl.SSLContext | None) -> ClientConnection:

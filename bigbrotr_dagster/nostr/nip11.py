@@ -1,7 +1,7 @@
 """NIP-11: what a relay says of its own limits, in a document at the HTTP address that its WebSocket has too.
 
 These are hints. Relays copy them from examples and forget them, so they may choose a first guess and never
-prove anything; nonsense in them is the same as nothing, and so is every failure to get them.
+prove anything; nonsense in them is the same as nothing.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import h11
 import orjson
 
 from bigbrotr_dagster.nostr.dial import USER_AGENT, tls_context
-from bigbrotr_dagster.nostr.reach import ConnectError, reach
+from bigbrotr_dagster.nostr.reach import reach
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 
 MAX_DOCUMENT = 128 * 1024
@@ -40,19 +40,32 @@ class RelayLimits:
     auth_required: bool | None = None
 
 
+DOCUMENT_SECONDS = 5.0
+"""Seconds that the relay has for its document, once it is connected."""
+
+
 async def fetch_limits(
-    relay: RelayURL, *, within: float, proxy_url: str | None, allow_private: bool, verify: bool = True
+    relay: RelayURL,
+    *,
+    timeout: float,  # noqa: ASYNC109 (of the connection only)
+    proxy_url: str | None,
+    allow_private: bool,
+    verify: bool = True,
 ) -> RelayLimits:
-    """Ask `relay` for its limits, in at most `within` seconds; and never raise for what a relay does.
+    """Ask `relay` for its limits; whatever it says, or does not say, is no error.
 
     Args:
+        timeout: Seconds to connect in.
         proxy_url: A SOCKS5 proxy that leads to the relay.
         allow_private: Let the relay be on a private or loopback address.
         verify: Demand a certificate that is trusted.
+
+    Raises:
+        ConnectError: the relay cannot be connected to at all.
     """
+    sock = await reach(relay, within=timeout, proxy_url=proxy_url, allow_private=allow_private)
     try:
-        async with asyncio.timeout(within):
-            sock = await reach(relay, within=within, proxy_url=proxy_url, allow_private=allow_private)
+        async with asyncio.timeout(min(timeout, DOCUMENT_SECONDS)):
             tls: dict[str, Any] = {}
             if relay.secure:
                 tls = {"ssl": tls_context(verify=verify), "server_hostname": relay.host}
@@ -63,7 +76,7 @@ async def fetch_limits(
                 return parse_limits(orjson.loads(await _document(client, reader)))
             finally:
                 writer.transport.abort()
-    except (ConnectError, OSError, h11.RemoteProtocolError, orjson.JSONDecodeError):
+    except (OSError, h11.RemoteProtocolError, orjson.JSONDecodeError):
         return RelayLimits()
 
 

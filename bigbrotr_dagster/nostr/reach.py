@@ -66,7 +66,7 @@ async def reach(relay: RelayURL, *, within: float, proxy_url: str | None, allow_
     """Return a TCP socket that is connected to `relay`.
 
     Args:
-        within: Seconds that the addresses of the relay's name share; the caller bounds the whole.
+        within: Seconds; the addresses of the relay's name share them.
         proxy_url: A SOCKS5 proxy, socks5://[user:password@]host:port; it resolves the name.
         allow_private: Let the address be a private or loopback one.
 
@@ -75,11 +75,28 @@ async def reach(relay: RelayURL, *, within: float, proxy_url: str | None, allow_
     """
     if relay.network is Network.LOCAL and not allow_private:
         raise ConnectError(Failure.PRIVATE, f"{relay.host} is a private address")
+    try:
+        async with asyncio.timeout(within):
+            sock = await _reach(relay, within, proxy_url, allow_private)
+    except TimeoutError as exc:
+        raise timed_out(within) from exc
+    # asyncio does this only for sockets that it made. A REQ after a CLOSE would wait for the CLOSE's
+    # acknowledgement otherwise, and that comes 40 ms late.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+async def _reach(relay: RelayURL, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
     if proxy_url is not None:
         return await _through(_socks(proxy_url, relay.url), relay)
     if relay.network in _OVERLAYS:
         raise ConnectError(Failure.PROXY, f"no SOCKS5 proxy is set for {relay.network} relays")
     return await _directly(relay, within, allow_private)
+
+
+def timed_out(within: float) -> ConnectError:
+    """What to say of a relay that let so many seconds pass."""
+    return ConnectError(Failure.TIMEOUT, f"no connection within {within:g} s")
 
 
 def explain(exc: OSError) -> ConnectError:

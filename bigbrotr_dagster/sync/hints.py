@@ -5,13 +5,11 @@ from dataclasses import replace
 
 from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.nostr.nip11 import RelayLimits, fetch_limits
+from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.sync.config import NetworkConfig
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.windowing import Gap, Habits
 from bigbrotr_dagster.windowing.tasks import Unproven
-
-FETCH_SECONDS = 5.0
-"""What the NIP-11 document of a relay may cost, the first time that it is synced or when it refuses."""
 
 _COUNTABLE = {Unproven.SATURATED, Unproven.OVERSIZED, Unproven.ALL_REJECTED}
 """Elsewhere the relay ignores the bounds, or does not answer at all."""
@@ -20,21 +18,29 @@ _COUNTABLE = {Unproven.SATURATED, Unproven.OVERSIZED, Unproven.ALL_REJECTED}
 class Hints:
     """The hints of one relay, for one run of its sync."""
 
-    def __init__(self, network: NetworkConfig, *, allow_private: bool) -> None:
+    def __init__(
+        self, relay: RelayURL, network: NetworkConfig, *, allow_private: bool, allow_insecure: bool
+    ) -> None:
+        self._relay = relay
         self._network = network
         self._allow_private = allow_private
+        self._allow_insecure = allow_insecure
         self._limits: RelayLimits | None = None
         self._counts = True  # until it fails to answer a COUNT
 
-    async def limits(self, connection: Connection) -> RelayLimits:
-        """The limits that the relay states; it is asked for them once."""
+    async def limits(self) -> RelayLimits:
+        """The limits that the relay states; it is asked for them once.
+
+        Raises:
+            ConnectError: the relay cannot be connected to.
+        """
         if self._limits is None:
             self._limits = await fetch_limits(
-                connection.relay,
-                within=min(self._network.timeout, FETCH_SECONDS),
+                self._relay,
+                timeout=self._network.timeout,
                 proxy_url=self._network.proxy_url,
                 allow_private=self._allow_private,
-                verify=not connection.insecure,
+                verify=not self._allow_insecure,
             )
         return self._limits
 

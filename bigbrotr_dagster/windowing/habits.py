@@ -80,6 +80,11 @@ class Habits:
         return self.largest == 0
 
     @property
+    def is_restrained(self) -> bool:
+        """The relay has taught us to ask for less, or slowly."""
+        return self.rung is not Rung.FREE or self.limit is not None or self.pause > 0
+
+    @property
     def varies(self) -> bool:
         """The relay's cap is not the same for every answer."""
         return self.cut_at is not None and self.cut_at < self.largest

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from bigbrotr_dagster.nostr.nip11 import MAX_DOCUMENT, RelayLimits, fetch_limits
+from bigbrotr_dagster.nostr.reach import ConnectError
 from bigbrotr_dagster.nostr.relay_url import RelayURL, parse_relay_url
 from tests.nostr.helpers import relay, tcp_server
 from tests.nostr.socks import noting_socks
@@ -50,7 +51,7 @@ async def saying(
 async def fetched(
     url: RelayURL, *, within: float = 5, proxy_url: str | None = None, **options: bool
 ) -> RelayLimits:
-    return await fetch_limits(url, within=within, proxy_url=proxy_url, **({"allow_private": True} | options))
+    return await fetch_limits(url, timeout=within, proxy_url=proxy_url, **({"allow_private": True} | options))
 
 
 async def test_the_document_is_asked_for_as_nip_11_has_it() -> None:
@@ -105,9 +106,12 @@ async def test_a_relay_that_holds_its_answer_back_costs_the_time_allowed() -> No
         assert await fetched(parse_relay_url(f"ws://127.0.0.1:{port}"), within=0.3) == RelayLimits()
 
 
-async def test_a_relay_that_is_gone_or_private_gives_no_hint() -> None:
+async def test_a_relay_that_is_gone_or_private_cannot_be_asked() -> None:
     gone = parse_relay_url(f"ws://127.0.0.1:{free_port()}")
-    assert await fetched(gone) == await fetched(gone, allow_private=False) == RelayLimits()
+    with pytest.raises(ConnectError, match="refused"):
+        await fetched(gone)
+    with pytest.raises(ConnectError, match="private"):
+        await fetched(gone, allow_private=False)
 
 
 async def test_a_relay_that_speaks_websockets_only_gives_no_hint() -> None:

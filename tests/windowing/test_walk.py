@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
 from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
-from tests.windowing.model import EOSE, Relay, Stamp, run
+from tests.windowing.model import EOSE, Relay, Stamp, run, run_together
 
 END = 120
 RANGE = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
@@ -37,8 +37,8 @@ def relays(**habits: st.SearchStrategy[Any]) -> st.SearchStrategy[Relay]:
     return st.builds(Relay, **({"events": stamps(0, 1, 7, 777), "cap": caps, "seed": st.integers(0, 99)} | habits))
 
 
-def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
-    left = run(walk, relay, fails)
+def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) -> None:
+    left = run_together(walk, relay, fails, **together) if together else run(walk, relay, fails)
     settled = Coverage(left.covered) | Coverage(left.gaps)
     assert settled == RANGE, "every second is settled"
     assert walk.pending == Coverage()
@@ -192,3 +192,14 @@ def test_several_asks_can_be_under_way_at_once() -> None:
     walk.answered(first, relay.answer(first))
     run(walk, relay)
     assert walk.pending == Coverage()
+
+
+@given(
+    relays(until_exclusive=st.booleans(), since_exclusive=st.booleans(), oldest_first=st.booleans()),
+    st.integers(1, 40),
+    st.integers(2, 6),
+    st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)),
+)
+def test_windows_side_by_side_lose_nothing(relay: Relay, longest: int, width: int, fails: list[bool]) -> None:
+    walk = Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap))
+    assert_the_promise(relay, walk, cycle(fails), longest=longest, width=width)

@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
 BUILD = ROOT / ".benchmarks"
 """Not in version control."""
 
+FIGURES = BUILD / "figures.json"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -27,14 +29,17 @@ def main() -> None:
         description=benchmarks.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all without one")
-    parser.add_argument("--events", type=_positive, help="of one run; without it, each benchmark has its own number")
+    known = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}; all of them without one")
+    parser.add_argument("--events", type=_positive, help="of one run; each benchmark has its own default")
     parser.add_argument("--repeat", type=_positive, help="runs to take the median of; 3, but one for memory")
-    parser.add_argument("--json", type=Path, default=BUILD / "figures.json", metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--json", type=Path, default=BUILD / "figures.json", metavar="FILE", help=f"in {BUILD.name}/"
+    )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
-        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark {unknown[0]!r}; there are {known}")
     for name in given.names or BENCHMARKS:
         print(f"{name}:", flush=True)
         result = BENCHMARKS[name](Options(BUILD, given.events, given.repeat))

@@ -31,7 +31,7 @@ async def cycle(host: str, database: str, relay: str) -> dict[str, Any]:
     from bigbrotr.core.brotr import Brotr  # type: ignore[import-not-found]
     from bigbrotr.models import Relay  # type: ignore[import-not-found]
     from bigbrotr.services.synchronizer import Synchronizer  # type: ignore[import-not-found]
-    from nostr_sdk import Client  # type: ignore[import-untyped]
+    from nostr_sdk import Client
 
     meter = Meter()
     meter.watch(Client, "stream_events")
@@ -42,7 +42,8 @@ async def cycle(host: str, database: str, relay: str) -> dict[str, Any]:
         service = Synchronizer.from_dict({"processing": {"end_lag": 0}}, brotr=brotr)
         async with service:
             await service.run()
-        return meter.read()
+        cost: dict[str, Any] = meter.read()
+        return cost
 
 
 if __name__ == "__main__":

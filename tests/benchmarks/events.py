@@ -1,4 +1,4 @@
-"""Signed events for the benchmarks, the same on every machine; kept as files, for signing a million takes minutes."""
+"""Signed events for the benchmarks, the same on every machine; kept as files: signing a million takes minutes."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,22 @@ CHUNK = 10_000
 _KEYS = [number.to_bytes(32, "big") for number in range(1, 201)]
 _AUTHORS = [public_key(key) for key in _KEYS]
 _KINDS = (*[1] * 50, *[7] * 25, *[6] * 10, *[9735] * 10, *[1111] * 5)  # none that a relay replaces
-_WORDS = ["gm", "nostr", "relay", "tide", "🤙", "harbor", "日本語", "naïve", "⚡", "archive", "the", "of", "a", "and"]
+_WORDS = [
+    "gm",
+    "nostr",
+    "relay",
+    "tide",
+    "🤙",
+    "harbor",
+    "日本語",
+    "naïve",
+    "⚡",
+    "archive",
+    "the",
+    "of",
+    "a",
+    "and",
+]
 
 
 def events_file(folder: Path, count: int, seed: int = 1) -> Path:

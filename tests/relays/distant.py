@@ -3,53 +3,48 @@
     python -m tests.relays.distant PORT ROUND_TRIP
 
 forwards to 127.0.0.1:PORT, `ROUND_TRIP` seconds away; prints READY and its own port, and runs until it is killed.
-Only delay is added: the bandwidth is loopback's, and what is under way is bounded by `MAX_UNDER_WAY` alone.
+Only delay is added: the bandwidth is loopback's, and what is under way is bounded by `UNDER_WAY` alone.
 """
 
 import asyncio
 import sys
-from collections import deque
 
 READ_BYTES = 256 * 1024
 
-MAX_UNDER_WAY = 64 * 1024 * 1024
-"""Bytes that one direction holds; beyond them it stops reading."""
+UNDER_WAY = 256
+"""Reads of at most `READ_BYTES` that one direction holds; then it stops reading."""
+
+Held = asyncio.Queue[tuple[float, bytes]]
+
+
+async def hold(reader: asyncio.StreamReader, held: Held, delay: float) -> None:
+    """Put what is read, with the time at which it is to arrive; the end of the stream is an empty read."""
+    data = b"-"
+    while data:
+        data = await reader.read(READ_BYTES)
+        await held.put((asyncio.get_running_loop().time() + delay, data))
+
+
+async def release(held: Held, writer: asyncio.StreamWriter) -> None:
+    """Write everything when its time has come."""
+    while True:
+        due, data = await held.get()
+        await asyncio.sleep(due - asyncio.get_running_loop().time())
+        if not data:
+            return
+        writer.write(data)
+        await writer.drain()
 
 
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
-    """Copy until the end of `reader`; each byte arrives `delay` seconds after it was read."""
-    loop = asyncio.get_running_loop()
-    under_way: deque[tuple[float, bytes]] = deque()
-    held = 0
-    changed = asyncio.Condition()
-
-    async def read() -> None:
-        nonlocal held
-        data = b"-"
-        while data:
-            data = await reader.read(READ_BYTES)
-            async with changed:
-                await changed.wait_for(lambda: held < MAX_UNDER_WAY)
-                under_way.append((loop.time() + delay, data))
-                held += len(data)
-                changed.notify_all()
-
-    reading = asyncio.create_task(read())
+    """Copy until the stream ends at either side; each byte arrives `delay` seconds after it was read."""
+    held = Held(UNDER_WAY)
+    holding = asyncio.create_task(hold(reader, held, delay))
     try:
-        while True:
-            async with changed:
-                await changed.wait_for(lambda: under_way)
-                due, data = under_way.popleft()
-                held -= len(data)
-                changed.notify_all()
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            if not data:
-                return
-            writer.write(data)
-            await writer.drain()
+        await release(held, writer)
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
         writer.close()
 
 

@@ -57,9 +57,9 @@ class EventFile:
                 continue
             start = self._starts[index]
             raw = os.pread(self._fd, self._starts[index + 1] - start - 1, start)
-            if wanted.ids or wanted.authors or wanted.tags:
-                if not wanted.matches(event_from_json(raw)):
-                    continue
+            is_plain = not (wanted.ids or wanted.authors or wanted.tags)
+            if not is_plain and not wanted.matches(event_from_json(raw)):
+                continue
             left -= 1
             yield raw
 

@@ -29,9 +29,9 @@ def let_loopback_through() -> None:
 async def cycle(host: str, database: str, relay: str) -> dict[str, Any]:
     """Register `relay` and run what `bigbrotr synchronizer --once` runs; every other relay is left alone."""
     from bigbrotr.core.brotr import Brotr  # type: ignore[import-not-found]
-    from bigbrotr.models import Relay  # type: ignore[import-not-found]
+    from bigbrotr.models import Relay
     from bigbrotr.services.synchronizer import Synchronizer  # type: ignore[import-not-found]
-    from nostr_sdk import Client
+    from nostr_sdk import Client  # type: ignore[import-untyped]
 
     meter = Meter()
     meter.watch(Client, "stream_events")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.messages import parse_message
@@ -36,26 +36,25 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def add(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
     def timed(self, stage: str, work: Callable[[], _T]) -> _T:
         started = time.process_time()
         done = work()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - started
+        self.add(stage, time.process_time() - started)
         return done
 
 
-async def receive(relay: str, untils: Sequence[int], limit: int, stages: Stages) -> list[list[bytes]]:
-    """The EVENT messages of each page, by websockets and nothing else."""
-    pages = []
-    async with connect(relay, compression=None, ping_interval=None, proxy=None) as socket:
-        for until in untils:
-            page: list[bytes] = []
-            started = time.process_time()
-            await socket.send(orjson.dumps(["REQ", "0" * 16, {"until": until, "limit": limit}]), text=True)
-            while (message := await socket.recv(decode=False)).startswith(b'["EVENT"'):
-                page.append(message)
-            stages.seconds["receive"] = stages.seconds.get("receive", 0.0) + time.process_time() - started
-            pages.append(page)
-    return pages
+async def receive(socket: ClientConnection, until: int, limit: int, stages: Stages) -> list[bytes]:
+    """The EVENT messages of one page, by websockets and nothing else."""
+    page: list[bytes] = []
+    started = time.process_time()
+    await socket.send(orjson.dumps(["REQ", "0" * 16, {"until": until, "limit": limit}]), text=True)
+    while (message := await socket.recv(decode=False)).startswith(b'["EVENT"'):
+        page.append(message)
+    stages.add("receive", time.process_time() - started)
+    return page
 
 
 def check(page: list[bytes], stages: Stages) -> list[Event]:
@@ -95,16 +94,23 @@ def _copy(cursor: "psycopg.Cursor[Any]", name: str, types: Sequence[str], rows: 
             out.write_row(row)
 
 
-async def run(database: str, relay: str, untils: Sequence[int], limit: int) -> dict[str, Any]:
-    stages = Stages()
-    pages = await receive(relay, untils, limit, stages)
-    count = sum(len(page) for page in pages)
+async def pages(database: str, relay: str, untils: Sequence[int], limit: int, stages: Stages) -> int:
+    """Take every page through all stages, one page after the other as a sync does; returns the number of events."""
+    count = 0
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")
         connection.execute(query("make_staging"))
-        for page in pages:
-            copy(connection, check(page, stages), relay, stages)
-    del pages
+        async with connect(relay, compression=None, ping_interval=None, proxy=None) as socket:
+            for until in untils:
+                events = check(await receive(socket, until, limit, stages), stages)
+                copy(connection, events, relay, stages)
+                count += len(events)
+    return count
+
+
+async def run(database: str, relay: str, untils: Sequence[int], limit: int) -> dict[str, Any]:
+    stages = Stages()
+    count = await pages(database, relay, untils, limit, stages)
     synced = await measured(database, [relay])
     floor = {stage: stages.seconds.pop(stage) / count * 1e6 for stage in FLOOR}
     beside = {stage: seconds / count * 1e6 for stage, seconds in stages.seconds.items()}

@@ -95,7 +95,7 @@ def _copy(cursor: "psycopg.Cursor[Any]", name: str, types: Sequence[str], rows: 
 
 
 async def pages(database: str, relay: str, untils: Sequence[int], limit: int, stages: Stages) -> int:
-    """Take every page through all stages, one page after the other as a sync does; returns the number of events."""
+    """Take every page through all stages, one after the other as a sync does; returns the number of events."""
     count = 0
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")

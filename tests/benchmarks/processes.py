@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 READY_WITHIN = 300.0
 """Seconds that a server has to read its events."""
 
+RUN_WITHIN = 3600.0
+"""Seconds that a client has to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
@@ -60,7 +63,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] = o
     """Run a client that prints one JSON object on its last line.
 
     Raises:
-        RuntimeError: it failed; the message holds what it said.
+        RuntimeError: it failed, or did not end; the message holds what it said.
     """
     said, errors = folder / "stdout", folder / "stderr"
     with said.open("wb") as out, errors.open("wb") as err:
@@ -69,6 +72,8 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] = o
         try:
             while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
                 peak = max(peak, peak_memory(process.pid))
+                if time.monotonic() - started > RUN_WITHIN:
+                    raise RuntimeError(f"{command} has not ended within {RUN_WITHIN:.0f} s")
                 time.sleep(0.02)
         except BaseException:
             process.kill()

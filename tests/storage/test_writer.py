@@ -177,7 +177,7 @@ async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
 
 async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(pool: Pool) -> None:
     async with pool.connection() as connection:
-        await connection.execute(b"DROP TABLE event_relay")
+        await connection.execute(b"DROP TABLE observation CASCADE")
     with pytest.raises(DatabaseUnavailable):
         await store(pool, delivery(signed(1), covered=[Interval(0, 9)]))
     assert await fetch(pool, b"SELECT * FROM sync_coverage") == []

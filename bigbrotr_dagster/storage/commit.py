@@ -53,7 +53,7 @@ async def _commit(connection: Connection, batch: PreparedBatch, known: Known) ->
 
 
 async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> dict[str, int]:
-    """The relays' numbers. New ones are made outside of the batch's transaction: nobody waits for it on their account."""
+    """The relays' numbers. New ones are made before the batch's transaction, so that nobody waits for its end."""
     keys = known.relays(urls)
     missing = sorted(urls - keys.keys())
     if missing:
@@ -66,7 +66,7 @@ async def _store_events(
     connection: Connection, batch: PreparedBatch, known: Known
 ) -> tuple[set[str], dict[str, int]]:
     """Returns the ids that no other writer had stored meanwhile, and the numbers of all events of the batch."""
-    events = batch.known | known.events(batch.new)  # the batch before this one was stored after this one was prepared
+    events = batch.known | known.events(batch.new)  # of these some were stored since this batch was prepared
     stored = await _insert_events(connection, [event for id, event in batch.new.items() if id not in events])
     events |= stored
     meanwhile = batch.new.keys() - events.keys()
@@ -115,7 +115,7 @@ async def _insert_observations(
         return {}
     async with connection.cursor(binary=True) as cursor:
         async with cursor.copy(query("copy_observations")) as copy:
-            await copy.write(pack_observations((event, seen_at, relay) for (event, relay), seen_at in seen.items()))
+            await copy.write(pack_observations(seen))
         await cursor.execute(query("insert_observations"))
         return dict(await cursor.fetchall())
 

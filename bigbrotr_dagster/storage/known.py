@@ -2,9 +2,9 @@
 
 Relays are read side by side and hold mostly the same events, so most arrivals were stored a moment ago.
 
-An entry is put in only once the transaction that stored it is over, and is good for as long as that server's session
-lives. Commits do not wait for the disk: a server that crashes may forget the last of them and give their numbers
-to other events. So whoever loses a session calls `forget`, and a batch that was prepared before is prepared again.
+An entry is put in only once the transaction that stored it is over, and is good for as long as that session of the
+server lives. Commits do not wait for the disk: a server that crashes may forget the last of them and give their
+numbers to other events. So whoever loses a session calls `forget`, and a batch prepared before is prepared again.
 """
 
 from collections.abc import Iterable

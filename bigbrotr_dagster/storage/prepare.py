@@ -24,7 +24,7 @@ _verifiers = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_
 
 @dataclass(slots=True)
 class PreparedBatch:
-    """A batch that can be stored as it stands: the `new` events by id, the numbers of the `known`, and what is refused.
+    """A batch that can be stored as it stands: the `new` events by id, the `known` ones' numbers, what is refused.
 
     `refused` goes by id and signature: the copy that one relay forged must not cost the copy of another.
     `epoch`: the session of the server that the numbers are good for.

@@ -4,7 +4,7 @@ Packed by hand: a batch takes a third of the time that a row at a time would, an
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -19,9 +19,9 @@ _TRAILER = b"\xff\xff"
 _TEXT = 25  # the type's number in every PostgreSQL
 
 # Each field is its length and its bytes; a row begins with the number of its fields.
-_EVENT = struct.Struct(">h i32s i32s iq ii iB")  # 8 fields: id, pubkey, created_at, kind, then the tags' length and version
+_EVENT = struct.Struct(">h i32s i32s iq ii iB")  # id, pubkey, created_at, kind; jsonb: its length and version
 _SIG = struct.Struct(">i64s")
-_OBSERVATION = struct.Struct(">h iq iq ii")  # 3 fields: event_seq, seen_at, relay_id
+_OBSERVATION = struct.Struct(">h iq iq ii")  # event_seq, seen_at, relay_id
 _LENGTH = struct.Struct(">i")
 _ARRAY = struct.Struct(">i iii ii")  # length, dimensions, whether it holds nulls, type; items, number of the first
 _EMPTY_ARRAY = struct.pack(">i iii", 12, 0, 0, _TEXT)
@@ -45,10 +45,10 @@ def pack_events(events: Iterable[Event]) -> bytes:
     return b"".join(parts)
 
 
-def pack_observations(rows: Iterable[tuple[int, int, int]]) -> bytes:
-    """Rows of `observation`: event_seq, seen_at, relay_id."""
+def pack_observations(seen: Mapping[tuple[int, int], int]) -> bytes:
+    """Rows of `observation`: event_seq, seen_at, relay_id. Given is `seen_at` by event and relay."""
     pack = _OBSERVATION.pack
-    packed = [pack(3, 8, event_seq, 8, seen_at, 4, relay_id) for event_seq, seen_at, relay_id in rows]
+    packed = [pack(3, 8, event_seq, 8, seen_at, 4, relay_id) for (event_seq, relay_id), seen_at in seen.items()]
     return b"".join((_HEADER, *packed, _TRAILER))
 
 

@@ -4,8 +4,8 @@ A batch is first prepared (which ids are known, which signatures hold: the expen
 transaction) and then committed: new events, observations, coverage, gaps and cursors, together or not at all.
 So nothing is ever claimed that is not stored, and killing the process costs at most the batches under way.
 
-While a batch is committed, the next one is prepared; commits follow one another in the order of `put`. Writers of
-other processes may store the same events at the same time: all insert in the same order, so none waits in a circle.
+While a batch is committed, the next one is prepared; commits follow one another in the order of `put`. Other
+processes may store the same events at the same time: all insert in the same order, so none waits in a circle.
 
 The queue is bounded in events and in bytes. `put` waits while it is full, and whoever waits does not read
 from its relay: that is all the back-pressure there is, and it reaches the socket.

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.schema --events 1000000 [--variants bigbrotr "event and relay key"] [--batches 20]
 
 Every variant is filled in the order of arrival with its B-trees in place, so that they are as full as they would
-be in life. Then batches go in as the writer sends them: the known ids are asked for, new events and observations are
-copied into staging, and inserted in order of their key. Client time is left out: the bytes to copy are made before.
+be in life. Then batches go in as the writer sends them: the known ids are asked for, new events and observations
+copied into staging, and inserted in order of their key. Client time is left out: the bytes are made before.
 """
 
 import argparse
@@ -36,8 +36,9 @@ SETTINGS = {
 }
 
 PROCEDURE = """
-CREATE FUNCTION event_relay_insert_cascade(bytea[], bytea[], bigint[], integer[], jsonb[], text[], text[], bytea[],
-                                           text[], text[], bigint[], bigint[]) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION event_relay_insert_cascade(
+    bytea[], bytea[], bigint[], integer[], jsonb[], text[], text[], bytea[], text[], text[], bigint[], bigint[]
+) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE inserted integer;
 BEGIN
     INSERT INTO relay SELECT * FROM unnest($9, $10, $11) ON CONFLICT (url) DO NOTHING;
@@ -46,7 +47,8 @@ BEGIN
     FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS t (id, pubkey, created_at, kind, tags, tagvalues, content, sig)
     ON CONFLICT (id) DO NOTHING;
     INSERT INTO event_relay (event_id, relay_url, seen_at)
-    SELECT DISTINCT ON (event_id, relay_url) event_id, relay_url, seen_at FROM unnest($1, $9, $12) AS t (event_id, relay_url, seen_at)
+    SELECT DISTINCT ON (event_id, relay_url) event_id, relay_url, seen_at
+    FROM unnest($1, $9, $12) AS t (event_id, relay_url, seen_at)
     ON CONFLICT (event_id, relay_url) DO NOTHING;
     GET DIAGNOSTICS inserted = ROW_COUNT;
     RETURN inserted;
@@ -109,7 +111,8 @@ class Batch:
     """What one batch sends, made beforehand."""
 
     def __init__(self, connection: Connection, variant: Variant, number: int, events: int) -> None:
-        rows = f"source.batch JOIN source.event USING (event) JOIN source.relay ON relay.id = relay WHERE batch = {number}"
+        rows = "source.batch JOIN source.event USING (event) JOIN source.relay ON relay.id = relay"
+        rows += f" WHERE batch = {number}"
         columns = "event.id, pubkey, created_at, kind, tags, tagvalues, content, sig"
         relay = "url" if variant.relay_key == "relay_url" else "relay.id"
         seq = ", seq" if variant.has_seq else ""
@@ -138,12 +141,14 @@ def store(connection: Connection, variant: Variant, batch: Batch) -> None:
             connection.execute(CALL.encode())
             return
         if variant.event.endswith("range"):
-            known = "SELECT id FROM unnest(%s::bytea[], %s::bigint[]) AS t (id, created_at) JOIN event USING (id, created_at)"
+            known = """SELECT id FROM unnest(%s::bytea[], %s::bigint[]) AS asked (id, created_at)
+                       JOIN event USING (id, created_at)"""
             connection.execute(known, [batch.ids, batch.times], binary=True).fetchall()
         else:
             connection.execute("SELECT id FROM event WHERE id = ANY(%s)", [batch.ids], binary=True).fetchall()
         _copy(connection, "staged_event", batch.events)
-        connection.execute("INSERT INTO event SELECT * FROM staged_event ORDER BY id ON CONFLICT DO NOTHING RETURNING id").fetchall()
+        insert = "INSERT INTO event SELECT * FROM staged_event ORDER BY id ON CONFLICT DO NOTHING RETURNING id"
+        connection.execute(insert).fetchall()
         _copy(connection, "staged_observation", batch.observations)
         keys = f"{variant.event_key}, {variant.relay_key}"
         connection.execute(
@@ -220,7 +225,8 @@ def show(name: str, result: dict[str, Any]) -> None:
     figures = ", ".join(f"{key} {value:,.1f}" for key, value in result.items() if key != "sizes")
     print(f"{name}: {figures}")
     for table, parts in result["sizes"].items():
-        print(f"    {table}: " + ", ".join(f"{part} {size / 1e6:,.0f} MB" for part, size in parts.items()), flush=True)
+        shown = ", ".join(f"{part} {size / 1e6:,.0f} MB" for part, size in parts.items())
+        print(f"    {table}: {shown}", flush=True)
 
 
 def run(events: int, batches: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Generated rows for the measurement of schemas: events as the network has them, and who was seen with each.
 
-All of it is made in SQL, once, in a schema `source`; every variant is filled from the same rows. Relays are read in
-ten waves, each from the newest event down, so observations arrive newest first, wave after wave.
+All of it is made in SQL, once, in a schema `source`; every variant is filled from the same rows. Relays are read
+in ten waves, each from the newest event down, so observations arrive newest first, wave after wave.
 """
 
 RELAYS = 1_000
@@ -11,12 +11,16 @@ FIRST_SEEN = 1_790_000_000
 
 SETUP = f"""
 CREATE SCHEMA source;
-CREATE FUNCTION source.seen_at(event bigint, relay integer, events bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION source.seen_at(event bigint, relay integer, events bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$
     -- A page of 500 events of one relay has one time; a relay's share of all observations tells its pages.
     SELECT {FIRST_SEEN} + (relay %% 10) * 100000 + floor(event * pages / events)::bigint * 100000 / pages
-    FROM (SELECT greatest(1, ceil((cbrt(relay) - cbrt(relay - 1)) / 10 * 4.7 * events / 500))::bigint) AS share (pages)
+    FROM (
+        SELECT greatest(1, ceil((cbrt(relay) - cbrt(relay - 1)) / 10 * 4.7 * events / 500))::bigint
+    ) AS share (pages)
 $$;
-CREATE FUNCTION source.hash(seed text) RETURNS bytea LANGUAGE sql IMMUTABLE AS 'SELECT sha256(convert_to(seed, ''UTF8''))';
+CREATE FUNCTION source.hash(seed text) RETURNS bytea LANGUAGE sql IMMUTABLE
+AS 'SELECT sha256(convert_to(seed, ''UTF8''))';
 CREATE UNLOGGED TABLE source.relay AS
     SELECT id, 'wss://' || substr(md5(id::text), 1, 8 + id %% 13) || '.example.com' AS url
     FROM generate_series(1, {RELAYS}) AS id;
@@ -48,7 +52,8 @@ SELECT seq, event, source.hash('id' || event) AS id,
        source.hash('s' || event) || source.hash('g' || event) AS sig
 FROM (
     SELECT row_number() OVER (ORDER BY min(seen_at), event) AS seq, event FROM source.observation GROUP BY event
-    UNION ALL SELECT event, event FROM generate_series(%(events)s + 1, %(events)s + %(batches)s * {NEW_PER_BATCH}) AS event
+    UNION ALL
+    SELECT event, event FROM generate_series(%(events)s + 1, %(events)s + %(batches)s * {NEW_PER_BATCH}) AS event
 ) AS seen,
 LATERAL (
     SELECT encode(source.hash('id' || greatest(1, event - floor(random() * 5000)::bigint)), 'hex'),
@@ -60,9 +65,9 @@ LATERAL (
 # A batch: new events, and pages of other relays that hold known events.
 BATCHES = f"""
 CREATE UNLOGGED TABLE source.batch AS
-SELECT batch, event, 1 + floor({RELAYS} * random() ^ 3)::integer AS relay, {FIRST_SEEN}::bigint + 1000000 + batch AS seen_at
-FROM generate_series(1, %(batches)s) AS batch,
-     LATERAL generate_series(%(events)s + (batch - 1) * {NEW_PER_BATCH} + 1, %(events)s + batch * {NEW_PER_BATCH}) AS event
+SELECT batch, %(events)s + (batch - 1) * {NEW_PER_BATCH} + number AS event,
+       1 + floor({RELAYS} * random() ^ 3)::integer AS relay, {FIRST_SEEN}::bigint + 1000000 + batch AS seen_at
+FROM generate_series(1, %(batches)s) AS batch, generate_series(1, {NEW_PER_BATCH}) AS number
 UNION ALL
 SELECT batch, start + number * 3, relay, {FIRST_SEEN}::bigint + 1000000 + batch
 FROM (

@@ -6,8 +6,8 @@ PARTITIONS = 16
 RANGE_STEP = 7_776_000  # seconds: a quarter of a year
 
 _EVENT_COLUMNS = """
-    id bytea{id_key}, pubkey bytea NOT NULL, created_at bigint NOT NULL, kind integer NOT NULL, tags jsonb NOT NULL,
-    tagvalues text[] NOT NULL, content text NOT NULL, sig bytea NOT NULL{seq}"""
+    id bytea{id_key}, pubkey bytea NOT NULL, created_at bigint NOT NULL, kind integer NOT NULL,
+    tags jsonb NOT NULL, tagvalues text[] NOT NULL, content text NOT NULL, sig bytea NOT NULL{seq}"""
 _EVENT_INDEXES = """
     CREATE INDEX ON event (created_at DESC, id DESC);
     CREATE INDEX ON event (kind, created_at DESC);
@@ -21,11 +21,11 @@ _FOREIGN_KEYS = """
 
 
 def _hash(table: str) -> str:
-    parts = (
-        f"CREATE TABLE {table}_{part} PARTITION OF {table} FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part});"
-        for part in range(PARTITIONS)
+    parts = (f"(MODULUS {PARTITIONS}, REMAINDER {part})" for part in range(PARTITIONS))
+    return "".join(
+        f"CREATE TABLE {table}_{number} PARTITION OF {table} FOR VALUES WITH {part};"
+        for number, part in enumerate(parts)
     )
-    return "".join(parts)
 
 
 def _range(table: str, since: int = 1_590_000_000, until: int = 1_790_000_000) -> str:
@@ -38,23 +38,25 @@ def _range(table: str, since: int = 1_590_000_000, until: int = 1_790_000_000) -
 
 _SEQ = ", seq bigint NOT NULL"
 _UNIQUE_SEQ = "CREATE UNIQUE INDEX ON event (seq);"
+_ID = " PRIMARY KEY"
+_BY_HASH = f" PARTITION BY HASH (id); {_hash('event')}"
+_BY_RANGE = f", PRIMARY KEY (id, created_at)) PARTITION BY RANGE (created_at); {_range('event')}"
+
+
+def _event(id_key: str = "", seq: str = "") -> str:
+    return "CREATE TABLE event (" + _EVENT_COLUMNS.format(id_key=id_key, seq=seq)
+
+
 EVENT = {
-    "plain": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq='')}); {_EVENT_INDEXES}",
-    "hash": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq='')}) PARTITION BY HASH (id);"
-    f"{_hash('event')} {_EVENT_INDEXES}",
-    "bigbrotr": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq='')}) PARTITION BY HASH (id);"
-    f"{_hash('event')} {_BIGBROTR_EVENT_INDEXES}",
-    "range": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key='', seq='')}, PRIMARY KEY (id, created_at))"
-    f"PARTITION BY RANGE (created_at); {_range('event')} {_EVENT_INDEXES}",
-    "seq": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq=_SEQ)});"
-    f"{_EVENT_INDEXES} {_UNIQUE_SEQ}",
-    "seq_lean": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq=_SEQ)});"
-    "CREATE INDEX ON event (created_at DESC); CREATE INDEX ON event (kind, created_at DESC);"
-    f"CREATE INDEX ON event (pubkey, created_at DESC); {_UNIQUE_SEQ}",
-    "seq_hash": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key=' PRIMARY KEY', seq=_SEQ)}) PARTITION BY HASH (id);"
-    f"{_hash('event')} {_EVENT_INDEXES} CREATE INDEX ON event (seq);",
-    "seq_range": f"CREATE TABLE event ({_EVENT_COLUMNS.format(id_key='', seq=_SEQ)}, PRIMARY KEY (id, created_at))"
-    f"PARTITION BY RANGE (created_at); {_range('event')} {_EVENT_INDEXES} CREATE INDEX ON event (seq);",
+    "plain": f"{_event(_ID)}); {_EVENT_INDEXES}",
+    "hash": f"{_event(_ID)}) {_BY_HASH} {_EVENT_INDEXES}",
+    "bigbrotr": f"{_event(_ID)}) {_BY_HASH} {_BIGBROTR_EVENT_INDEXES}",
+    "range": f"{_event()} {_BY_RANGE} {_EVENT_INDEXES}",
+    "seq": f"{_event(_ID, _SEQ)}); {_EVENT_INDEXES} {_UNIQUE_SEQ}",
+    "seq_lean": f"{_event(_ID, _SEQ)}); CREATE INDEX ON event (created_at DESC); {_UNIQUE_SEQ}"
+    "CREATE INDEX ON event (kind, created_at DESC); CREATE INDEX ON event (pubkey, created_at DESC);",
+    "seq_hash": f"{_event(_ID, _SEQ)}) {_BY_HASH} {_EVENT_INDEXES} CREATE INDEX ON event (seq);",
+    "seq_range": f"{_event(seq=_SEQ)} {_BY_RANGE} {_EVENT_INDEXES} CREATE INDEX ON event (seq);",
 }
 
 _TEXT = "event_id bytea NOT NULL, relay_url text NOT NULL, seen_at bigint NOT NULL"

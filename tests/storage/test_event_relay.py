@@ -1,4 +1,4 @@
-"""`event_relay` by BigBrotr's names: a view that is read and written as the table was, also of an adopted database."""
+"""`event_relay` by BigBrotr's names: a view, read and written as the table was, also in an adopted database."""
 
 from collections.abc import Iterator
 from pathlib import Path

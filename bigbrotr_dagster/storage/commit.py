@@ -48,7 +48,7 @@ async def _commit(connection: Connection, batch: PreparedBatch, known: Known) ->
         async with connection.pipeline():  # one round trip for all of them
             for delivery in batch.deliveries:
                 await _insert_claims(connection, delivery, batch.rejected(delivery))
-    known.add(batch.epoch, events, relays)
+    known.add(batch.epoch, stored, relays)
     _count(batch, relays, stored, observed, late)
 
 
@@ -64,24 +64,25 @@ async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> d
 
 async def _store_events(
     connection: Connection, batch: PreparedBatch, known: Known
-) -> tuple[set[str], dict[str, int]]:
-    """Returns the ids that no other writer had stored meanwhile, and the numbers of all events of the batch."""
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns the numbers of the events that no other writer had stored meanwhile, and of all events of the batch."""
     events = batch.known | known.events(batch.new)  # of these some were stored since this batch was prepared
     stored = await _insert_events(connection, [event for id, event in batch.new.items() if id not in events])
     events |= stored
     meanwhile = batch.new.keys() - events.keys()
     if meanwhile:
         events |= await known_events(connection, meanwhile, known)
-    return set(stored), events
+    return stored, events
 
 
 async def _insert_events(connection: Connection, events: Collection[Event]) -> dict[str, int]:
     """Returns the numbers of those that were not there."""
     if not events:
         return {}
+    packed = pack_events(events)
     async with connection.cursor(binary=True) as cursor:
         async with cursor.copy(query("copy_events")) as copy:
-            await copy.write(pack_events(events))
+            await copy.write(packed)
         await cursor.execute(query("insert_events"))
         return {id.hex(): seq for id, seq in await cursor.fetchall()}
 
@@ -113,9 +114,10 @@ async def _insert_observations(
     }
     if not seen:
         return {}
+    packed = pack_observations(seen)
     async with connection.cursor(binary=True) as cursor:
         async with cursor.copy(query("copy_observations")) as copy:
-            await copy.write(pack_observations(seen))
+            await copy.write(packed)
         await cursor.execute(query("insert_observations"))
         return dict(await cursor.fetchall())
 
@@ -146,7 +148,7 @@ def multirange(intervals: Iterable[Interval]) -> Multirange[int]:
 def _count(
     batch: PreparedBatch,
     relays: Mapping[str, int],
-    stored: set[str],
+    stored: Iterable[str],
     observed: dict[int, int],
     late: dict[int, int],
 ) -> None:

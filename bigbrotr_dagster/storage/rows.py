@@ -73,4 +73,6 @@ def _cut(value: str) -> str:
 
 def holds_nul(event: Event) -> bool:
     """PostgreSQL's text cannot hold U+0000."""
+    if b"\\u0000" not in event.serialize():  # ten times as fast as to look at every item; may be text of its own
+        return False
     return "\0" in event.content or any("\0" in item for tag in event.tags for item in tag if item)

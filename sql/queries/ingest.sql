@@ -10,7 +10,7 @@ SELECT event_seq, seen_at, relay_id FROM observation WITH NO DATA;
 -- name: known_events
 -- Which of these ids are stored, and the numbers that observations know them by. Their signatures were checked
 -- when they were stored.
-SELECT id, seq FROM event WHERE id = ANY(%(ids)s);
+SELECT id, seq FROM event WHERE id = ANY(%(ids)b);
 
 -- name: relay_keys
 -- The numbers that observations know these relays by.
@@ -36,7 +36,7 @@ RETURNING id, seq;
 -- name: late_observations
 -- Of these pairs, those that are not stored yet, counted per relay.
 SELECT relay_id, count(*)
-FROM unnest(%(events)s::bigint[], %(relays)s::integer[]) AS late (event_seq, relay_id)
+FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS late (event_seq, relay_id)
 WHERE NOT EXISTS (SELECT FROM observation AS kept
                   WHERE kept.event_seq = late.event_seq AND kept.relay_id = late.relay_id)
 GROUP BY relay_id;

@@ -65,13 +65,15 @@ async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> d
 async def _store_events(
     connection: Connection, batch: PreparedBatch, known: Known
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Returns the numbers of the events that no other writer had stored meanwhile, and of all events of the batch."""
+    """Returns the numbers of the events that no other writer had stored meanwhile, and those of all events."""
     events = batch.known | known.events(batch.new)  # of these some were stored since this batch was prepared
     stored = await _insert_events(connection, [event for id, event in batch.new.items() if id not in events])
     events |= stored
     meanwhile = batch.new.keys() - events.keys()
     if meanwhile:
         events |= await known_events(connection, meanwhile, known)
+        if gone := meanwhile - events.keys():
+            raise psycopg.errors.SerializationFailure(f"{len(gone)} events were stored and deleted by another")
     return stored, events
 
 

@@ -12,6 +12,7 @@ from its relay: that is all the back-pressure there is, and it reaches the socke
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,7 +94,8 @@ class BatchWriter:
         verified = previous.new if previous else None
         try:
             if previous is None:
-                await self._open_session()
+                with contextlib.suppress(psycopg.OperationalError):  # the commit will try again
+                    await self._open_session()
             return await retried(
                 self._pool, lambda connection: prepare(connection, deliveries, self._known, verified)
             )

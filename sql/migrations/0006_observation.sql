@@ -2,7 +2,7 @@
 -- it with the names of BigBrotr 6.6.9. sql/README.md has the measurements and the reason.
 --
 -- Rows that are there already (of an adopted BigBrotr database too) are kept, in this one transaction. `event` and
--- the observations are written anew, and materialized views on `event_relay` computed anew: a minute or two for each
+-- the observations are written anew, and materialized views on `event_relay` computed anew: some minutes for each
 -- million events, under a lock, with room on the disk for both.
 
 -- What an event is called by observations: 8 bytes in place of 32, ascending in the order of arrival, so that
@@ -89,9 +89,12 @@ BEGIN
 END $$;
 DROP TABLE event_relay;
 
+-- LEFT JOIN, though both rows are always there: a query that needs one of the names only is spared the other join.
 CREATE VIEW event_relay AS
 SELECT event.id AS event_id, relay_key.url AS relay_url, observation.seen_at
-FROM observation JOIN event ON event.seq = observation.event_seq JOIN relay_key ON relay_key.id = observation.relay_id;
+FROM observation
+LEFT JOIN event ON event.seq = observation.event_seq
+LEFT JOIN relay_key ON relay_key.id = observation.relay_id;
 
 -- What others write into `event_relay` goes on working, a row at a time. A pair that is there already is passed over.
 CREATE FUNCTION event_relay_insert_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT

@@ -75,8 +75,6 @@ def fill(connection: Connection, variant: Variant, events: int) -> None:
     """All rows of the source, in the order of arrival."""
     columns = "id, pubkey, created_at, kind, tags, tagvalues, content, sig" + (", seq" if variant.has_seq else "")
     with connection.transaction():
-        connection.execute("CREATE SCHEMA variant")
-        connection.execute("SET search_path = variant, public")
         connection.execute(variant.tables.encode())
         connection.execute("INSERT INTO relay SELECT url, 'clearnet', 1 FROM source.relay")
         select = f"SELECT {columns} FROM source.event WHERE event <= {events} ORDER BY seq"
@@ -89,7 +87,7 @@ def fill(connection: Connection, variant: Variant, events: int) -> None:
                 ORDER BY seen_at, relay, event""".encode()
         )
         connection.execute(variant.late_indexes.encode())
-    connection.execute("VACUUM (FREEZE, ANALYZE)")
+    connection.execute("VACUUM (FREEZE, ANALYZE) event, event_relay")
     connection.execute("CHECKPOINT")
 
 
@@ -102,7 +100,7 @@ def sizes(connection: Connection, table: str) -> dict[str, int]:
            UNION ALL
            SELECT substring(pg_get_indexdef(indexrelid) FROM 'USING (.*)$'), sum(pg_relation_size(indexrelid))
            FROM part JOIN pg_index ON indrelid = oid GROUP BY 1 ORDER BY 2 DESC""",
-        {"table": f"variant.{table}"},
+        {"table": table},
     )
     return {name: int(size) for name, size in rows}
 
@@ -176,39 +174,50 @@ def make_staging(connection: Connection, variant: Variant) -> None:
         connection.execute(PROCEDURE.encode())
 
 
-def measure(url: str, name: str, events: int, batches: int) -> dict[str, Any]:
-    """Fill one variant, measure it, and drop it."""
-    variant = VARIANTS[name]
-    count = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM event_relay)"
-    with psycopg.connect(url, autocommit=True) as connection:
+class Filled:
+    """A variant with all its rows, and what was measured of it."""
+
+    def __init__(self, url: str, name: str, schema: str, events: int) -> None:
+        self.variant = VARIANTS[name]
+        self.events = events
+        self.took: list[tuple[float, float]] = []
+        self.again: list[tuple[float, float]] = []
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.connection.execute(f"CREATE SCHEMA {schema}".encode())
+        self.connection.execute(f"SET search_path = {schema}, public".encode())
         started = time.monotonic()
-        fill(connection, variant, events)
-        filled = time.monotonic() - started
-        make_staging(connection, variant)
-        found = {table: sizes(connection, table) for table in ("event", "event_relay")}
-        before = connection.execute(count).fetchone() or (0, 0)
-        took, again = [], []
-        for number in range(1, batches + 1):
-            batch = Batch(connection, variant, number, events)
-            for laps in (took, again):
-                started, cpu = time.monotonic(), _cpu_seconds(connection)
-                store(connection, variant, batch)
-                laps.append((time.monotonic() - started, _cpu_seconds(connection) - cpu))
-        after = connection.execute(count).fetchone() or (0, 0)
-        connection.execute("DROP SCHEMA variant CASCADE")
-    rows = (sum(after) - sum(before)) / batches
-    return {
-        "observations": before[1],
-        "bytes per observation": sum(found["event_relay"].values()) / before[1],
-        "bytes per event": sum(sum(parts.values()) for parts in found.values()) / before[0],
-        "rows/s": rows / _median(took, 0),
-        "ms a batch": _median(took, 0) * 1000,
-        "of CPU": _median(took, 1) * 1000,
-        "ms again": _median(again, 0) * 1000,
-        "CPU again": _median(again, 1) * 1000,
-        "fill s": filled,
-        "sizes": found,
-    }
+        fill(self.connection, self.variant, events)
+        print(f"  {name}: filled in {time.monotonic() - started:.0f} s", flush=True)
+        make_staging(self.connection, self.variant)
+        self.sizes = {table: sizes(self.connection, table) for table in ("event", "event_relay")}
+        self.before = self._counts()
+
+    def _counts(self) -> tuple[int, int]:
+        count = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM event_relay)"
+        return self.connection.execute(count).fetchone() or (0, 0)
+
+    def store(self, number: int) -> None:
+        """A batch, and the same batch again, of which all is known."""
+        batch = Batch(self.connection, self.variant, number, self.events)
+        for laps in (self.took, self.again):
+            started, cpu = time.monotonic(), _cpu_seconds(self.connection)
+            store(self.connection, self.variant, batch)
+            laps.append((time.monotonic() - started, _cpu_seconds(self.connection) - cpu))
+
+    def result(self) -> dict[str, Any]:
+        rows = (sum(self._counts()) - sum(self.before)) / len(self.took)
+        observations = self.before[1]
+        return {
+            "observations": observations,
+            "bytes per observation": sum(self.sizes["event_relay"].values()) / observations,
+            "bytes per event": sum(sum(parts.values()) for parts in self.sizes.values()) / self.before[0],
+            "rows/s": rows / _median(self.took, 0),
+            "rows per CPU second": rows / _median(self.took, 1),
+            "ms a batch": _median(self.took, 0) * 1000,
+            "ms again": _median(self.again, 0) * 1000,
+            "CPU ms again": _median(self.again, 1) * 1000,
+            "sizes": self.sizes,
+        }
 
 
 def _median(laps: list[tuple[float, float]], clock: int) -> float:
@@ -239,9 +248,14 @@ def run(events: int, batches: int, names: Sequence[str]) -> dict[str, dict[str, 
         server.restart()
         with psycopg.connect(server.url, autocommit=True) as connection:
             make_source(connection, events, batches)
-        for name in names:
-            results[name] = measure(server.url, name, events, batches)
+        filled = {name: Filled(server.url, name, f"v{number}", events) for number, name in enumerate(names)}
+        for number in range(1, batches + 1):  # in turns: what else the machine does disturbs all of them alike
+            for variant in filled.values():
+                variant.store(number)
+        for name, variant in filled.items():
+            results[name] = variant.result()
             show(name, results[name])
+            variant.connection.close()
     return results
 
 

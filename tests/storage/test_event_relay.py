@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.migrations import migrate
 from bigbrotr_dagster.storage.pool import ensure_database, open_pool
-from bigbrotr_dagster.storage.registry import archive_sizes
+from bigbrotr_dagster.storage.registry import archive_sizes, remove_relays
 from tests.conftest import in_database
 from tests.storage.test_writer import delivery, store
 
@@ -97,6 +97,11 @@ def test_bigbrotrs_procedures_go_on_working(adopted: Connection) -> None:
     assert rows(adopted, "SELECT count(*) FROM observation") == [(4,)]
 
 
+def test_a_removed_relay_leaves_what_was_seen_with_it(adopted: Connection) -> None:
+    assert remove_relays(adopted, ["wss://b"]) == 1
+    assert rows(adopted, "SELECT seen_at FROM event_relay WHERE relay_url = 'wss://b'") == [(200,)]
+
+
 def test_an_observation_of_no_event_is_refused(adopted: Connection) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         adopted.execute("INSERT INTO event_relay VALUES ('\\xabcd', 'wss://a', 1)")
@@ -116,6 +121,13 @@ async def test_the_writer_goes_on_where_bigbrotr_stopped(bigbrotr: str, real_eve
         async with pool.connection() as connection:
             found = await connection.execute("SELECT count(*) FROM event_relay WHERE relay_url = 'wss://a'")
             assert await found.fetchone() == (110,)
+
+
+def test_a_query_that_needs_no_event_reads_none(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        asked = "SELECT relay_url, count(*) FROM event_relay WHERE seen_at > 5 GROUP BY 1"
+        plan = "\n".join(row[0] for row in rows(connection, f"EXPLAIN {asked}"))
+    assert " on event" not in plan, plan
 
 
 @pytest.mark.parametrize("by", ["event_id = '\\xab'", "relay_url = 'wss://a'"])

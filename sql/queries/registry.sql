@@ -41,8 +41,11 @@ WHERE relay_url = ANY(%(urls)s) AND succeeded_at > now() - make_interval(secs =>
 
 -- name: archive_counts
 -- Row counts from the planner's statistics where a table is large: an exact count of a billion rows takes minutes.
-SELECT relation.relname,
-       CASE WHEN relation.reltuples < 100000 THEN NULL ELSE relation.reltuples::bigint END,
-       pg_total_relation_size(relation.oid)
-FROM pg_class AS relation
-WHERE relation.oid = ANY(ARRAY['event'::regclass, 'event_relay'::regclass, 'relay'::regclass]::oid[]);
+-- The rows of `event_relay` are those of `observation`. A partitioned table is the sum of its parts.
+SELECT name, CASE WHEN rows < 100000 THEN NULL ELSE rows::bigint END, bytes::bigint
+FROM (VALUES ('event', 'event'), ('event_relay', 'observation'), ('relay', 'relay')) AS shown (name, kept)
+CROSS JOIN LATERAL (
+    SELECT sum(reltuples), sum(pg_total_relation_size(oid))
+    FROM pg_class
+    WHERE relkind = 'r' AND (oid = kept::regclass OR oid IN (SELECT relid FROM pg_partition_tree(kept::regclass)))
+) AS size (rows, bytes);

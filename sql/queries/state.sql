@@ -126,8 +126,8 @@ ORDER BY state_key;
 SELECT coalesce((SELECT sum(upper(part) - lower(part))
                  FROM sync_coverage, unnest(covered * int8multirange(int8range(%(to)s, NULL))) AS part
                  WHERE relay_url = %(relay_url)s), 0),
-       (SELECT count(*) FROM event_relay JOIN event ON event.id = event_relay.event_id
-        WHERE event_relay.relay_url = %(relay_url)s AND event.created_at >= %(to)s);
+       (SELECT count(*) FROM observation JOIN event ON event.seq = event_seq
+        WHERE relay_id = (SELECT id FROM relay_key WHERE url = %(relay_url)s) AND created_at >= %(to)s);
 
 -- name: reset_coverage
 UPDATE sync_coverage SET covered = covered - int8multirange(int8range(%(to)s, NULL))

@@ -204,13 +204,15 @@ def gaps() -> None:
 @gaps.command("list")
 @click.argument("url", required=False)
 def gaps_list(url: str | None) -> None:
-    """Print the gaps of every relay, or of one: from, to, reason, events held there, tries."""
+    """Print the gaps of every relay, or of one: from, to, reason, events held there and missing there, tries."""
     if url is not None:
         [url] = _relay_urls([url], allow_private=True)
     with connect(_ready_database()) as connection:
         for gap in relay_gaps(connection, url):
             span = f"{_time(gap.since)}\t{_time(gap.until)}"
-            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{gap.held} held\t{gap.tries} tries")
+            missing = "unknown" if gap.missing is None else gap.missing
+            counts = f"{gap.held} held\t{missing} missing\t{gap.tries} tries"
+            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{counts}")
 
 
 @gaps.command("retry")

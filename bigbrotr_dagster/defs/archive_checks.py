@@ -106,7 +106,7 @@ def judge_observations(url: str, *, look_at_all: bool = False) -> dg.AssetCheckR
         metadata={
             "observations_looked_at": float(looked_at),
             "observations_without_event": len(missing),
-            "missing_events": missing[:OFFENDERS_SHOWN],
+            "observations": missing[:OFFENDERS_SHOWN],
         },
     )
 

@@ -27,7 +27,7 @@ KIND_NAMES = {
     10002: "relay list",
     30023: "article",
 }
-TABLES_WITH_NUMBERS = ("relay", "event", "event_relay", "event_quarantine")
+TABLES_WITH_NUMBERS = ("relay", "event", "observation", "event_quarantine")
 
 
 @dg.asset(

@@ -1,7 +1,7 @@
 """One batch, one transaction: events, observations, coverage, gaps, cursors and quarantine."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -10,10 +10,11 @@ from psycopg.types.range import Range
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.delivery import Delivery, Quarantined
+from bigbrotr_dagster.storage.known import Known
 from bigbrotr_dagster.storage.pool import Connection
-from bigbrotr_dagster.storage.prepare import PreparedBatch, digest
+from bigbrotr_dagster.storage.prepare import PreparedBatch, digest, known_events
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.rows import EVENT_TYPES, OBSERVATION_TYPES, event_row
+from bigbrotr_dagster.storage.rows import pack_events, pack_observations
 from bigbrotr_dagster.windowing import Interval
 
 log = logging.getLogger(__name__)
@@ -22,73 +23,103 @@ MOST_QUARANTINED = 1_000
 """Rows of quarantine a relay may fill."""
 
 
-async def commit(connection: Connection, batch: PreparedBatch) -> None:
+async def commit(connection: Connection, batch: PreparedBatch, known: Known) -> None:
     """Store a batch, all of it or nothing; the tallies of its deliveries count only what was stored.
 
     Raises:
-        psycopg.OperationalError: the database is away, or two writers collided: try again.
+        psycopg.OperationalError: the database is away, or two writers collided: prepare it again and try again.
     """
     try:
-        await _commit(connection, batch)
+        await _commit(connection, batch, known)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         log.warning("a batch of %d events holds one that cannot be stored: %s", len(batch.new), error)
         await _set_unstorable_apart(connection, batch)
-        await _commit(connection, batch)
+        await _commit(connection, batch, known)
 
 
-async def _commit(connection: Connection, batch: PreparedBatch) -> None:
+async def _commit(connection: Connection, batch: PreparedBatch, known: Known) -> None:
+    relays = await _relay_keys(connection, {delivery.relay_url for delivery in batch.deliveries}, known)
     async with connection.transaction():
         # A lost commit costs nothing: the coverage that would hide it is lost with it.
         await connection.execute("SET LOCAL synchronous_commit = off")
-        stored = await _insert_events(connection, batch.new.values())
-        late = await _late(connection, batch)
-        observed = await _insert_observations(connection, batch)
-        for delivery in batch.deliveries:
-            await _insert_claims(connection, delivery, batch.rejected(delivery))
-    _count(batch, stored, observed, late)
+        stored, events = await _store_events(connection, batch, known)
+        late = await _late(connection, batch, events, relays)
+        observed = await _insert_observations(connection, batch, events, relays)
+        async with connection.pipeline():  # one round trip for all of them
+            for delivery in batch.deliveries:
+                await _insert_claims(connection, delivery, batch.rejected(delivery))
+    known.add(batch.epoch, stored, relays)
+    _count(batch, relays, stored, observed, late)
 
 
-async def _insert_events(connection: Connection, events: Iterable[Event]) -> set[str]:
-    """Returns the ids that no other writer had stored meanwhile."""
-    rows = [event_row(event) for event in events]
-    if not rows:
-        return set()
+async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> dict[str, int]:
+    """The relays' numbers. New ones are made before the batch's transaction, so that nobody waits for its end."""
+    keys = known.relays(urls)
+    missing = sorted(urls - keys.keys())
+    if missing:
+        await connection.execute(query("add_relay_keys"), {"urls": missing})
+        keys |= dict(await (await connection.execute(query("relay_keys"), {"urls": missing})).fetchall())
+    return keys
+
+
+async def _store_events(
+    connection: Connection, batch: PreparedBatch, known: Known
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns the numbers of the events that no other writer had stored meanwhile, and those of all events."""
+    events = batch.known | known.events(batch.new)  # of these some were stored since this batch was prepared
+    stored = await _insert_events(connection, [event for id, event in batch.new.items() if id not in events])
+    events |= stored
+    meanwhile = batch.new.keys() - events.keys()
+    if meanwhile:
+        events |= await known_events(connection, meanwhile, known)
+        if gone := meanwhile - events.keys():
+            raise psycopg.errors.SerializationFailure(f"{len(gone)} events were stored and deleted by another")
+    return stored, events
+
+
+async def _insert_events(connection: Connection, events: Collection[Event]) -> dict[str, int]:
+    """Returns the numbers of those that were not there."""
+    if not events:
+        return {}
+    packed = pack_events(events)
     async with connection.cursor(binary=True) as cursor:
         async with cursor.copy(query("copy_events")) as copy:
-            copy.set_types(EVENT_TYPES)
-            for row in rows:
-                await copy.write_row(row)
+            await copy.write(packed)
         await cursor.execute(query("insert_events"))
-        return {id.hex() for (id,) in await cursor.fetchall()}
+        return {id.hex(): seq for id, seq in await cursor.fetchall()}
 
 
-async def _late(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
+async def _late(
+    connection: Connection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
+) -> dict[int, int]:
     """The number of new observations in seconds that had been proved complete, by relay."""
-    pairs: set[tuple[str, str]] = set()
+    pairs: set[tuple[int, int]] = set()
     for delivery in batch.deliveries:
         if delivery.again:
             read_again = {event.id for event in delivery.events if event.created_at in delivery.again}
-            pairs.update((id, delivery.relay_url) for id in read_again.intersection(batch.accepted(delivery)))
+            relay = relays[delivery.relay_url]
+            pairs.update((events[id], relay) for id in read_again.intersection(batch.accepted(delivery)))
     if not pairs:
         return {}
-    values = {"ids": [bytes.fromhex(id) for id, _ in pairs], "urls": [url for _, url in pairs]}
+    values = {"events": [event for event, _ in pairs], "relays": [relay for _, relay in pairs]}
     return dict(await (await connection.execute(query("late_observations"), values)).fetchall())
 
 
-async def _insert_observations(connection: Connection, batch: PreparedBatch) -> dict[str, int]:
+async def _insert_observations(
+    connection: Connection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
+) -> dict[int, int]:
     """Returns the number of new observations by relay."""
     seen = {
-        (id, delivery.relay_url): delivery.seen_at
-        for delivery in batch.deliveries
+        (events[id], relays[delivery.relay_url]): delivery.seen_at
+        for delivery in reversed(batch.deliveries)  # the first to see it is the one that is kept
         for id in batch.accepted(delivery)
     }
     if not seen:
         return {}
+    packed = pack_observations(seen)
     async with connection.cursor(binary=True) as cursor:
         async with cursor.copy(query("copy_observations")) as copy:
-            copy.set_types(OBSERVATION_TYPES)
-            for (id, relay_url), seen_at in seen.items():
-                await copy.write_row((bytes.fromhex(id), relay_url, seen_at))
+            await copy.write(packed)
         await cursor.execute(query("insert_observations"))
         return dict(await cursor.fetchall())
 
@@ -101,7 +132,8 @@ async def _insert_claims(connection: Connection, delivery: Delivery, rejected: I
         await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
     for gap in delivery.gaps:
         window = {"since": gap.interval.since, "until": gap.interval.until}
-        await connection.execute(query("record_gap"), key | window | {"reason": str(gap), "held": gap.held})
+        counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}
+        await connection.execute(query("record_gap"), key | window | counts)
     if delivery.covered:
         await connection.execute(query("close_gaps"), key | {"covered": multirange(delivery.covered)})
         covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}
@@ -116,18 +148,24 @@ def multirange(intervals: Iterable[Interval]) -> Multirange[int]:
     return Multirange(Range(part.since, part.until + 1) for part in intervals)
 
 
-def _count(batch: PreparedBatch, stored: set[str], observed: dict[str, int], late: dict[str, int]) -> None:
+def _count(
+    batch: PreparedBatch,
+    relays: Mapping[str, int],
+    stored: Iterable[str],
+    observed: dict[int, int],
+    late: dict[int, int],
+) -> None:
     """Tell each relay's tally. A new event counts for the first relay of the batch that brought it."""
     unclaimed = set(stored)
     for delivery in batch.deliveries:
-        tally = delivery.tally
+        tally, relay = delivery.tally, relays[delivery.relay_url]
         accepted = batch.accepted(delivery)
         first = unclaimed.intersection(accepted)
         unclaimed -= first
         tally.events_new += len(first)
         tally.events_known += len(accepted) - len(first)
-        tally.observations_new += observed.pop(delivery.relay_url, 0)
-        tally.late_events += late.pop(delivery.relay_url, 0)
+        tally.observations_new += observed.pop(relay, 0)
+        tally.late_events += late.pop(relay, 0)
         tally.rejected.update(delivery.rejected_counts)
         refused = batch.rejected(delivery)[len(delivery.rejected) :]
         tally.rejected.update(item.reason for item in refused)

@@ -98,7 +98,7 @@ def connect(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, most: int = 4) -> AsyncIterator[Pool]:
+async def open_pool(url: str, *, most: int = 5) -> AsyncIterator[Pool]:
     """A pool of at most `most` connections, each in autocommit mode and ready for the batch writer.
 
     Raises:

@@ -7,12 +7,13 @@ already known needs no signature check. On the public network four of five arriv
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bigbrotr_dagster.nostr.event import Event, verify_signature
 from bigbrotr_dagster.storage.delivery import Delivery, Quarantined
+from bigbrotr_dagster.storage.known import Known
 from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.rows import holds_nul
@@ -23,12 +24,15 @@ _verifiers = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_
 
 @dataclass(slots=True)
 class PreparedBatch:
-    """A batch that can be stored as it stands: the `new` events by id, and what is refused.
+    """A batch that can be stored as it stands: the `new` events by id, the `known` ones' numbers, what is refused.
 
     `refused` goes by id and signature: the copy that one relay forged must not cost the copy of another.
+    `epoch`: the session of the server that the numbers are good for.
     """
 
     deliveries: list[Delivery]
+    epoch: int
+    known: dict[str, int]
     new: dict[str, Event]
     refused: dict[tuple[str, str], Quarantined]
 
@@ -53,16 +57,26 @@ class PreparedBatch:
                     self.refused[id, event.sig] = quarantined(event, reason)
 
 
-async def prepare(connection: Connection, deliveries: list[Delivery]) -> PreparedBatch:
+async def prepare(
+    connection: Connection, deliveries: list[Delivery], known: Known, verified: Mapping[str, Event] | None = None
+) -> PreparedBatch:
     """Find out which events are new, and which of those cannot be stored.
+
+    `verified`: events by id whose signatures were checked, in a batch that is not stored yet.
 
     Raises:
         psycopg.Error: the database did not answer.
     """
     copies = {(event.id, event.sig): event for delivery in deliveries for event in delivery.events}
-    known = await _known(connection, list({id for id, _ in copies}))
-    unknown = [event for event in copies.values() if event.id not in known]
-    batch = PreparedBatch(deliveries, {}, {})
+    batch = PreparedBatch(deliveries, known.epoch, {}, {}, {})
+    batch.known = await known_events(connection, {id for id, _ in copies}, known)
+    unknown = []
+    for event in copies.values():
+        before = verified and verified.get(event.id)
+        if before and before.sig == event.sig:
+            batch.new[event.id] = event
+        elif event.id not in batch.known:
+            unknown.append(event)
     for event, is_valid in zip(unknown, await _verify(unknown), strict=True):
         if not is_valid:
             batch.refused[event.id, event.sig] = quarantined(event, "bad_signature")
@@ -73,6 +87,24 @@ async def prepare(connection: Connection, deliveries: list[Delivery]) -> Prepare
     return batch
 
 
+async def known_events(connection: Connection, ids: Collection[str], known: Known) -> dict[str, int]:
+    """The numbers of those events that are stored.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    epoch = known.epoch
+    found = known.events(ids)
+    asked = [bytes.fromhex(id) for id in ids if id not in found]
+    if asked:
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(query("known_events"), {"ids": asked})
+            stored = {id.hex(): seq for id, seq in await cursor.fetchall()}
+        known.add(epoch, stored)
+        found |= stored
+    return found
+
+
 def quarantined(event: Event, reason: str) -> Quarantined:
     return Quarantined(reason, event.to_json(), event.id)
 
@@ -80,14 +112,6 @@ def quarantined(event: Event, reason: str) -> Quarantined:
 def digest(raw: bytes) -> bytes:
     """What the same rejected bytes are recognized by."""
     return hashlib.sha256(raw).digest()
-
-
-async def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
-    if not ids:
-        return set()
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(query("known_ids"), {"ids": [bytes.fromhex(id) for id in ids]})
-        return {row[0].hex() for row in await cursor.fetchall()}
 
 
 async def _verify(events: Sequence[Event]) -> list[bool]:

@@ -37,11 +37,11 @@ def _queries() -> dict[str, bytes]:
 
 
 def migrations() -> list[tuple[int, str, bytes]]:
-    """(version, name, SQL) of every migration, ascending; versions are 1, 2, 3, …"""
+    """(version, name, SQL) of every migration, ascending by version."""
     found = []
     for path in sorted((sql_folder() / "migrations").glob("*.sql")):
         version, _, name = path.stem.partition("_")
         found.append((int(version), name, path.read_bytes()))
-    if [version for version, _, _ in found] != list(range(1, len(found) + 1)):
-        raise ValueError(f"the migrations in {sql_folder()} are not numbered 1, 2, 3, …")
+    if len({version for version, _, _ in found}) < len(found):
+        raise ValueError(f"two migrations in {sql_folder()} have the same number")
     return found

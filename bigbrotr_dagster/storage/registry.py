@@ -37,13 +37,17 @@ class RelayState:
 
 @dataclass(frozen=True, slots=True)
 class RelayGap:
-    """A row of the ledger: seconds `since` to `until`, both inside, not provable; `held` events came of them."""
+    """A row of the ledger: seconds `since` to `until`, both inside, not provable.
+
+    `held` events came of them; `missing` is an estimate of those that did not, None where nothing tells.
+    """
 
     relay_url: str
     since: int
     until: int
     reason: str
     held: int
+    missing: int | None
     tries: int
     first_seen: datetime
 

@@ -29,7 +29,7 @@ class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
 
     `retried`: by filter hash, the gaps whose turn it is to be asked for again. `forgotten`: the restraints that
-    the relay had taught us are a day old, and were dropped.
+    the relay had taught us are a day old, and were dropped. `failures`: runs in a row that failed.
     """
 
     attempt: int
@@ -39,6 +39,7 @@ class SyncState:
     retried: dict[str, list[Interval]]
     rotations: dict[str, Rotation] = field(default_factory=dict)
     forgotten: bool = False
+    failures: int = 0
     went_well: bool = False
     """Whether the sync before this one succeeded."""
 
@@ -75,9 +76,9 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
     for filter_hash, ranges, audited_from, seconds in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
         state.rotations[filter_hash] = Rotation(audited_from, seconds)
-    for filter_hash, since, until, reason, held in gaps:
+    for filter_hash, since, until, reason, held, missing in gaps:
         word, _, detail = reason.partition(": ")
-        gap = Gap(Interval(since, until), Unproven(word), held, detail)
+        gap = Gap(Interval(since, until), Unproven(word), held, detail, missing)
         state.gaps.setdefault(filter_hash, []).append(gap)
     for filter_hash, since, until in retried:
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))
@@ -92,13 +93,14 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
             hides,
             *restraints,
             forgotten,
-            went_well,
+            failures,
+            succeeded,
         ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
             cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
-        state.forgotten = forgotten
-        state.went_well = went_well
+        state.forgotten, state.failures = forgotten, failures
+        state.went_well = succeeded and not failures
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)

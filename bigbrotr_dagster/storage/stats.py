@@ -127,18 +127,19 @@ def draw_events(connection: _Connection, count: int) -> list[Event]:
 
 
 def orphans(connection: _Connection, count: int | None) -> tuple[int, list[str]]:
-    """About `count` observations at random (None: all): how many were looked at, and the ids of missing events."""
+    """About `count` observations at random (None: all): how many were looked at, and those without their event."""
     if count is None:
-        row = connection.execute(query("all_orphans")).fetchone()
+        row = connection.execute(query("all_orphans"), {"everywhere": True}).fetchone()
     else:
-        values = {"ids": _places(), "each": -(-count // DRAWS)}
+        places = [int.from_bytes(start[:4]) / 2**32 for start in _places()]
+        values = {"places": places, "each": -(-count // DRAWS)}
         row = connection.execute(query("draw_orphans"), values).fetchone()
     return (row[0], row[1] or []) if row else (0, [])
 
 
 def _places() -> list[bytes]:
-    """The beginning of the table, and places at random: an id is a hash, so all are as likely."""
-    return [b"", *(secrets.token_bytes(32) for _ in range(DRAWS - 1))]
+    """The first id, and ids at random: an id is a hash, so all are as likely."""
+    return [bytes(32), *(secrets.token_bytes(32) for _ in range(DRAWS - 1))]
 
 
 def _counted(connection: _Connection, table: str, own_bytes: int) -> int:

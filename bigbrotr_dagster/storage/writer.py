@@ -2,24 +2,31 @@
 
 A batch is first prepared (which ids are known, which signatures hold: the expensive part, outside any
 transaction) and then committed: new events, observations, coverage, gaps and cursors, together or not at all.
-So nothing is ever claimed that is not stored, and killing the process costs at most the batch under way.
+So nothing is ever claimed that is not stored, and killing the process costs at most the batches under way.
+
+While a batch is committed, the next one is prepared; commits follow one another in the order of `put`. Other
+processes may store the same events at the same time: all insert in the same order, so none waits in a circle.
 
 The queue is bounded in events and in bytes. `put` waits while it is full, and whoever waits does not read
 from its relay: that is all the back-pressure there is, and it reaches the socket.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
+
 from bigbrotr_dagster.storage.commit import commit
 from bigbrotr_dagster.storage.delivery import Delivery
-from bigbrotr_dagster.storage.pool import Connection, DatabaseUnavailable, Pool, retried
-from bigbrotr_dagster.storage.prepare import prepare
+from bigbrotr_dagster.storage.known import Known
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, DatabaseUnavailable, Pool, retried
+from bigbrotr_dagster.storage.prepare import PreparedBatch, prepare
 
 QUEUED_BYTES = 32 * 2**20
-"""Deliveries that wait for the database hold at most this much of what relays sent, and one more answer."""
+"""Deliveries that are not stored yet hold at most this much of what relays sent, and one more answer."""
 
 
 class BatchWriter:
@@ -36,6 +43,8 @@ class BatchWriter:
         self._stored = 0
         self._changed = asyncio.Condition()
         self._failure: Exception | None = None
+        self._known = Known()
+        self._session: Connection | None = None  # the one that commits: `_known` is good while it lives
 
     async def put(self, delivery: Delivery) -> None:
         """Queue a delivery; waits while the queue is full.
@@ -64,18 +73,79 @@ class BatchWriter:
             self._raise_failure()
 
     async def run(self) -> None:
-        """Store batches until cancelled."""
-        while True:
-            batch = await self._take()
+        """Store batches until cancelled, or until one has to be given up."""
+        previous: PreparedBatch | None = None
+        committing: asyncio.Task[None] | None = None
+        try:
+            while not self._failure:
+                deliveries = await self._take()
+                batch = await self._prepare(deliveries, previous)
+                if committing is not None:
+                    await committing
+                if batch is not None and not self._failure:
+                    previous, committing = batch, asyncio.create_task(self._store(batch), name="commit")
+        finally:
+            if committing is not None:
+                committing.cancel()
+                await asyncio.gather(committing, return_exceptions=True)
+            await self._lose_session()
+
+    async def _prepare(self, deliveries: list[Delivery], previous: PreparedBatch | None) -> PreparedBatch | None:
+        verified = previous.new if previous else None
+        try:
+            if previous is None:
+                with contextlib.suppress(psycopg.OperationalError):  # the commit will try again
+                    await self._open_session()
+            return await retried(
+                self._pool, lambda connection: prepare(connection, deliveries, self._known, verified)
+            )
+        except Exception as error:
+            await self._fail(error)
+            return None
+
+    async def _store(self, batch: PreparedBatch) -> None:
+        try:
+            await self._commit(batch)
+        except Exception as error:
+            await self._fail(error)
+            return
+        async with self._changed:
+            self._stored += len(batch.deliveries)
+            self._queued_bytes -= sum(delivery.bytes for delivery in batch.deliveries)
+            self._changed.notify_all()
+
+    async def _fail(self, error: Exception) -> None:
+        """Tell everyone who waits; `put` and `flush` raise it."""
+        async with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+
+    async def _commit(self, batch: PreparedBatch) -> None:
+        """Try again after each of `RETRY_DELAYS` while the database is away."""
+        for delay in (*RETRY_DELAYS, None):
             try:
-                await self._store(batch)
-            except Exception as error:  # told to everyone who waits, and raised by `put` and `flush`
-                self._failure = error
-            async with self._changed:
-                self._stored += len(batch)
-                self._changed.notify_all()
-            if self._failure:
+                session = self._session or await self._open_session()
+                if batch.epoch != self._known.epoch:
+                    batch = await prepare(session, batch.deliveries, self._known)
+                await commit(session, batch, self._known)
                 return
+            except psycopg.OperationalError:  # connection lost, server restarting, deadlock
+                await self._lose_session()
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+
+    async def _open_session(self) -> Connection:
+        """What is known from now on is good for as long as this session lives."""
+        self._session = await self._pool.getconn()
+        self._known.forget()
+        return self._session
+
+    async def _lose_session(self) -> None:
+        self._known.forget()
+        session, self._session = self._session, None
+        if session is not None:
+            await self._pool.putconn(session)
 
     def _is_full(self) -> bool:
         return self._queued_events >= 2 * self._batch_size or self._queued_bytes >= QUEUED_BYTES
@@ -102,14 +172,7 @@ class BatchWriter:
     def _pop(self) -> Delivery:
         delivery = self._queue.popleft()
         self._queued_events -= len(delivery.events)
-        self._queued_bytes -= delivery.bytes
         return delivery
-
-    async def _store(self, batch: list[Delivery]) -> None:
-        async def once(connection: Connection) -> None:
-            await commit(connection, await prepare(connection, batch))
-
-        await retried(self._pool, once)
 
 
 @asynccontextmanager

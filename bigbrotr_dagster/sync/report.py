@@ -62,6 +62,7 @@ class RelayReport:
                     "until": gap.interval.until,
                     "reason": str(gap),
                     "held": gap.held,
+                    "missing": gap.missing,
                 }
                 for gap in self.gaps
             ],

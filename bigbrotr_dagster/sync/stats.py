@@ -57,7 +57,7 @@ def unsound_events(database_url: str, count: int = DRAWN_EVENTS) -> tuple[int, d
 
 
 def orphans(database_url: str, *, look_at_all: bool = False) -> tuple[int, list[str]]:
-    """Observations that were looked at, and the ids of the events that they need and that are not stored."""
+    """How many observations were looked at, and those of them whose event is not stored."""
     with _looking(database_url, None if look_at_all else PATIENCE) as connection:
         return stats.orphans(connection, None if look_at_all else DRAWN_OBSERVATIONS)
 

@@ -34,7 +34,7 @@ from bigbrotr_dagster.windowing.tasks import (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All of `window`, which continues an answer of `came` events.
+    """All of `window`, which continues an answer of `came` events, if the relay cut it and not our `limit`.
 
     `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
     where a longer answer was more than we take; `broke`: even that was, once. `above`: see `Above`.
@@ -96,13 +96,13 @@ class Page:
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
-            rest = Page(Interval(self.window.since, oldest), ids, answer.size, most=most)
+            rest = Page(Interval(self.window.since, oldest), ids, _came(ask, answer), most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
             if self.most is not None and ask.limit == self.most:
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
-                return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, 2 * self.most),))
+                return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(habits)
@@ -210,6 +210,11 @@ class Confirm:
         if not between:  # what is hidden in this very second fills the answers: step past it
             rest = (*below(self.window), Split(Interval(newest, newest)))
         return Step(tasks=(*rest, *between))
+
+
+def _came(ask: Ask, answer: Answer) -> int:
+    """The size of an answer, if no `limit` of ours was the end of it."""
+    return answer.size if answer.size < ask.limit else 0
 
 
 def below(window: Interval) -> tuple[Page, ...]:

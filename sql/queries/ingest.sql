@@ -2,43 +2,54 @@
 
 -- name: make_staging
 -- Landing places for COPY, one set per connection.
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_event (LIKE event) ON COMMIT DELETE ROWS;
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_observation (LIKE event_relay) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_event ON COMMIT DELETE ROWS AS
+SELECT id, pubkey, created_at, kind, tags, tagvalues, content, sig FROM event WITH NO DATA;
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_observation ON COMMIT DELETE ROWS AS
+SELECT event_seq, seen_at, relay_id FROM observation WITH NO DATA;
 
--- name: known_ids
--- Which of these ids are stored. Their signatures were checked when they were.
-SELECT id FROM event WHERE id = ANY(%(ids)s);
+-- name: known_events
+-- Which of these ids are stored, and the numbers that observations know them by. Their signatures were checked
+-- when they were stored.
+SELECT id, seq FROM event WHERE id = ANY(%(ids)b);
+
+-- name: relay_keys
+-- The numbers that observations know these relays by.
+SELECT url, id FROM relay_key WHERE url = ANY(%(urls)s);
+
+-- name: add_relay_keys
+INSERT INTO relay_key (url) SELECT url FROM unnest(%(urls)s::text[]) AS given (url) ORDER BY url
+ON CONFLICT DO NOTHING;
 
 -- name: copy_events
 COPY staged_event (id, pubkey, created_at, kind, tags, tagvalues, content, sig) FROM STDIN (FORMAT binary);
 
 -- name: copy_observations
-COPY staged_observation (event_id, relay_url, seen_at) FROM STDIN (FORMAT binary);
+COPY staged_observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary);
 
 -- name: insert_events
 -- In order of id, so that two writers cannot deadlock. Returns what was new.
 INSERT INTO event (id, pubkey, created_at, kind, tags, tagvalues, content, sig)
 SELECT id, pubkey, created_at, kind, tags, tagvalues, content, sig FROM staged_event ORDER BY id
 ON CONFLICT DO NOTHING
-RETURNING id;
+RETURNING id, seq;
 
 -- name: late_observations
 -- Of these pairs, those that are not stored yet, counted per relay.
-SELECT relay_url, count(*)
-FROM unnest(%(ids)s::bytea[], %(urls)s::text[]) AS late (event_id, relay_url)
-WHERE NOT EXISTS (SELECT FROM event_relay AS kept
-                  WHERE kept.event_id = late.event_id AND kept.relay_url = late.relay_url)
-GROUP BY relay_url;
+SELECT relay_id, count(*)
+FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS late (event_seq, relay_id)
+WHERE NOT EXISTS (SELECT FROM observation AS kept
+                  WHERE kept.event_seq = late.event_seq AND kept.relay_id = late.relay_id)
+GROUP BY relay_id;
 
 -- name: insert_observations
--- First seen wins. Returns the number of new rows per relay.
+-- First seen wins. In order of the key, as above. Returns the number of new rows per relay.
 WITH inserted AS (
-    INSERT INTO event_relay (event_id, relay_url, seen_at)
-    SELECT event_id, relay_url, seen_at FROM staged_observation ORDER BY event_id, relay_url
+    INSERT INTO observation (event_seq, seen_at, relay_id)
+    SELECT event_seq, seen_at, relay_id FROM staged_observation ORDER BY event_seq, relay_id
     ON CONFLICT DO NOTHING
-    RETURNING relay_url
+    RETURNING relay_id
 )
-SELECT relay_url, count(*) FROM inserted GROUP BY relay_url;
+SELECT relay_id, count(*) FROM inserted GROUP BY relay_id;
 
 -- name: extend_coverage
 INSERT INTO sync_coverage AS kept (relay_url, filter_hash, filter, covered)
@@ -53,8 +64,8 @@ WITH touched AS (
       AND int8range(since, until, '[]') && %(covered)s::int8multirange
     RETURNING *
 )
-INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, last_try, tries)
-SELECT relay_url, filter_hash, lower(part), upper(part) - 1, reason, held, first_seen, last_try, tries
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, missing, first_seen, last_try, tries)
+SELECT relay_url, filter_hash, lower(part), upper(part) - 1, reason, held, missing, first_seen, last_try, tries
 FROM touched, unnest(int8multirange(int8range(since, until, '[]')) - %(covered)s::int8multirange) AS part
 ON CONFLICT DO NOTHING;
 
@@ -64,11 +75,11 @@ WITH replaced AS (
     DELETE FROM sync_gap
     WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
       AND since >= %(since)s AND until <= %(until)s
-    RETURNING held, first_seen, tries
+    RETURNING held, missing, first_seen, tries
 )
-INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, tries)
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, missing, first_seen, tries)
 SELECT %(relay_url)s, %(filter_hash)s, %(since)s, %(until)s, %(reason)s,
-       greatest(%(held)s, max(held)), coalesce(min(first_seen), now()), coalesce(max(tries), 1)
+       greatest(%(held)s, max(held)), coalesce(%(missing)s, max(missing)), coalesce(min(first_seen), now()), coalesce(max(tries), 1)
 FROM replaced;
 
 -- name: advance_cursor

@@ -20,19 +20,17 @@ RETURNING filter_hash, since, until;
 UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
 
 -- name: list_gaps
-SELECT relay_url, since, until, reason, held, tries, first_seen FROM sync_gap
+SELECT relay_url, since, until, reason, held, missing, tries, first_seen FROM sync_gap
 WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
 ORDER BY relay_url, since;
 
 -- name: load_gaps
-SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
+SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
--- What makes us modest is forgotten after a day, and learned anew if it still holds. The last column: whether the
--- sync before this one succeeded.
+-- What makes us modest is forgotten after a day, and learned anew if it still holds.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day',
-       failures = 0 AND succeeded_at IS NOT NULL
+       rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor
@@ -135,8 +133,8 @@ ORDER BY state_key;
 SELECT coalesce((SELECT sum(upper(part) - lower(part))
                  FROM sync_coverage, unnest(covered * int8multirange(int8range(%(to)s, NULL))) AS part
                  WHERE relay_url = %(relay_url)s), 0),
-       (SELECT count(*) FROM event_relay JOIN event ON event.id = event_relay.event_id
-        WHERE event_relay.relay_url = %(relay_url)s AND event.created_at >= %(to)s);
+       (SELECT count(*) FROM observation JOIN event ON event.seq = event_seq
+        WHERE relay_id = (SELECT id FROM relay_key WHERE url = %(relay_url)s) AND created_at >= %(to)s);
 
 -- name: reset_coverage
 UPDATE sync_coverage

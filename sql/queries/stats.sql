@@ -2,18 +2,24 @@
 
 -- name: table_sizes
 -- Our tables: bytes on disk with indexes, and the rows by the planner's statistics, scaled to the size of today. Null
--- where it is cheap to count (16 MB), or where nothing was analyzed yet.
-SELECT relname, pg_total_relation_size(oid), pg_relation_size(oid),
-       CASE WHEN pg_relation_size(oid) > 16 * 2 ^ 20 AND reltuples >= 0 AND relpages > 0
-            THEN (reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::integer))::bigint END
-FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-ORDER BY relname;
+-- where it is cheap to count (16 MB), or where nothing was analyzed yet. A partitioned table is the sum of its parts.
+SELECT whole.relname, sum(pg_total_relation_size(part.oid))::bigint, sum(part.bytes)::bigint,
+       CASE WHEN sum(part.bytes) > 16 * 2 ^ 20 AND bool_and(part.bytes = 0 OR part.reltuples >= 0 AND part.relpages > 0)
+            THEN sum(part.reltuples / nullif(part.relpages, 0)
+                     * (part.bytes / current_setting('block_size')::integer))::bigint END
+FROM pg_class AS whole
+CROSS JOIN LATERAL (
+    SELECT oid, reltuples, relpages, pg_relation_size(oid) AS bytes FROM pg_class
+    WHERE relkind = 'r' AND (oid = whole.oid OR oid IN (SELECT relid FROM pg_partition_tree(whole.oid)))
+) AS part
+WHERE whole.relnamespace = current_schema()::regnamespace
+  AND whole.relkind IN ('r', 'p') AND NOT whole.relispartition
+GROUP BY whole.relname ORDER BY whole.relname;
 
 -- name: sample_events
 -- Whole pages at random: few pages are read, however many there are.
 CREATE TEMPORARY TABLE sampled_event ON COMMIT DROP AS
-SELECT id, kind, created_at FROM event TABLESAMPLE SYSTEM (%(percent)s);
+SELECT id, seq, kind, created_at FROM event TABLESAMPLE SYSTEM (%(percent)s);
 
 -- name: sampled_events
 SELECT count(*) FROM sampled_event;
@@ -30,14 +36,17 @@ WHERE created_at <= extract(epoch FROM now()) GROUP BY 1 ORDER BY 1 DESC LIMIT %
 -- Of a few of the sampled events (ids are hashes: their order is as good as a draw), how many each network holds,
 -- and how often. The first row is of all networks.
 WITH few AS (
-    SELECT id FROM sampled_event ORDER BY id LIMIT %(most)s
+    SELECT seq FROM sampled_event ORDER BY id LIMIT %(most)s
 ), seen AS (
-    SELECT few.id, coalesce(relay.network, 'unregistered') AS network
-    FROM few JOIN event_relay ON event_relay.event_id = few.id LEFT JOIN relay ON relay.url = event_relay.relay_url
+    SELECT few.seq, coalesce(relay.network, 'unregistered') AS network
+    FROM few
+    JOIN observation ON observation.event_seq = few.seq
+    JOIN relay_key ON relay_key.id = observation.relay_id
+    LEFT JOIN relay ON relay.url = relay_key.url
 )
 SELECT NULL, (SELECT count(*) FROM few), (SELECT count(*) FROM seen)
 UNION ALL
-SELECT * FROM (SELECT network, count(DISTINCT id), count(*) FROM seen GROUP BY network ORDER BY network) AS each;
+SELECT * FROM (SELECT network, count(DISTINCT seq), count(*) FROM seen GROUP BY network ORDER BY network) AS each;
 
 -- name: lag_by_network
 -- How far the cursors of the relays that can be reached are behind: the median and the slowest in twenty. A relay
@@ -78,18 +87,25 @@ CROSS JOIN LATERAL (
 ) AS drawn;
 
 -- name: draw_orphans
--- Of observations drawn at random: how many there were, and those whose event is not stored.
-WITH drawn AS (
-    SELECT DISTINCT follower.event_id, follower.relay_url
-    FROM unnest(%(ids)s::bytea[]) AS start (id)
+-- Of observations that follow places drawn by the caller (0 to 1): how many there were, and those whose event is not
+-- stored, as their relay and the number that the event had.
+WITH start AS (
+    SELECT least(low + floor(place * (high - low + 1)), high)::bigint AS seq
+    FROM (SELECT min(event_seq) AS low, max(event_seq) AS high FROM observation) AS bounds
+    CROSS JOIN unnest(%(places)s::float8[]) AS place
+), drawn AS (
+    SELECT DISTINCT follower.event_seq, follower.relay_id
+    FROM start
     CROSS JOIN LATERAL (
-        SELECT event_id, relay_url FROM event_relay WHERE event_id >= start.id ORDER BY event_id LIMIT %(each)s
+        SELECT event_seq, relay_id FROM observation WHERE event_seq >= start.seq
+        ORDER BY event_seq, relay_id LIMIT %(each)s
     ) AS follower
 )
-SELECT count(*), array_agg(encode(event_id, 'hex')) FILTER (WHERE event.id IS NULL)
-FROM drawn LEFT JOIN event ON event.id = drawn.event_id;
+SELECT count(*), array_agg(format('%%s #%%s', url, event_seq)) FILTER (WHERE event.seq IS NULL)
+FROM drawn LEFT JOIN event ON event.seq = event_seq LEFT JOIN relay_key ON relay_key.id = relay_id;
 
 -- name: all_orphans
 -- As draw_orphans, of every observation: for the patient.
-SELECT count(*), array_agg(encode(event_id, 'hex')) FILTER (WHERE event.id IS NULL)
-FROM event_relay LEFT JOIN event ON event.id = event_relay.event_id;
+SELECT count(*), array_agg(format('%%s #%%s', url, event_seq)) FILTER (WHERE event.seq IS NULL)
+FROM observation LEFT JOIN event ON event.seq = event_seq LEFT JOIN relay_key ON relay_key.id = relay_id
+WHERE %(everywhere)s;

@@ -86,6 +86,12 @@ async def test_an_event_that_cannot_be_stored_is_quarantined_and_its_batch_is_no
     assert json.loads(raw)["id"] == bad.id
 
 
+async def test_what_only_looks_like_nul_is_stored(pool: Pool) -> None:
+    given = delivery(signed(1, content="\\u0000 is how JSON writes it", tags=[["t", "\\u0000"]]))
+    await store(pool, given)
+    assert (given.tally.events_new, dict(given.tally.rejected)) == (1, {})
+
+
 async def test_a_forged_copy_does_not_cost_the_true_one(pool: Pool) -> None:
     true = signed(1)
     forged = delivery(replace(true, sig="0" * 128), relay="wss://forger.example.com")
@@ -177,7 +183,7 @@ async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
 
 async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(pool: Pool) -> None:
     async with pool.connection() as connection:
-        await connection.execute(b"DROP TABLE event_relay")
+        await connection.execute(b"DROP TABLE observation CASCADE")
     with pytest.raises(DatabaseUnavailable):
         await store(pool, delivery(signed(1), covered=[Interval(0, 9)]))
     assert await fetch(pool, b"SELECT * FROM sync_coverage") == []

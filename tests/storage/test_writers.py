@@ -1,0 +1,95 @@
+"""Several writers of the same events, and several batches under way: in order, and none waits in a circle."""
+
+import asyncio
+import random
+
+import pytest
+
+from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.storage import writer as module
+from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Tally
+from bigbrotr_dagster.storage.pool import Connection, Pool, open_pool
+from bigbrotr_dagster.storage.prepare import PreparedBatch
+from bigbrotr_dagster.storage.writer import batch_writer
+from bigbrotr_dagster.windowing import Interval
+from tests.nostr.helpers import signed
+from tests.storage.test_writer import delivery, fetch
+
+
+async def write(url: str, seed: int, events: list[Event]) -> Tally:
+    """All events, in an order of its own, from three relays of its own."""
+    order = random.Random(seed)
+    tally = Tally()
+    async with open_pool(url) as pool, batch_writer(pool, batch_size=200, flush_interval=50) as writer:
+        for relay in range(3):
+            shuffled = order.sample(events, len(events))
+            for start in range(0, len(shuffled), 100):
+                page = shuffled[start : start + 100]
+                covered = [Interval(start, start + 99)]
+                relay_url = f"wss://{seed}-{relay}.example.com"
+                await writer.put(delivery(*page, relay=relay_url, tally=tally, covered=covered))
+    return tally
+
+
+async def test_writers_of_the_same_events_do_not_deadlock(any_database: str, real_events: list[Event]) -> None:
+    tallies = await asyncio.gather(*(write(any_database, seed, real_events) for seed in range(3)))
+    assert sum(tally.events_new for tally in tallies) == len(real_events)
+    assert [tally.observations_new for tally in tallies] == [3 * len(real_events)] * 3
+    async with open_pool(any_database) as pool:
+        deadlocks = b"SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await fetch(pool, deadlocks) == [(0,)]
+        assert await fetch(pool, b"SELECT count(*) FROM event_relay") == [(9 * len(real_events),)]
+
+
+async def test_a_batch_is_prepared_while_the_one_before_is_committed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deliveries of one relay still land in the order in which they were put, also when a commit is slow."""
+    commit, said = module.commit, []
+
+    async def slow(connection: Connection, batch: PreparedBatch, known: object) -> None:
+        said.append("commit")
+        await asyncio.sleep(0.2)
+        await commit(connection, batch, known)  # type: ignore[arg-type]
+        said.append("committed")
+
+    async def prepared(connection: Connection, batch: list[Delivery], *rest: object) -> PreparedBatch:
+        said.append("prepare")
+        return await prepare(connection, batch, *rest)  # type: ignore[arg-type]
+
+    prepare = module.prepare
+    monkeypatch.setattr(module, "commit", slow)
+    monkeypatch.setattr(module, "prepare", prepared)
+    async with batch_writer(pool, batch_size=1, flush_interval=50) as writer:
+        for second in (1, 2, 3):
+            await writer.put(delivery(signed(second), cursor=Cursor(second)))
+    assert said == ["prepare", *["commit", "prepare", "committed"] * 2, "commit", "committed"]
+
+
+async def test_the_same_event_in_two_batches_under_way_is_stored_once(pool: Pool) -> None:
+    event = signed(1)
+    deliveries = [delivery(event, relay=f"wss://{number}.example.com") for number in range(4)]
+    async with batch_writer(pool, batch_size=1, flush_interval=50) as writer:
+        for each in deliveries:
+            await writer.put(each)
+    assert [each.tally.events_new for each in deliveries] == [1, 0, 0, 0]
+    assert [each.tally.observations_new for each in deliveries] == [1, 1, 1, 1]
+
+
+async def test_nothing_is_committed_after_a_batch_that_was_given_up(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("the first batch")
+
+    monkeypatch.setattr(module, "commit", fails)
+
+    async def two_batches() -> None:
+        async with batch_writer(pool, batch_size=1, flush_interval=50) as writer:
+            await writer.put(delivery(signed(1)))
+            await writer.put(delivery(signed(2), covered=[Interval(0, 9)]))
+
+    with pytest.raises(module.DatabaseUnavailable, match="the first batch"):
+        await two_batches()
+    assert await fetch(pool, b"SELECT count(*) FROM event") == [(0,)]
+    assert await fetch(pool, b"SELECT count(*) FROM sync_coverage") == [(0,)]

@@ -55,13 +55,13 @@ class Page:
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
-        if self._is_in_part(ask, inside):
-            habits.until_exclusive = True
-            return Step(tasks=(self,))
         if self.boundary and any(event.id not in self.boundary for event in inside):
             habits.note_cut(self.came, ask.limit)
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
+        if self._is_in_part(ask, inside):
+            habits.until_exclusive = True
+            return Step(tasks=(self,))
         if all(event.id in self.boundary for event in inside):
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:

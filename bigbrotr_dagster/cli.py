@@ -99,7 +99,7 @@ def sync(
         while True:
             started = time.monotonic()
             report = one_cycle(url, config, config_path, [*urls, *practice])
-            for relay in report.failed:
+            for relay in (*report.failed, *report.busy):
                 complain(f"{relay.url}: {relay.error}")
             print(report_line(report, as_json), flush=True)
             if once:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Any
 
 import psycopg
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 BUSY_PATIENCE = 5.0
 """Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
+
+STOPPED = "stopped"
+DATABASE_LOST = "the database stopped answering"
 
 SLOT_SECONDS = 5.0
 """Seconds that a slot is kept from one relay to the next while another process waits for one."""
@@ -175,7 +179,7 @@ async def _take_next(cycle: _Cycle, options: NetworkConfig, waiting: RelayQueue,
     relay = waiting.busy.popleft() if once_more else waiting.untried.popleft()
     async with cycle.locks.relay(relay.url, cycle.busy_patience if once_more else 0) as ours:
         if ours:
-            done(await _attempt(cycle, options, relay))
+            await _attempt(cycle, options, relay, done)
         elif once_more:
             done(await _busy(cycle, relay))
         else:
@@ -192,28 +196,43 @@ async def _busy(cycle: _Cycle, relay: RelayURL) -> RelayReport:
     return RelayReport(relay.url, relay.network.value, ok=False, busy=True, error=error)
 
 
-async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> RelayReport:
-    """One sync, with its row in `sync_attempt` whatever comes."""
+async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
+    """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
     started = time.monotonic()
     state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
     sync = _relay_sync(cycle, options, relay, state)
     gaps_before = sum(len(history.gaps) for history in sync.histories)
-    error: str | None = "stopped"
+    error: str | None = STOPPED
     try:
         await sync.run()
         error = None
     except RelayFailed as failure:
         error = str(failure)
     except (DatabaseUnavailable, psycopg.Error):
-        error = "the database stopped answering"
+        error = DATABASE_LOST
         raise
     except Exception as failure:  # ours, not the relay's: the other relays go on all the same
         log.exception("the sync of %s failed", relay.url)
         error = f"internal error: {failure!r}"
     finally:
-        await asyncio.shield(_finish(cycle, sync, state, error))
-    report = _report(cycle, sync, error, time.monotonic() - started)
-    return replace(report, gaps_before=gaps_before, went_well_before=state.went_well)
+
+        async def end() -> None:
+            await _finish(cycle, sync, state, error)
+            if error not in (STOPPED, DATABASE_LOST):
+                report = _report(cycle, sync, error, time.monotonic() - started)
+                done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
+
+        await _to_its_end(end())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do short work that being cancelled must not cut off: what is stored is recorded, too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bigbrotr_dagster.defs.run_process import PROCESS_TAG
+from tests.defs.conftest import CONFIG
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import finished, nothing_is_claimed_that_is_not_stored, recorded
 from tests.e2e.graphql import Ui, eventually
@@ -27,9 +28,12 @@ Batch = tuple[ScriptedRelay, list[str]]
 def dagster_dev(folder: Path) -> Iterator[Ui]:
     """`dagster dev` in the environment of the fixture `graph`; in the end every process of it is gone."""
     port = free_port()
+    config = folder / "daemon.yaml"
+    config.write_text(f"{CONFIG}\ninterval: 86400\n")  # the schedule keeps out of it, however slow the machine is
     with (folder / f"dev-{port}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dagster", "dev", "-m", "bigbrotr_dagster.definitions", "-p", str(port)],
+            env=os.environ | {"BIGBROTR_CONFIG": str(config)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -51,9 +55,10 @@ def kill_all(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def ui(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    with dagster_dev(tmp_path_factory.mktemp("dev")) as running:
+@pytest.fixture
+def ui(graph: Graph, tmp_path: Path) -> Iterator[Ui]:
+    """For one test: an instance must not have two daemons at once."""
+    with dagster_dev(tmp_path) as running:
         yield running
 
 

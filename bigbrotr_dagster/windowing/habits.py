@@ -142,6 +142,10 @@ class Habits:
             return False
         return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
 
+    def had_room(self, count: int, limit: int) -> bool:
+        """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""
+        return count < self.largest and not self.may_be_cut(count, limit)
+
     def wants_check(self) -> bool:
         """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …"""
         return self.cut_pages.bit_count() == 1 and self.cut_pages.bit_length() % 2 == 1

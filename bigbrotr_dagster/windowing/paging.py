@@ -55,13 +55,13 @@ class Page:
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
-        if self._is_in_part(ask, inside):
-            habits.until_exclusive = True
-            return Step(tasks=(self,))
         if self.boundary and any(event.id not in self.boundary for event in inside):
             habits.note_cut(self.came, ask.limit)
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
+        if self._is_in_part(ask, inside):
+            habits.until_exclusive = True
+            return Step(tasks=(self,))
         if all(event.id in self.boundary for event in inside):
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
@@ -85,7 +85,10 @@ class Page:
     def _doubted(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step | None:
         """Nothing came but what lies above `until`: ask again until it is clear that the relay ignores that."""
         above = Above.of(answer, ask, habits, self.above)
-        if above is None or not habits.may_be_cut(answer.counted(ask, habits), ask.limit):
+        if above is None:
+            return None
+        is_cut_above = not self.boundary <= {event.id for event in inside}
+        if not is_cut_above and habits.had_room(answer.counted(ask, habits), ask.limit):
             return None
         return self._until_ignored(inside) if above.is_certain else Step(tasks=(replace(self, above=above),))
 
@@ -185,9 +188,8 @@ class Confirm:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         fresh = answer.inside(self._below)
-        may_be_cut = habits.may_be_cut(answer.counted(ask, habits), ask.limit)
         above = Above.of(answer, ask, habits, self.above)
-        if may_be_cut and above is not None:
+        if above is not None and not habits.had_room(answer.counted(ask, habits), ask.limit):
             if above.is_certain:
                 return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
             return Step(tasks=(replace(self, above=above),))

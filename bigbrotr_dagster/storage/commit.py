@@ -143,6 +143,7 @@ async def _insert_claims_of(connection: Connection, delivery: Delivery, rejected
         window = {"since": gap.interval.since, "until": gap.interval.until}
         counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}
         await connection.execute(query("record_gap"), key | window | counts)
+        await connection.execute(query("shrink_coverage"), key | window)
     if delivery.covered:
         await connection.execute(query("close_gaps"), key | {"covered": multirange(delivery.covered)})
         covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}

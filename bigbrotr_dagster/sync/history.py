@@ -65,16 +65,19 @@ class History:
         return self._since <= created_at <= self._until
 
     def settle(self, proof: Proof) -> None:
-        """Take note of what an answer proved: what is covered, or a new gap, is no old gap any more."""
-        covered = Coverage(proof.covered)
-        settled = covered | Coverage(gap.interval for gap in proof.gaps)
+        """Take note of what an answer proved: what is covered, or a new gap, is no old gap any more.
+
+        What is a new gap is covered no more.
+        """
+        covered, unproved = Coverage(proof.covered), Coverage(gap.interval for gap in proof.gaps)
+        settled = covered | unproved
         self.audit.settle(settled)
         if self.gaps:
             self.gaps = [
                 replace(gap, interval=part) for gap in self.gaps for part in Coverage([gap.interval]) - settled
             ]
         self.gaps.extend(proof.gaps)
-        self._covered |= covered
+        self._covered = (self._covered - unproved) | covered
 
     def give_up(self, reason: Unproven, detail: str) -> Proof:
         """Name what is pending, and nobody can have, a gap; it grows together with those of the same reason."""

@@ -56,6 +56,12 @@ INSERT INTO sync_coverage AS kept (relay_url, filter_hash, filter, covered)
 VALUES (%(relay_url)s, %(filter_hash)s, %(filter)s, %(covered)s)
 ON CONFLICT (relay_url, filter_hash) DO UPDATE SET covered = kept.covered + excluded.covered;
 
+-- name: shrink_coverage
+-- What is a gap now is covered no more: a second read again may hold more than the relay shows.
+UPDATE sync_coverage SET covered = covered - int8multirange(int8range(%(since)s, %(until)s, '[]'))
+WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
+  AND covered && int8range(%(since)s, %(until)s, '[]');
+
 -- name: close_gaps
 -- What is proved is no gap any more; what sticks out on either side of it still is.
 WITH touched AS (

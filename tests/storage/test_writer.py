@@ -124,6 +124,14 @@ async def test_coverage_gaps_and_cursor_land_with_the_events(pool: Pool) -> None
     assert await fetch(pool, b"SELECT state_value FROM service_state") == [({"timestamp": 9, "id": "f" * 64},)]
 
 
+async def test_what_becomes_a_gap_is_covered_no_more(pool: Pool) -> None:
+    await store(pool, delivery(signed(8), covered=[Interval(0, 9)]))
+    await store(pool, delivery(signed(8), gaps=[Gap(Interval(5, 6), Unproven.SATURATED, held=3)]))
+    async with pool.connection() as connection:
+        state = await begin_attempt(connection, RELAY, "run")
+    assert state.covered == {"f": Coverage([Interval(0, 4), Interval(7, 9)])}
+
+
 async def test_a_cursor_never_moves_back(pool: Pool) -> None:
     await store(pool, delivery(covered=[Interval(0, 9)], cursor=Cursor(9)), delivery(cursor=Cursor(3)))
     assert await fetch(pool, b"SELECT (state_value ->> 'timestamp')::int FROM service_state") == [(9,)]

@@ -11,13 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 import click
 
 from bigbrotr_dagster import __version__
+from bigbrotr_dagster.cli_common import (
+    PROGRAM,
+    complain,
+    config_option,
+    one_relay_url,
+    ready_database,
+    relay_urls,
+    shown_time,
+)
+from bigbrotr_dagster.cli_operations import metrics, quarantine
 from bigbrotr_dagster.devserver import DevServerError, run_dev
 from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
 from bigbrotr_dagster.storage import embedded, postgres_server
@@ -32,23 +41,13 @@ from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.sync import (
     ConfigError,
-    InvalidRelayURL,
     load_config,
-    parse_relay_url,
     register_relays,
     registered_relays,
     relay_states,
     remove_relays,
 )
 
-PROGRAM = "bigbrotr-dagster"
-
-config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    help="YAML file with the options; default: the file that BIGBROTR_CONFIG names, else the defaults.",
-)
 private_option = click.option(
     "--allow-private", is_flag=True, help="Let relays be on loopback and private addresses."
 )
@@ -93,15 +92,15 @@ def sync(
     config = load_config(config_path)
     allow_private = allow_private or demo or config.allow_private
     config = config.with_overrides(allow_private=allow_private)
-    urls = _relay_urls(relays, allow_private)
+    urls = relay_urls(relays, allow_private)
     with practice_relays(demo) as practice:
-        url = _ready_database()
+        url = ready_database()
         register_relays(url, [*urls, *practice])
         while True:
             started = time.monotonic()
             report = one_cycle(url, config, config_path, [*urls, *practice])
-            for relay in report.failed:
-                _complain(f"{relay.url}: {relay.error}")
+            for relay in (*report.failed, *report.busy):
+                complain(f"{relay.url}: {relay.error}")
             print(report_line(report, as_json), flush=True)
             if once:
                 return 1 if report.relays and len(report.failed) == len(report.relays) else 0
@@ -121,8 +120,8 @@ def relays() -> None:
 @private_option
 def relays_add(urls: tuple[str, ...], allow_private: bool) -> None:
     """Register relays; each gets its partition within half a minute while `dev` runs."""
-    given = _relay_urls(urls, allow_private)
-    print(f"{register_relays(_ready_database(), given)} added")
+    given = relay_urls(urls, allow_private)
+    print(f"{register_relays(ready_database(), given)} added")
 
 
 @relays.command("import")
@@ -137,17 +136,17 @@ def relays_import(file: TextIO, allow_private: bool) -> None:
         if not text or text.startswith("#"):
             continue
         try:
-            good += _relay_urls([text], allow_private)
+            good += relay_urls([text], allow_private)
         except click.UsageError as error:
             bad += 1
-            _complain(f"{file.name}:{number}: {error.message}")
-    print(f"{register_relays(_ready_database(), good)} added, {bad} bad lines")
+            complain(f"{file.name}:{number}: {error.message}")
+    print(f"{register_relays(ready_database(), good)} added, {bad} bad lines")
 
 
 @relays.command("list")
 def relays_list() -> None:
     """Print every registered relay with its network."""
-    for relay in registered_relays(_ready_database()):
+    for relay in registered_relays(ready_database()):
         print(f"{relay.network}\t{relay.url}")
 
 
@@ -155,8 +154,8 @@ def relays_list() -> None:
 @click.argument("url")
 def relays_remove(url: str) -> None:
     """Take a relay off the registry. Its events stay; its cursor goes with the next cleanup."""
-    [normal] = _relay_urls([url], allow_private=True)
-    if not remove_relays(_ready_database(), [normal]):
+    [normal] = relay_urls([url], allow_private=True)
+    if not remove_relays(ready_database(), [normal]):
         raise click.ClickException(f"{normal} is not registered")
     print(f"{normal} removed")
 
@@ -170,13 +169,12 @@ def cursors() -> None:
 @click.argument("url", required=False)
 def cursors_show(url: str | None) -> None:
     """Print the cursor, the gaps and the last outcome of every relay, or of one."""
-    if url is not None:
-        [url] = _relay_urls([url], allow_private=True)
-    states = relay_states(_ready_database(), url)
+    url = one_relay_url(url)
+    states = relay_states(ready_database(), url)
     if url is not None and not states:
         raise click.ClickException(f"{url} is not registered")
     for state in states:
-        at = _time(state.cursor.timestamp) if state.cursor else "-"
+        at = shown_time(state.cursor.timestamp) if state.cursor else "-"
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {state.error}"
         print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}")
 
@@ -189,11 +187,12 @@ def cursors_show(url: str | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be read again.")
 def cursors_reset(url: str, to: int, dry_run: bool) -> None:
     """Forget what is proved of a relay from a second on, so that it is read again. Events stay."""
-    [normal] = _relay_urls([url], allow_private=True)
-    with connect(_ready_database()) as connection:
+    [normal] = relay_urls([url], allow_private=True)
+    with connect(ready_database()) as connection:
         seconds, events = reset_cursor(connection, normal, to, dry_run=dry_run)
     verb = "would be" if dry_run else "will be"
-    print(f"{normal}: {seconds} covered seconds from {_time(to)} on {verb} read again; {events} events are stored")
+    stretch = f"{seconds} covered seconds from {shown_time(to)} on"
+    print(f"{normal}: {stretch} {verb} read again; {events} events are stored")
 
 
 @cli.group()
@@ -204,22 +203,27 @@ def gaps() -> None:
 @gaps.command("list")
 @click.argument("url", required=False)
 def gaps_list(url: str | None) -> None:
-    """Print the gaps of every relay, or of one: from, to, reason, events held there, tries."""
-    if url is not None:
-        [url] = _relay_urls([url], allow_private=True)
-    with connect(_ready_database()) as connection:
+    """Print the gaps of every relay, or of one: from, to, reason, events held there and missing there, tries."""
+    url = one_relay_url(url)
+    with connect(ready_database()) as connection:
         for gap in relay_gaps(connection, url):
-            span = f"{_time(gap.since)}\t{_time(gap.until)}"
-            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{gap.held} held\t{gap.tries} tries")
+            span = f"{shown_time(gap.since)}\t{shown_time(gap.until)}"
+            missing = "unknown" if gap.missing is None else gap.missing
+            counts = f"{gap.held} held\t{missing} missing\t{gap.tries} tries"
+            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{counts}")
 
 
 @gaps.command("retry")
 @click.argument("url")
 def gaps_retry(url: str) -> None:
     """Try all gaps of a relay again with its next sync; by itself a sync tries one."""
-    [normal] = _relay_urls([url], allow_private=True)
-    with connect(_ready_database()) as connection:
+    [normal] = relay_urls([url], allow_private=True)
+    with connect(ready_database()) as connection:
         print(f"{mark_gaps(connection, normal)} gaps are tried again with the next sync of {normal}")
+
+
+cli.add_command(quarantine)
+cli.add_command(metrics)
 
 
 @cli.group()
@@ -230,7 +234,7 @@ def db() -> None:
 @db.command("url")
 def db_url() -> None:
     """Print the archive's URL. The embedded server runs only while something uses it."""
-    print(_ready_database())
+    print(ready_database())
 
 
 @db.command("migrate")
@@ -244,7 +248,7 @@ def db_migrate() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def db_psql(arguments: tuple[str, ...]) -> int:
     """Open psql on the archive; further ARGUMENTS go to it."""
-    url = _ready_database()
+    url = ready_database()
     program = shutil.which("psql") or str(postgres_server.binaries() / "psql")
     return subprocess.call([program, url, *arguments])
 
@@ -253,38 +257,6 @@ def db_psql(arguments: tuple[str, ...]) -> int:
 def db_stop() -> None:
     """Stop the embedded server, whoever uses it."""
     print("stopped" if embedded.stop(data_dir()) else "it was not running")
-
-
-def _ready_database() -> str:
-    url = database_url()
-    ensure_database(url)
-    return url
-
-
-def _relay_urls(texts: Sequence[str], allow_private: bool) -> list[str]:
-    """The normal form of relay URLs, each once.
-
-    Raises:
-        click.UsageError: one is not a relay URL, or is private where that is not allowed.
-    """
-    urls: dict[str, None] = {}
-    for text in texts:
-        try:
-            relay = parse_relay_url(text)
-        except InvalidRelayURL as error:
-            raise click.UsageError(str(error)) from error
-        if relay.network == "local" and not allow_private:
-            raise click.UsageError(f"{relay.url}: a private address; --allow-private lets it through")
-        urls[relay.url] = None
-    return list(urls)
-
-
-def _time(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _complain(text: str) -> None:
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -298,12 +270,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        _complain(error.format_message())
+        complain(error.format_message())
         return error.exit_code
     except (ConfigError, DatabaseUnavailable, DevServerError, embedded.EmbeddedUnavailable) as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):
-        _complain("stopped; everything that was received is stored")
+        complain("stopped; everything that was received is stored")
         return 130
     return code if isinstance(code, int) else 0

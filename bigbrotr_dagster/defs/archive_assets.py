@@ -6,7 +6,7 @@ import dagster as dg
 
 from bigbrotr_dagster.defs.coverage_picture import in_words, markdown_image, picture, strip
 from bigbrotr_dagster.defs.gaps import reason_table
-from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, OWNERS, RELAY_CURSOR
+from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, OWNERS, RELAY_CURSOR, fresh_within_hours
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.sync import ArchiveCoverage
 from bigbrotr_dagster.sync import archive_coverage as coverage_of
@@ -19,7 +19,22 @@ from bigbrotr_dagster.sync import archive_coverage as coverage_of
     owners=OWNERS,
     kinds={"postgres"},
     tags={"bigbrotr/layer": "coverage"},
-    metadata={"dagster/table_name": "sync_coverage"},
+    freshness_policy=fresh_within_hours(1, 6),
+    metadata={
+        "dagster/table_name": "sync_coverage",
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn("relay_url", "text"),
+                dg.TableColumn("filter_hash", "text", description="Of the NIP-01 filter, without its range."),
+                dg.TableColumn("filter", "jsonb"),
+                dg.TableColumn("covered", "int8multirange", description="Seconds that are proved complete."),
+                dg.TableColumn(
+                    "audited_from", "bigint", description="First second of the window read again last."
+                ),
+                dg.TableColumn("audit_seconds", "bigint", description="Length of the next such window."),
+            ]
+        ),
+    },
     description=(
         "How much of the archive is covered, pending, or a named gap: a picture over time, `coverage_by_relay` in "
         "its metadata, with relays as rows and months as columns (days of a young archive, quarters of an old), "

@@ -9,16 +9,19 @@ from pydantic import Field
 from bigbrotr_dagster.defs.checks import record_checks
 from bigbrotr_dagster.defs.event_loop import run_interruptibly
 from bigbrotr_dagster.defs.gaps import OPEN_GAPS
-from bigbrotr_dagster.defs.partition_events import (
-    REACHABLE,
-    PartitionEvents,
-    is_partitioned,
-    mark_failed,
+from bigbrotr_dagster.defs.partition_events import RunContext, is_partitioned, mark_failed
+from bigbrotr_dagster.defs.partitions import (
+    OWNERS,
+    RELAY_CURSOR,
+    RELAY_PARTITIONS,
+    fresh_within_hours,
+    registry_metadata,
 )
-from bigbrotr_dagster.defs.partitions import OWNERS, RELAY_CURSOR, RELAY_PARTITIONS, registry_metadata
+from bigbrotr_dagster.defs.relay_records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import executing
 from bigbrotr_dagster.sync import (
+    BUSY_PATIENCE,
     CycleReport,
     RelayReport,
     SynchronizerConfig,
@@ -27,6 +30,8 @@ from bigbrotr_dagster.sync import (
 )
 
 FAILURES_SHOWN = 20
+PARTITION_PATIENCE = 60.0
+"""Seconds that a run of partitions waits for a relay that another process is syncing: somebody asked for it."""
 
 
 class RelaySelection(dg.Config):
@@ -78,7 +83,18 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             owners=OWNERS,
             kinds={"postgres", "websocket"},
             tags={"bigbrotr/layer": "events"},
-            metadata={"dagster/table_name": "service_state"},
+            freshness_policy=fresh_within_hours(1, 6),
+            metadata={
+                "dagster/table_name": "service_state",
+                "dagster/column_schema": dg.TableSchema(
+                    columns=[
+                        dg.TableColumn("service_name", "text", description="'synchronizer' for ours."),
+                        dg.TableColumn("state_type", "text", description="'cursor' for these rows."),
+                        dg.TableColumn("state_key", "text", description="The relay's URL: the partition's key."),
+                        dg.TableColumn("state_value", "jsonb", description='{"timestamp": …, "id": …}'),
+                    ]
+                ),
+            },
             description=(
                 "How far each relay is archived. Materializing a partition makes it true: the relay's events are "
                 "paged into `event` and `event_relay`, and its cursor moves to the end of what is covered. "
@@ -90,7 +106,10 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
         dg.AssetCheckSpec(
             REACHABLE,
             asset=RELAY_CURSOR,
-            description="The last sync of this relay ended without an error; the description says which one.",
+            description=(
+                "The last sync of this relay ended without an error; the description says which one. It is "
+                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always."
+            ),
         ),
         dg.AssetCheckSpec(
             OPEN_GAPS,
@@ -120,43 +139,57 @@ def relay_cursor(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
     with executing(context):
-        failed = sync_and_record(context, database.ready(), options, urls)
+        missed = sync_and_record(context, database.ready(), options, urls)
     record_checks(context, database, options)
-    if failed:
-        judge(context, options, failed, asked=len(urls))
+    if missed:
+        judge(context, options, missed, asked=len(urls))
     yield from ()
 
 
 def sync_and_record(
-    context: dg.AssetExecutionContext, database_url: str, options: SynchronizerConfig, urls: Sequence[str]
+    context: RunContext, database_url: str, options: SynchronizerConfig, urls: Sequence[str]
 ) -> list[RelayReport]:
-    """Sync the relays and write their events; returns the reports of those that failed.
+    """Sync the relays and write their events; returns the reports of those that the run has to answer for.
 
-    Interrupted (Terminate in the UI, SIGTERM), it still records every relay that is done.
+    These are the relays that failed; in a run of partitions also those that were not tried, for want of time or
+    because another process was syncing them. Interrupted (Terminate in the UI, SIGTERM), it still records every
+    relay that is done.
     """
     # A retry has the same config: what the crashed run finished is not asked again.
     is_retry = "dagster/retry_number" in context.run.tags
-    with PartitionEvents(context) as events:
+    with RelayRecords(context) as records:
         cycle = run_interruptibly(
             sync_relays(
                 database_url,
                 options,
                 urls,
                 run_id=context.run.run_id,
-                on_report=events.record,
+                on_report=records.record,
                 skip_fresh=is_retry,
+                busy_patience=PARTITION_PATIENCE if is_partitioned(context) else BUSY_PATIENCE,
             )
         )
-        failed = cycle.failed
-        if is_partitioned(context) and not is_retry:
-            failed += left_out(urls, cycle, events)
-    synced = len(cycle.relays) - len(cycle.failed)
-    rest = len(urls) - synced - len(failed)
-    context.log.info(f"{synced} relays synced, {len(failed)} failed, {rest} left out, in {cycle.seconds:.1f} s")
-    return failed
+        missed = cycle.failed
+        if is_partitioned(context):
+            missed += cycle.busy
+            if not is_retry:
+                missed += left_out(urls, cycle, records)
+    tell(context, cycle, asked=len(urls))
+    return missed
 
 
-def left_out(urls: Sequence[str], cycle: CycleReport, events: PartitionEvents) -> list[RelayReport]:
+def tell(context: RunContext, cycle: CycleReport, asked: int) -> None:
+    """What came of the run, in the run's log."""
+    failed, busy = len(cycle.failed), len(cycle.busy)
+    synced = len(cycle.relays) - failed - busy
+    counts = f"{synced} relays synced, {failed} failed, {busy} busy, {asked - len(cycle.relays)} left out"
+    context.log.info(f"{counts}, in {cycle.seconds:.1f} s")
+    if cycle.busy:
+        listing = "\n".join(f"{report.url}: {report.error}" for report in cycle.busy[:FAILURES_SHOWN])
+        context.log.info(f"{busy} of {asked} relays were left to the processes that sync them already\n{listing}")
+
+
+def left_out(urls: Sequence[str], cycle: CycleReport, records: RelayRecords) -> list[RelayReport]:
     """Reports on the relays that `max_duration` left no time for: a run of partitions has to answer for each."""
     tried = {report.url for report in cycle.relays}
     reports = [
@@ -165,25 +198,25 @@ def left_out(urls: Sequence[str], cycle: CycleReport, events: PartitionEvents) -
         if url not in tried
     ]
     for report in reports:
-        events.record(report)
+        records.record(report)
     return reports
 
 
-def judge(
-    context: dg.AssetExecutionContext, options: SynchronizerConfig, failed: Sequence[RelayReport], asked: int
-) -> None:
+def judge(context: RunContext, options: SynchronizerConfig, missed: Sequence[RelayReport], asked: int) -> None:
     """Fail the run, or let it pass with what failed recorded on the relays' partitions.
 
     A backfill waits for ever for a partition that a successful run missed, so a run of partitions fails on any
     miss. About one relay in twenty is dead at any time, so a scheduled batch fails past a share of them only.
     """
-    listing = "\n".join(f"{report.url}: {report.error}" for report in failed[:FAILURES_SHOWN])
-    if len(failed) > FAILURES_SHOWN:
-        listing += f"\n... and {len(failed) - FAILURES_SHOWN} more"
-    summary = f"{len(failed)} of {asked} relays failed"
+    listing = "\n".join(f"{report.url}: {report.error}" for report in missed[:FAILURES_SHOWN])
+    if len(missed) > FAILURES_SHOWN:
+        listing += f"\n... and {len(missed) - FAILURES_SHOWN} more"
+    summary = f"{len(missed)} of {asked} relays failed"
+    if all(report.busy for report in missed):
+        summary = f"{len(missed)} of {asked} relays are being synced by other runs, which record them"
     if not is_partitioned(context):
-        if len(failed) <= options.failed_share * asked:
+        if len(missed) <= options.failed_share * asked:
             context.log.warning(f"{summary}\n{listing}")
             return
-        mark_failed(context, [report.url for report in failed])
-    raise dg.Failure(description=f"{summary}\n{listing}", metadata={"failed": len(failed), "asked": asked})
+        mark_failed(context, [report.url for report in missed], RELAY_CURSOR)
+    raise dg.Failure(description=f"{summary}\n{listing}", metadata={"failed": len(missed), "asked": asked})

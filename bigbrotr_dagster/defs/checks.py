@@ -2,7 +2,9 @@
 
 import dagster as dg
 
+from bigbrotr_dagster.defs.archive_checks import evaluation
 from bigbrotr_dagster.defs.gaps import archive_gap_check
+from bigbrotr_dagster.defs.partition_events import RunContext, log_event
 from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
 from bigbrotr_dagster.defs.resources import ArchiveDatabase
 from bigbrotr_dagster.sync import SynchronizerConfig, cursors_beyond_coverage, open_gaps
@@ -22,22 +24,10 @@ def cursor_within_coverage(database: ArchiveDatabase) -> dg.AssetCheckResult:
     return _evaluate(database)
 
 
-def record_checks(
-    context: dg.AssetExecutionContext, database: ArchiveDatabase, options: SynchronizerConfig
-) -> None:
+def record_checks(context: RunContext, database: ArchiveDatabase, options: SynchronizerConfig) -> None:
     """Evaluate the checks over all relays in a sync's run; their own steps are skipped, for it yields no asset."""
-    context.log_event(archive_gap_check(open_gaps(database.ready(), options)))
-    result = _evaluate(database)
-    context.log_event(
-        dg.AssetCheckEvaluation(
-            asset_key=RELAY_CURSOR,
-            check_name=CURSOR_WITHIN_COVERAGE,
-            passed=result.passed,
-            severity=result.severity,
-            description=result.description,
-            metadata=result.metadata,
-        )
-    )
+    log_event(context, archive_gap_check(open_gaps(database.ready(), options)))
+    log_event(context, evaluation(RELAY_CURSOR, CURSOR_WITHIN_COVERAGE, _evaluate(database)))
 
 
 def _evaluate(database: ArchiveDatabase) -> dg.AssetCheckResult:

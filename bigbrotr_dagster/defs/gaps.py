@@ -20,6 +20,7 @@ _COLUMNS = [
     dg.TableColumn("until_unix", "int"),
     dg.TableColumn("reason", "string"),
     dg.TableColumn("held", "int", description="Events that came of these seconds."),
+    dg.TableColumn("missing", "int", description="An estimate of those that did not; empty if nothing tells."),
 ]
 
 
@@ -35,6 +36,7 @@ def gap_table(report: RelayReport) -> dg.TableMetadataValue:
                 "until_unix": gap.interval.until,
                 "reason": str(gap),
                 "held": gap.held,
+                "missing": gap.missing,
             }
         )
         for gap in first

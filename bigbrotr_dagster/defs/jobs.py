@@ -1,6 +1,8 @@
 """The jobs: the sync that schedule and sensor start, and the clean-up of what the registry no longer knows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from math import ceil
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -11,7 +13,7 @@ from dagster._core.storage.tags import (
 
 from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase
-from bigbrotr_dagster.sync import delete_stale_cursors, registered_relays
+from bigbrotr_dagster.sync import SynchronizerConfig, delete_stale_cursors, finished_since, registered_relays
 
 NETWORK_TAG = "bigbrotr/network"
 IN_FLIGHT = [
@@ -48,25 +50,35 @@ def cleanup() -> None:
     remove_unregistered()
 
 
-def relays_in_flight(instance: dg.DagsterInstance) -> set[str]:
-    """Relays of the runs that are queued or running, however started: to ask again would only queue up."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
-    return {url for run in runs for url in _relays_of(run, instance)}
+def relays_in_flight(instance: dg.DagsterInstance, database_url: str) -> set[str]:
+    """Relays that a queued or running run, however started, has yet to finish: to ask again would only queue up.
+
+    What a run is done with is not in flight any more: one slow relay must not hold back hundreds of others.
+    """
+    since: dict[str, datetime] = {}
+    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT)):
+        for url in _relays_of(record.dagster_run, instance):
+            since[url] = max(record.create_timestamp, since.get(url, record.create_timestamp))
+    return set(since) - finished_since(database_url, since)
 
 
 def batches(
-    due: Mapping[str, Sequence[str]], excluded: Iterable[str], size: int, run_key: str
+    due: Mapping[str, Sequence[str]], excluded: Iterable[str], options: SynchronizerConfig, run_key: str
 ) -> Iterator[dg.RunRequest]:
-    """Run requests for the relays that are due, at most `size` a run and each run of one network."""
+    """Run requests for the relays that are due: at most `runs_per_tick` for each network.
+
+    Relays are dealt out in turn. The dead are the most behind of all: in a run of their own they would fail it.
+    """
     skipped = set(excluded)
     for network, urls in due.items():
         wanted = [url for url in urls if url not in skipped]
-        for number, start in enumerate(range(0, len(wanted), size)):
+        count = min(options.runs_per_tick, ceil(len(wanted) / options.partitions_per_run))
+        for number in range(count):
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
                 job_name=relay_sync.name,
                 run_config={
-                    "ops": {"relay_cursor": {"config": {"relays": wanted[start : start + size]}}},
+                    "ops": {"relay_cursor": {"config": {"relays": wanted[number::count]}}},
                     "loggers": QUIET,
                 },
                 tags={NETWORK_TAG: network},

@@ -2,17 +2,28 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from bigbrotr_dagster.sync import RegisteredRelay
+from bigbrotr_dagster.sync import RegisteredRelay, load_config
 
 RELAYS = dg.AssetKey("relays")
 RELAY_CURSOR = dg.AssetKey("relay_cursor")
 ARCHIVE_COVERAGE = dg.AssetKey("archive_coverage")
+ARCHIVE_STATS = dg.AssetKey("archive_stats")
 OWNERS = ["team:archive"]
 RELAY_PARTITIONS = dg.DynamicPartitionsDefinition(name="relay")
+
+
+def fresh_within_hours(warn: int, fail: int) -> dg.FreshnessPolicy:
+    """Freshness of what every sync renews; where syncs are rare, three or six of their intervals."""
+    interval = load_config().interval
+    return dg.FreshnessPolicy.time_window(
+        fail_window=max(timedelta(hours=fail), timedelta(seconds=6 * interval)),
+        warn_window=max(timedelta(hours=warn), timedelta(seconds=3 * interval)),
+    )
 
 
 def registry_metadata(relays: Sequence[RegisteredRelay]) -> dict[str, Any]:

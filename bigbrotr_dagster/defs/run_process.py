@@ -14,6 +14,8 @@ import dagster as dg
 import psutil
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from bigbrotr_dagster.defs.partition_events import RunContext
+
 PROCESS_TAG = "bigbrotr/process"
 STARTED_BY_TAG = "bigbrotr/started_by"
 DEV_MARK = "BIGBROTR_DEV"
@@ -21,7 +23,7 @@ DEV_MARK = "BIGBROTR_DEV"
 
 
 @contextmanager
-def executing(context: dg.AssetExecutionContext) -> Iterator[None]:
+def executing(context: RunContext) -> Iterator[None]:
     """Note on the run that this process executes it; the run is CANCELED where a person stops it by a signal.
 
     Elsewhere (a container that is moved) an interrupted run is a FAILURE, which Dagster starts again.

@@ -38,9 +38,11 @@ def relay_sync_schedule(
     options = synchronizer.config()
     # Half a tick's grace: a relay that was synced a moment after the last tick is due at this one.
     since = options.interval - tick_seconds(options.interval) / 2
-    due = due_relays(database.ready(), options, interval=since)
+    url = database.ready()
+    waiting = relays_in_flight(context.instance, url)  # first: what ends after this look is not due either
+    due = due_relays(url, options, interval=since)
     run_key = context.scheduled_execution_time.isoformat()
-    requests = list(batches(due, relays_in_flight(context.instance), options.partitions_per_run, run_key))
+    requests = list(batches(due, waiting, options, run_key))
     return requests or dg.SkipReason("No relay is due that is not already in a batch.")
 
 

@@ -6,21 +6,23 @@ from hashlib import sha256
 import dagster as dg
 
 from bigbrotr_dagster.defs.archive_assets import coverage_metadata
+from bigbrotr_dagster.defs.archive_stats import take_stock
 from bigbrotr_dagster.defs.jobs import batches, relay_sync, relays_in_flight
-from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, RELAYS, follow_registry
+from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import end_dead_runs
+from bigbrotr_dagster.defs.webhook import WebhookFailed, post, webhook_address
 from bigbrotr_dagster.sync import (
-    archive_counts,
     archive_coverage,
     proved_relays,
     registered_relays,
     unattempted_relays,
 )
 
-COUNTS_EVERY_SECONDS = 300
 COVERAGE_EVERY_SECONDS = 600
 COVERAGE_EVERY_SECONDS_WHILE_NEW = 60
+MOST_REASON = 1_500
+"""Characters of a failure's reason that a webhook is told: Discord takes 2,000 in all."""
 
 
 @dg.sensor(
@@ -37,12 +39,12 @@ def relay_partitions(
     for run_id in end_dead_runs(context.instance):
         context.log.warning(f"run {run_id} had lost its process")
     added, removed = follow_registry(context.instance, registered_relays(url))
+    waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it
     # tried a relay is not started again from here; the schedule finds that relay due.
     named = sha256("\n".join(sorted(key for urls in new.values() for key in urls)).encode()).hexdigest()[:16]
-    waiting = relays_in_flight(context.instance)
-    requests = list(batches(new, waiting, options.partitions_per_run, f"new/{named}"))
+    requests = list(batches(new, waiting, options, f"new/{named}"))
     if not requests:
         return dg.SkipReason(f"{len(added)} partitions added, {len(removed)} removed; every relay was tried.")
     return dg.SensorResult(run_requests=requests)
@@ -75,28 +77,51 @@ def archive_coverage_refresh(
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Logs why a run failed.",
+    description="Logs why a run failed, and tells the configured `failure_webhook`.",
 )
-def run_failed(context: dg.RunFailureSensorContext) -> None:
-    """One line a failed run; Dagster keeps it with the tick."""
-    run = context.dagster_run
-    context.log.error(f"{run.job_name} {run.run_id}: {context.failure_event.message}")
+def run_failed(context: dg.RunFailureSensorContext, synchronizer: Synchronizer) -> None:
+    """One line a failed run, which Dagster keeps with the tick; a webhook that is away fails no tick."""
+    run, why = context.dagster_run, _reason(context)
+    context.log.error(f"{run.job_name} {run.run_id}: {why}")
+    address = webhook_address(synchronizer.config())
+    if address is None:
+        return
+    text = f"Run {run.run_id} of {run.job_name} failed: {why}"
+    tags = {key: value for key, value in run.tags.items() if key.startswith("bigbrotr/")}
+    try:
+        # "text" is what Slack and Mattermost show, "content" what Discord does.
+        post(address, {"text": text, "content": text, "run_id": run.run_id, "job": run.job_name, "tags": tags})
+    except WebhookFailed as error:
+        context.log.error(f"the webhook did not take it: {error}")
+
+
+def _reason(context: dg.RunFailureSensorContext) -> str:
+    """What the step said, in at most a few lines; else what Dagster says of the run."""
+    for event in context.get_step_failure_events():
+        failure = event.step_failure_data.user_failure_data
+        if failure is not None and failure.description:
+            return failure.description[:MOST_REASON]
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return error.message.strip()[:MOST_REASON]
+    return (context.failure_event.message or "no reason is known")[:MOST_REASON]
 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="After a sync, notes the archive's size on asset `relays`, at most every five minutes.",
+    description="After a run, refreshes `archive_stats` and its checks, at most every `stats_interval` seconds.",
 )
-def run_succeeded(context: dg.RunStatusSensorContext, database: ArchiveDatabase) -> None:
-    """Observe the archive's size; the UI plots it over time."""
-    run = context.dagster_run
+def run_succeeded(
+    context: dg.RunStatusSensorContext, database: ArchiveDatabase, synchronizer: Synchronizer
+) -> None:
+    """A materialization of `archive_stats` without a run, which would cost a hundred times as much."""
+    run, options = context.dagster_run, synchronizer.config()
     context.log.info(f"{run.job_name} {run.run_id} succeeded")
-    latest = context.instance.fetch_observations(RELAYS, limit=1).records
-    if latest and time.time() - latest[0].timestamp < COUNTS_EVERY_SECONDS:
+    latest = context.instance.get_latest_materialization_event(ARCHIVE_STATS)
+    if latest is not None and time.time() - latest.timestamp < options.stats_interval:
         return
-    sizes = archive_counts(database.ready())
-    metadata = {f"{table}_rows": size.rows for table, size in sizes.items()} | {
-        f"{table}_bytes": size.bytes for table, size in sizes.items()
-    }
-    context.instance.report_runless_asset_event(dg.AssetObservation(RELAYS, metadata=metadata))
+    for event in take_stock(database.ready(), options):
+        context.instance.report_runless_asset_event(event)

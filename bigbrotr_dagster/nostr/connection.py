@@ -8,9 +8,9 @@ message; a shorter grace after a NOTICE, which names no subscription and may be 
 """
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -18,9 +18,11 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
-from bigbrotr_dagster.nostr.dial import ConnectError, Failure, dial
+from bigbrotr_dagster.nostr.dial import dial
+from bigbrotr_dagster.nostr.exchange import Exchange, SideBySide, authenticate, new_id
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.patience import Patience
+from bigbrotr_dagster.nostr.reach import ConnectError, Failure
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import Page, Rejected, Subscription, protocol_error
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
@@ -36,8 +38,8 @@ NOTICE_GRACE = 3.0
 MOST_HALVINGS = 4
 """So often that time is halved, once for each NOTICE that turned out to be all the answer there was."""
 
-AUTH_GRACE = 10.0
-"""Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
+COUNT_TIMEOUT = 3.0
+"""Seconds that a relay has to answer a COUNT: many do not know it, and say nothing."""
 
 PAGE_TIMEOUTS = 10
 """Default of `page_timeout`, in multiples of `timeout`."""
@@ -129,30 +131,88 @@ class Connection:
         subscription is closed unless the relay has ended it.
         """
         async with self._turn:
-            subscription = Subscription(
-                _new_id(),
-                selection,
-                max_events=max_events,
-                max_bytes=max_bytes,
-                max_event_size=self._max_event_size,
-            )
-            outcome = await self._converse(subscription)
+            subscription = self._subscription(selection, max_events, max_bytes)
+            grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
+            exchange = Exchange(self._socket, subscription, self._authenticator, grace)
+            asked_at = monotonic()
+            outcome = await self._timed(exchange.run, exchange.silence)
             if subscription.notices:
                 self._notices = self._notices + 1 if outcome.ending is Ending.NOTICE else 0
             if outcome.ending is not Ending.CLOSED and not self.closed:
                 await self._close_subscription(subscription.id)
-            return subscription.finish(outcome)
+            page = subscription.finish(outcome)
+            page.waited, page.lasted = exchange.waited, monotonic() - asked_at
+            return page
 
-    async def _converse(self, subscription: Subscription) -> Outcome:
-        grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
-        exchange = _Exchange(self._socket, subscription, self._authenticator, grace)
+    async def request_side_by_side(
+        self, selections: Sequence[Filter], *, max_events: int, max_bytes: int
+    ) -> list[Page]:
+        """As `request`, for several filters at once: their answers come mixed, and the way there is gone once.
+
+        `max_events` bounds each answer, `max_bytes` all of them.
+        """
+        async with self._turn:
+            share = max_bytes // len(selections)
+            subscriptions = [self._subscription(selection, max_events, share) for selection in selections]
+            together = SideBySide(self._socket, subscriptions, self._authenticator)
+            otherwise = await self._timed(together.run, lambda: None)
+            for subscription in subscriptions:
+                outcome = together.outcomes.get(subscription.id)
+                if (outcome is None or outcome.ending is not Ending.CLOSED) and not self.closed:
+                    await self._close_subscription(subscription.id)
+            return [each.finish(together.outcomes.get(each.id, otherwise)) for each in subscriptions]
+
+    async def round_trip(self) -> float:
+        """Seconds that a ping takes there and back (RFC 6455); 0 if nothing comes back."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await (await self._socket.ping())
+        except (TimeoutError, ConnectionClosed):
+            return 0.0
+
+    async def count(self, selection: Filter) -> int | None:
+        """Ask how many events the relay has (NIP-45); None where it does not say. It proves nothing."""
+        async with self._turn:
+            id = new_id()
+            try:
+                async with asyncio.timeout(min(self._timeout, COUNT_TIMEOUT)):
+                    await self._socket.send(messages.count(id, selection), text=True)
+                    return await self._counted(id)
+            except (TimeoutError, ConnectionClosed):
+                return None
+
+    async def _counted(self, id: str) -> int | None:
+        while True:
+            try:
+                message = messages.parse_message(await self._socket.recv(decode=False))
+            except messages.ProtocolError:
+                continue
+            match message:
+                case messages.Count(subscription, events) if subscription == id:
+                    return events
+                case messages.Closed(subscription=subscription) if subscription == id:
+                    return None
+                case messages.Notice():  # most likely: "unknown command"
+                    return None
+                case messages.AuthChallenge(challenge):
+                    await authenticate(self._socket, self._authenticator, challenge)
+
+    def _subscription(self, selection: Filter, max_events: int, max_bytes: int) -> Subscription:
+        return Subscription(
+            new_id(), selection, max_events=max_events, max_bytes=max_bytes, max_event_size=self._max_event_size
+        )
+
+    async def _timed(
+        self, run: Callable[[Patience], Awaitable[Outcome]], silence: Callable[[], Outcome | None]
+    ) -> Outcome:
+        """How `run` ended; `silence` tells what it means if the relay says nothing more."""
         alarm = asyncio.timeout(None)
         patience = Patience(alarm, silence=self._timeout, total=self._page_timeout)
         try:
             async with alarm:
-                return await exchange.run(patience)
+                return await run(patience)
         except TimeoutError:
-            return self._fault() or exchange.silence() or patience.outcome()
+            return self._fault() or silence() or patience.outcome()
         except ConnectionClosed as exc:
             return self._fault() or Outcome(Ending.DISCONNECTED, text=_one_line(exc))
 
@@ -171,88 +231,6 @@ class Connection:
         with suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(self._timeout):
                 await self._socket.send(messages.close(id), text=True)
-
-
-class _Exchange:
-    """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
-
-    def __init__(
-        self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator, grace: float
-    ) -> None:
-        self._socket = socket
-        self._subscription = subscription
-        self._authenticator = authenticator
-        self._grace = grace
-        self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
-        self._asked_again = False
-
-    async def run(self, patience: Patience) -> Outcome:
-        patience.restore()
-        await self._ask()
-        receive, socket = self._subscription.receive, self._socket
-        while True:
-            step = receive(await socket.recv(decode=False))
-            if step is None:
-                if not self._on_grace:
-                    patience.heard()
-                continue
-            outcome = await self._act(step, patience)
-            if outcome is not None:
-                return outcome
-
-    def silence(self) -> Outcome | None:
-        """Return what silence means, where it means more than itself."""
-        if self._refusal is not None:
-            return self._refusal
-        if self._subscription.notice is not None:
-            return Outcome(Ending.NOTICE, text=self._subscription.notice)
-        return None
-
-    @property
-    def _on_grace(self) -> bool:
-        """Whether the relay is in the short time after a NOTICE or a demand for authentication."""
-        return self._refusal is not None or self._subscription.notice is not None
-
-    async def _act(
-        self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
-    ) -> Outcome | None:
-        match step:
-            case messages.Notice():
-                patience.shorten(self._grace)
-            case messages.AuthChallenge(challenge):
-                answer = self._authenticator.answer(challenge)
-                if answer is not None:
-                    await self._socket.send(messages.auth(answer), text=True)
-            case messages.Ok() if self._authenticator.receive(step) and self._refusal is not None:
-                if not step.accepted:
-                    return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=step.text)
-                await self._ask_again(patience)
-            case Outcome(Ending.CLOSED, prefix="auth-required") if self._may_ask_again():
-                self._refusal = step
-                patience.shorten(AUTH_GRACE)
-                if self._authenticator.accepted:
-                    await self._ask_again(patience)
-            case Outcome():
-                return step
-        return None
-
-    def _may_ask_again(self) -> bool:
-        return self._authenticator.able and not self._asked_again
-
-    async def _ask_again(self, patience: Patience) -> None:
-        self._asked_again = True
-        self._refusal = None
-        self._subscription.reopen(_new_id())
-        patience.restore()
-        await self._ask()
-
-    async def _ask(self) -> None:
-        subscription = self._subscription
-        await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
-
-
-def _new_id() -> str:
-    return secrets.token_hex(8)
 
 
 def _one_line(exc: ConnectionClosed) -> str:

@@ -96,7 +96,7 @@ class Filter:
             return False
         if self.kinds is not None and event.kind not in self._kinds:
             return False
-        return all(_has_tag(event, name, values) for name, values in self._tags)
+        return not self._tags or all(_has_tag(event, name, values) for name, values in self._tags)
 
     def narrowed(self, **changes: Any) -> Self:
         """Return a copy with some keys changed, checked like any filter."""

@@ -13,6 +13,9 @@ from bigbrotr_dagster.windowing.outcome import Hint
 MAX_TEXT = 1000
 """Characters kept of what a relay says: texts end up in logs and in the database."""
 
+MAX_COUNT = 2**53
+"""Events: what a relay says it has beyond this is nonsense."""
+
 # "rate-limited: slow down" (NIP-01); a URL or a sentence before a colon is not a prefix.
 _PREFIXED = re.compile(r"([a-z][a-z-]{0,31}):\s*(.*)", re.DOTALL)
 
@@ -71,13 +74,21 @@ class Ok:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """["COUNT", subscription, {"count": events}] (NIP-45)."""
+
+    subscription: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Well-formed, but of a kind that this client does not speak."""
 
     label: str
 
 
-Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Unknown
+Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Count | Unknown
 
 
 def parse_message(raw: bytes) -> Message:
@@ -103,7 +114,9 @@ def parse_message(raw: bytes) -> Message:
             return AuthChallenge(challenge)
         case ["OK", str(event_id), bool(accepted), *rest]:
             return Ok(event_id, accepted, *split_prefix(_text(rest)))
-        case ["EVENT" | "EOSE" | "CLOSED" | "AUTH" | "OK" as label, *_]:
+        case ["COUNT", str(subscription), {"count": int(events)}] if 0 <= events <= MAX_COUNT:
+            return Count(subscription, events)
+        case ["EVENT" | "EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" as label, *_]:
             raise ProtocolError(f"{label} lacks its fields")
         case [str(label), *_]:
             return Unknown(label[:MAX_TEXT])
@@ -119,6 +132,11 @@ def split_prefix(text: str) -> tuple[str, str]:
 def req(subscription: str, selection: Filter) -> bytes:
     """Return the REQ that opens `subscription`."""
     return orjson.dumps(["REQ", subscription, selection.to_dict()])
+
+
+def count(subscription: str, selection: Filter) -> bytes:
+    """Return the COUNT that asks how many events a REQ would bring (NIP-45)."""
+    return orjson.dumps(["COUNT", subscription, selection.to_dict()])
 
 
 def close(subscription: str) -> bytes:

@@ -15,6 +15,7 @@ from bigbrotr_dagster.nostr.messages import (
     Closed,
     Eose,
     EventMessage,
+    Message,
     Notice,
     Ok,
     ProtocolError,
@@ -57,7 +58,7 @@ class Page:
 
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
-    it, `ignored` the messages that do not concern it.
+    it, `ignored` the messages that do not concern it. `waited`: seconds to its first message; `lasted`: in all.
     """
 
     outcome: Outcome
@@ -69,6 +70,8 @@ class Page:
     received: int = 0
     ignored: int = 0
     bytes: int = 0
+    waited: float = 0.0
+    lasted: float = 0.0
 
 
 Step = Outcome | Notice | AuthChallenge | Ok | None
@@ -119,12 +122,14 @@ class Subscription:
         Returns:
             An outcome if the request has ended; the message if it is for the connection to act on; else None.
         """
+        return self.take(decoded(raw), raw)
+
+    def take(self, message: Message | None, raw: bytes) -> Step:
+        """Take one message that is decoded already, as `receive`."""
         self._page.bytes += len(raw)
         if self._page.bytes > self._max_bytes:
             return protocol_error(f"more than {self._max_bytes} bytes")
-        try:
-            message = parse_message(raw)
-        except ProtocolError:
+        if message is None:
             return self._receive_garbage(raw)
         if isinstance(message, EventMessage) and message.subscription == self.id:
             return self._receive_event(message.fields, raw)
@@ -193,6 +198,14 @@ class Subscription:
         if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:
             self._raw_kept += len(kept)
             page.rejected.append(Rejected(reason, kept, _hex_id(claimed)))
+
+
+def decoded(raw: bytes) -> Message | None:
+    """The message; None if it is not one of NIP-01's."""
+    try:
+        return parse_message(raw)
+    except ProtocolError:
+        return None
 
 
 def protocol_error(text: str) -> Outcome:

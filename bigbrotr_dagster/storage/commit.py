@@ -1,7 +1,7 @@
 """One batch, one transaction: events, observations, coverage, gaps, cursors and quarantine."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -22,22 +22,32 @@ log = logging.getLogger(__name__)
 MOST_QUARANTINED = 1_000
 """Rows of quarantine a relay may fill."""
 
+Claims = Callable[[Connection, PreparedBatch], Awaitable[None]]
+"""Writes what holds once the batch's events are stored: in their transaction, and in a pipeline."""
 
-async def commit(connection: Connection, batch: PreparedBatch, known: Known) -> None:
+
+async def _insert_claims(connection: Connection, batch: PreparedBatch) -> None:
+    for delivery in batch.deliveries:
+        await _insert_claims_of(connection, delivery, batch.rejected(delivery))
+
+
+async def commit(
+    connection: Connection, batch: PreparedBatch, known: Known, claims: Claims = _insert_claims
+) -> None:
     """Store a batch, all of it or nothing; the tallies of its deliveries count only what was stored.
 
     Raises:
         psycopg.OperationalError: the database is away, or two writers collided: prepare it again and try again.
     """
     try:
-        await _commit(connection, batch, known)
+        await _commit(connection, batch, known, claims)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         log.warning("a batch of %d events holds one that cannot be stored: %s", len(batch.new), error)
         await _set_unstorable_apart(connection, batch)
-        await _commit(connection, batch, known)
+        await _commit(connection, batch, known, claims)
 
 
-async def _commit(connection: Connection, batch: PreparedBatch, known: Known) -> None:
+async def _commit(connection: Connection, batch: PreparedBatch, known: Known, claims: Claims) -> None:
     relays = await _relay_keys(connection, {delivery.relay_url for delivery in batch.deliveries}, known)
     async with connection.transaction():
         # A lost commit costs nothing: the coverage that would hide it is lost with it.
@@ -46,8 +56,7 @@ async def _commit(connection: Connection, batch: PreparedBatch, known: Known) ->
         late = await _late(connection, batch, events, relays)
         observed = await _insert_observations(connection, batch, events, relays)
         async with connection.pipeline():  # one round trip for all of them
-            for delivery in batch.deliveries:
-                await _insert_claims(connection, delivery, batch.rejected(delivery))
+            await claims(connection, batch)
     known.add(batch.epoch, stored, relays)
     _count(batch, relays, stored, observed, late)
 
@@ -124,7 +133,7 @@ async def _insert_observations(
         return dict(await cursor.fetchall())
 
 
-async def _insert_claims(connection: Connection, delivery: Delivery, rejected: Iterable[Quarantined]) -> None:
+async def _insert_claims_of(connection: Connection, delivery: Delivery, rejected: Iterable[Quarantined]) -> None:
     """What the delivery proves, and what of it was rejected."""
     key = {"relay_url": delivery.relay_url, "filter_hash": delivery.filter_hash}
     for item in rejected:
@@ -132,7 +141,8 @@ async def _insert_claims(connection: Connection, delivery: Delivery, rejected: I
         await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
     for gap in delivery.gaps:
         window = {"since": gap.interval.since, "until": gap.interval.until}
-        await connection.execute(query("record_gap"), key | window | {"reason": str(gap), "held": gap.held})
+        counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}
+        await connection.execute(query("record_gap"), key | window | counts)
     if delivery.covered:
         await connection.execute(query("close_gaps"), key | {"covered": multirange(delivery.covered)})
         covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}

@@ -2,13 +2,18 @@
 
 Both are PostgreSQL's session advisory locks, taken on one connection of their own. The server releases them
 when that connection ends, however the process dies, so nothing has to be cleaned up after a kill.
+
+Whoever waits for a slot holds a shared lock that says so; holders look at it from time to time and make room. Of
+all tasks of a process that wait for a slot of one network only one asks the server, for each question costs CPU.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -17,6 +22,15 @@ from bigbrotr_dagster.storage.pool import CONNECT_TIMEOUT, DatabaseUnavailable, 
 
 _RELAY = 0
 _SLOT = 1
+_WAITING = 2
+_TAKE = "SELECT pg_try_advisory_lock(%(key)s)"
+_TAKE_ANY = "SELECT key FROM unnest(%(key)s::bigint[]) AS key WHERE pg_try_advisory_lock(key) LIMIT 1"
+_TAKE_BACK = "SELECT pg_try_advisory_lock(key) FROM unnest(%(key)s::bigint[]) AS key"
+_RELEASE = "SELECT pg_advisory_unlock(%(key)s)"
+_SAY_WAITING = "SELECT pg_try_advisory_lock_shared(%(key)s)"
+_SAY_NO_MORE = "SELECT pg_advisory_unlock_shared(%(key)s)"
+_OTHERS_HOLD = "SELECT CASE WHEN pg_try_advisory_lock(%(key)s) THEN NOT pg_advisory_unlock(%(key)s) ELSE true END"
+
 POLL = 0.5
 """Seconds between looks for a free slot, when all are taken by other processes."""
 
@@ -28,7 +42,9 @@ class LockKeeper:
         self._url = url
         self._connection = connection
         self._one_at_a_time = asyncio.Lock()
-        self._held: set[int] = set()
+        self._held: set[int] = set()  # granted, or being asked for
+        self._granted: set[int] = set()
+        self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
     async def relay(self, url: str, patience: float = 0) -> AsyncIterator[bool]:
@@ -60,43 +76,72 @@ class LockKeeper:
         finally:
             await self._release(key)
 
+    async def is_wanted(self, network: str) -> bool:
+        """Whether another process waits for a slot of this network.
+
+        Raises:
+            DatabaseUnavailable: as for `relay`.
+        """
+        return bool(await self._ask(_OTHERS_HOLD, _key(_WAITING, network)))
+
     async def _wait_for_slot(self, network: str, most: int) -> int:
         keys = [_key(_SLOT, f"{network}:{number}") for number in range(most)]
-        while True:
-            for key in keys:
-                if key not in self._held and await self._take(key):
-                    return key
-            await asyncio.sleep(POLL)
+        waiting = _key(_WAITING, network)
+        says_so = False
+        async with self._queues[network]:
+            try:
+                while (key := await self._take_any(keys)) is None:
+                    says_so = says_so or bool(await self._ask(_SAY_WAITING, waiting))
+                    await asyncio.sleep(POLL)
+                return key
+            finally:
+                if says_so:
+                    await self._ask(_SAY_NO_MORE, waiting)
+
+    async def _take_any(self, keys: Sequence[int]) -> int | None:
+        """Take one of these that is free; they are tried in order, and no more than one is taken."""
+        free = [key for key in keys if key not in self._held]
+        taken = await self._ask(_TAKE_ANY, free) if free else None
+        if not isinstance(taken, int):
+            return None
+        self._held.add(taken)
+        self._granted.add(taken)
+        return taken
 
     async def _take(self, key: int) -> bool:
         if key in self._held:  # PostgreSQL would grant it again to the same session
             return False
         self._held.add(key)
         try:
-            taken = bool(await self._ask("SELECT pg_try_advisory_lock(%s)", key))
-        except BaseException:
-            self._held.discard(key)
-            raise
-        if not taken:
-            self._held.discard(key)
-        return taken
+            if await self._ask(_TAKE, key):
+                self._granted.add(key)
+        finally:
+            if key not in self._granted:
+                self._held.discard(key)
+        return key in self._granted
 
     async def _release(self, key: int) -> None:
         try:
-            await self._ask("SELECT pg_advisory_unlock(%s)", key)
+            await self._ask(_RELEASE, key)
         finally:
+            self._granted.discard(key)
             self._held.discard(key)
 
-    async def _ask(self, question: str, key: int) -> object:
+    async def _ask(self, question: LiteralString, key: int | Sequence[int]) -> object:
         async with self._one_at_a_time:
             if self._connection.broken or self._connection.closed:
-                self._connection = await _connect(self._url)
+                await self._connect_again()
             try:
-                row = await (await self._connection.execute(question, [key])).fetchone()
-            except psycopg.OperationalError:  # the server restarted: it has forgotten all locks
-                self._connection = await _connect(self._url)
-                row = await (await self._connection.execute(question, [key])).fetchone()
+                row = await (await self._connection.execute(question, {"key": key})).fetchone()
+            except psycopg.OperationalError:
+                await self._connect_again()
+                row = await (await self._connection.execute(question, {"key": key})).fetchone()
         return row[0] if row else None
+
+    async def _connect_again(self) -> None:
+        """The server has forgotten this session's locks: take them back, unless another process was faster."""
+        self._connection = await _connect(self._url)
+        await self._connection.execute(_TAKE_BACK, {"key": list(self._granted)})
 
     async def close(self) -> None:
         await self._connection.close()

@@ -84,14 +84,17 @@ def ensure_database(url: str, name: str | None = None) -> None:
 
 
 @contextmanager
-def connect(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A connection in autocommit mode, for short work.
+def connect(
+    url: str, *, connect_timeout: int = CONNECT_TIMEOUT, **parameters: int | str
+) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection in autocommit mode, for short work; `parameters` are libpq's.
 
     Raises:
         DatabaseUnavailable: on connecting, or when the server goes away meanwhile.
     """
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT) as connection:
+        parameters["connect_timeout"] = connect_timeout
+        with psycopg.connect(url, autocommit=True, **parameters) as connection:  # type: ignore[arg-type]
             yield connection
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(_one_line(url, error)) from error

@@ -77,7 +77,7 @@ async def prepare(
             batch.new[event.id] = event
         elif event.id not in batch.known:
             unknown.append(event)
-    for event, is_valid in zip(unknown, await _verify(unknown), strict=True):
+    for event, is_valid in zip(unknown, await verify_signatures(unknown), strict=True):
         if not is_valid:
             batch.refused[event.id, event.sig] = quarantined(event, "bad_signature")
         elif holds_nul(event):
@@ -114,7 +114,8 @@ def digest(raw: bytes) -> bytes:
     return hashlib.sha256(raw).digest()
 
 
-async def _verify(events: Sequence[Event]) -> list[bool]:
+async def verify_signatures(events: Sequence[Event]) -> list[bool]:
+    """Whether each event's signature holds, by all cores."""
     size = max(1, -(-len(events) // _verifiers._max_workers))
     chunks = [events[start : start + size] for start in range(0, len(events), size)]
     loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
 """Which relays are archived, and which of them are due. Blocking; for schedules, sensors and the command line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,23 +37,19 @@ class RelayState:
 
 @dataclass(frozen=True, slots=True)
 class RelayGap:
-    """A row of the ledger: seconds `since` to `until`, both inside, not provable; `held` events came of them."""
+    """A row of the ledger: seconds `since` to `until`, both inside, not provable.
+
+    `held` events came of them; `missing` is an estimate of those that did not, None where nothing tells.
+    """
 
     relay_url: str
     since: int
     until: int
     reason: str
     held: int
+    missing: int | None
     tries: int
     first_seen: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TableSize:
-    """`rows` is exact below 100,000, PostgreSQL's estimate above; `bytes` includes indexes."""
-
-    rows: int
-    bytes: int
 
 
 def add_relays(connection: _Connection, relays: Iterable[RelayURL]) -> int:
@@ -72,13 +68,8 @@ def list_relays(connection: _Connection) -> list[RegisteredRelay]:
     return [RegisteredRelay(*row) for row in connection.execute(query("list_relays"))]
 
 
-def count_relays(connection: _Connection) -> dict[str, int]:
-    """Number of registered relays by network."""
-    return dict(connection.execute(query("count_relays")).fetchall())
-
-
 def due_relays(connection: _Connection, networks: Sequence[str], interval: float) -> list[RegisteredRelay]:
-    """Relays not attempted for `interval` seconds, most behind first, equals in random order."""
+    """Relays not attempted, nor registered, for `interval` seconds; most behind first, equals in random order."""
     values = {"networks": list(networks), "interval": interval}
     return [RegisteredRelay(*row) for row in connection.execute(query("due_relays"), values)]
 
@@ -93,6 +84,12 @@ def fresh_relays(connection: _Connection, urls: Sequence[str], interval: float) 
     """Those of `urls` whose last success is less than `interval` seconds ago."""
     values = {"urls": list(urls), "interval": interval}
     return [url for (url,) in connection.execute(query("fresh_relays"), values)]
+
+
+def finished_since(connection: _Connection, since: Mapping[str, datetime]) -> list[str]:
+    """Those of the relays whose last attempt began after the given time, and has ended."""
+    values = {"urls": list(since), "since": list(since.values())}
+    return [url for (url,) in connection.execute(query("finished_since"), values)]
 
 
 def relay_states(connection: _Connection, url: str | None = None) -> list[RelayState]:
@@ -111,20 +108,6 @@ def relay_gaps(connection: _Connection, url: str | None = None) -> list[RelayGap
 def mark_gaps(connection: _Connection, url: str) -> int:
     """Let the next sync of a relay try all of its gaps again; returns how many there are."""
     return connection.execute(query("mark_gaps"), {"relay_url": url}).rowcount
-
-
-def archive_sizes(connection: _Connection) -> dict[str, TableSize]:
-    """Rows and bytes of the tables `relay`, `event` and `event_relay`."""
-    sizes = {}
-    for table, estimate, size in connection.execute(query("archive_counts")).fetchall():
-        rows = estimate
-        if rows is None:
-            counted = connection.execute(
-                psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))
-            ).fetchone()
-            rows = counted[0] if counted else 0
-        sizes[table] = TableSize(rows, size)
-    return sizes
 
 
 def delete_stale_cursors(connection: _Connection, *, attempts_days: int = 7) -> int:

@@ -1,7 +1,8 @@
 """One relay's state, loaded when its sync begins and saved when it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -28,7 +29,7 @@ class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
 
     `retried`: by filter hash, the gaps whose turn it is to be asked for again. `forgotten`: the restraints that
-    the relay had taught us are a day old, and were dropped.
+    the relay had taught us are a day old, and were dropped. `failures`: runs in a row that failed.
     """
 
     attempt: int
@@ -38,6 +39,9 @@ class SyncState:
     retried: dict[str, list[Interval]]
     rotations: dict[str, Rotation] = field(default_factory=dict)
     forgotten: bool = False
+    failures: int = 0
+    went_well: bool = False
+    """Whether the sync before this one succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +76,46 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
     for filter_hash, ranges, audited_from, seconds in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
         state.rotations[filter_hash] = Rotation(audited_from, seconds)
-    for filter_hash, since, until, reason, held in gaps:
+    for filter_hash, since, until, reason, held, missing in gaps:
         word, _, detail = reason.partition(": ")
-        gap = Gap(Interval(since, until), Unproven(word), held, detail)
+        gap = Gap(Interval(since, until), Unproven(word), held, detail, missing)
         state.gaps.setdefault(filter_hash, []).append(gap)
     for filter_hash, since, until in retried:
         state.retried.setdefault(filter_hash, []).append(Interval(since, until))
     if habits:
-        largest, cut_at, since_exclusive, until_exclusive, order, cut_pages, hides, *restraints, forgotten = habits
+        (
+            largest,
+            cut_at,
+            since_exclusive,
+            until_exclusive,
+            order,
+            cut_pages,
+            hides,
+            *restraints,
+            forgotten,
+            failures,
+            succeeded,
+        ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
             cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
-        state.forgotten = forgotten
+        state.forgotten, state.failures = forgotten, failures
+        state.went_well = succeeded and not failures
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)
             state.habits.cut_pages, state.habits.hides = cut_pages, hides
     return state
+
+
+async def running_attempt(connection: Connection, relay_url: str) -> tuple[str, datetime] | None:
+    """The run that is syncing a relay, as far as is known, and since when.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    cursor = await connection.execute(query("running_attempt"), {"relay_url": relay_url})
+    return await cursor.fetchone()
 
 
 async def finish_attempt(
@@ -156,7 +183,20 @@ def reset_cursor(
     values = {"relay_url": relay_url, "to": to}
     row = connection.execute(query("what_a_reset_rereads"), values).fetchone()
     if not dry_run:
-        with connection.transaction():
-            for name in ("reset_coverage", "reset_gaps", "reset_cursor"):
-                connection.execute(query(name), values)
+        forget_proof(connection, [relay_url], to)
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def forget_proof(
+    connection: psycopg.Connection[TupleRow],
+    relay_urls: Sequence[str],
+    since: int,
+    until: int | None = None,
+    filter_hashes: Sequence[str] | None = None,
+) -> None:
+    """Take back what is proved of the seconds from `since` to `until` (None: no end), under these filters."""
+    hashes = None if filter_hashes is None else list(filter_hashes)
+    values = {"relay_urls": list(relay_urls), "since": since, "until": until, "hashes": hashes}
+    with connection.transaction():
+        for name in ("reset_coverage", "reset_gaps", "reset_cursor"):
+            connection.execute(query(name), values)

@@ -3,15 +3,15 @@
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.storage.coverage import GapReason, RelayCoverage, Seconds
 from bigbrotr_dagster.storage.delivery import Cursor
-from bigbrotr_dagster.storage.registry import RegisteredRelay, RelayState, TableSize
+from bigbrotr_dagster.storage.registry import RegisteredRelay, RelayState
+from bigbrotr_dagster.storage.stats import ArchiveStats, NetworkEvents, NetworkLag, TableSize
 from bigbrotr_dagster.sync.admin import (
-    archive_counts,
     cursors_beyond_coverage,
     delete_stale_cursors,
     due_relays,
+    finished_since,
     register_relays,
     registered_relays,
-    relay_counts,
     relay_states,
     remove_relays,
     seed_relays,
@@ -19,17 +19,28 @@ from bigbrotr_dagster.sync.admin import (
 )
 from bigbrotr_dagster.sync.config import SynchronizerConfig, run_network
 from bigbrotr_dagster.sync.config_file import ConfigError, load_config
-from bigbrotr_dagster.sync.coverage import ArchiveCoverage, archive_coverage, open_gaps, proved_relays
-from bigbrotr_dagster.sync.cycle import sync_relays
+from bigbrotr_dagster.sync.coverage import (
+    ArchiveCoverage,
+    archive_coverage,
+    forget_proof,
+    open_gaps,
+    proved_relays,
+)
+from bigbrotr_dagster.sync.cycle import BUSY_PATIENCE, sync_relays
 from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
+from bigbrotr_dagster.sync.stats import archive_stats, lag_by_network, orphans, rejections, unsound_events
 
 __all__ = [
+    "BUSY_PATIENCE",
     "ArchiveCoverage",
+    "ArchiveStats",
     "ConfigError",
     "Cursor",
     "CycleReport",
     "GapReason",
     "InvalidRelayURL",
+    "NetworkEvents",
+    "NetworkLag",
     "Progress",
     "RegisteredRelay",
     "RelayCoverage",
@@ -38,23 +49,28 @@ __all__ = [
     "Seconds",
     "SynchronizerConfig",
     "TableSize",
-    "archive_counts",
     "archive_coverage",
+    "archive_stats",
     "cursors_beyond_coverage",
     "delete_stale_cursors",
     "due_relays",
+    "finished_since",
+    "forget_proof",
+    "lag_by_network",
     "load_config",
     "open_gaps",
+    "orphans",
     "parse_relay_url",
     "proved_relays",
     "register_relays",
     "registered_relays",
-    "relay_counts",
+    "rejections",
     "relay_states",
     "remove_relays",
     "run_network",
     "seed_relays",
     "sync_relays",
     "unattempted_relays",
+    "unsound_events",
     "watched",
 ]

@@ -4,13 +4,14 @@ Each function takes the database's URL and raises DatabaseUnavailable when it do
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from importlib import resources
 
 from bigbrotr_dagster.nostr.relay_url import Network, parse_relay_url
 from bigbrotr_dagster.storage import registry
 from bigbrotr_dagster.storage.pool import connect
-from bigbrotr_dagster.storage.registry import RegisteredRelay, RelayState, TableSize
+from bigbrotr_dagster.storage.registry import RegisteredRelay, RelayState
 from bigbrotr_dagster.sync.config import SynchronizerConfig, run_network
 
 
@@ -65,22 +66,16 @@ def unattempted_relays(database_url: str, config: SynchronizerConfig) -> dict[st
         return _grouped(registry.unattempted_relays(connection, reachable_networks(config)))
 
 
+def finished_since(database_url: str, since: Mapping[str, datetime]) -> set[str]:
+    """Those of the relays whose last attempt began after the given time, and has ended."""
+    with connect(database_url) as connection:
+        return set(registry.finished_since(connection, since))
+
+
 def relay_states(database_url: str, url: str | None = None) -> list[RelayState]:
     """The state of every relay, or of one."""
     with connect(database_url) as connection:
         return registry.relay_states(connection, parse_relay_url(url).url if url else None)
-
-
-def archive_counts(database_url: str) -> dict[str, TableSize]:
-    """Rows and bytes of the tables `relay`, `event` and `event_relay`."""
-    with connect(database_url) as connection:
-        return registry.archive_sizes(connection)
-
-
-def relay_counts(database_url: str) -> dict[str, int]:
-    """Number of registered relays by network."""
-    with connect(database_url) as connection:
-        return registry.count_relays(connection)
 
 
 def delete_stale_cursors(database_url: str) -> int:

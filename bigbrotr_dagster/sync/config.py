@@ -150,8 +150,15 @@ class SynchronizerConfig(_Options):
     """Let relays be on private, loopback and link-local addresses."""
     partitions_per_run: int = Field(default=200, ge=1, le=10_000)
     """Relays that one scheduled run syncs."""
+    runs_per_tick: int = Field(default=2, ge=1, le=100)
+    """Runs that a tick starts for one network; where more relays are due than they hold, each takes more. A run
+    costs three seconds of CPU by itself."""
     failed_share: float = Field(default=0.5, ge=0, le=1)
     """A scheduled run fails when more than this share of its relays failed."""
+    stats_interval: Seconds = 600.0
+    """Seconds between two looks at the archive's size, which follow a sync."""
+    failure_webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Address that gets a POST of JSON when a run fails; BIGBROTR_FAILURE_WEBHOOK goes before it."""
 
     @model_validator(mode="before")
     @classmethod

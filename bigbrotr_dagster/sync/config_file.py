@@ -17,7 +17,7 @@ REMOVED = {
     "concurrency": "networks.<network>.max_tasks",
     "filter": "processing.filters",
     "max_consecutive_failures": "the run-failure sensor and Dagster's run retries",
-    "metrics": "the metadata of each relay's partition",
+    "metrics": "the command `metrics`",
     "overrides": "networks.<network>.timeout",
     "pool": "BIGBROTR_DATABASE_URL",
     "source": "the registry: relays add, relays remove",

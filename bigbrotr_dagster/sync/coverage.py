@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bigbrotr_dagster.storage import coverage
+from bigbrotr_dagster.storage import coverage, state
 from bigbrotr_dagster.storage.coverage import Asked, GapReason, RelayCoverage, Seconds
 from bigbrotr_dagster.storage.pool import connect
 from bigbrotr_dagster.storage.state import SyncState
@@ -93,6 +93,14 @@ def open_gaps(database_url: str, config: SynchronizerConfig) -> list[GapReason]:
     hashes = [one.filter_hash for one in asked_seconds(config, time.time())]
     with connect(database_url) as connection:
         return coverage.open_gaps(connection, hashes)
+
+
+def forget_proof(database_url: str, config: SynchronizerConfig, urls: Sequence[str]) -> None:
+    """Take back what is proved of these relays in the configured range, under the configured filters."""
+    processing = config.processing
+    hashes = [one.filter_hash for one in asked_seconds(config, time.time())]
+    with connect(database_url) as connection:
+        state.forget_proof(connection, urls, processing.since, processing.until, hashes)
 
 
 def proved_relays(database_url: str) -> int:

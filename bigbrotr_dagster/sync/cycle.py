@@ -4,31 +4,44 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC
+from typing import Any
 
 import psycopg
 
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
-from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, Network, RelayURL, parse_relay_url
-from bigbrotr_dagster.storage.locks import LockKeeper, lock_keeper
+from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.storage.locks import POLL, LockKeeper, lock_keeper
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried
 from bigbrotr_dagster.storage.registry import fresh_relays
-from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
+from bigbrotr_dagster.storage.state import (
+    AttemptResult,
+    SyncState,
+    begin_attempt,
+    finish_attempt,
+    running_attempt,
+)
 from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig, run_network
+from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.config_file import ConfigError
 from bigbrotr_dagster.sync.history import open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
-from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
+from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
+from bigbrotr_dagster.sync.work_queue import RelayQueue, by_network
 
 log = logging.getLogger(__name__)
 
-OnReport = Callable[[RelayReport], None]
-
-LOCK_PATIENCE = 5.0
+BUSY_PATIENCE = 5.0
 """Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
+
+STOPPED = "stopped"
+DATABASE_LOST = "the database stopped answering"
+
+SLOT_SECONDS = 5.0
+"""Seconds that a slot is kept from one relay to the next while another process waits for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class _Cycle:
     private_key: bytes | None
     deadline: float | None
     progress: Progress
+    busy_patience: float
 
 
 async def sync_relays(
@@ -52,13 +66,15 @@ async def sync_relays(
     *,
     run_id: str = "",
     skip_fresh: bool = False,
+    busy_patience: float = BUSY_PATIENCE,
     on_report: OnReport | None = None,
 ) -> CycleReport:
     """Sync relays, each network's in the given order, `max_tasks` at a time.
 
     `on_report` is called in the event loop as each relay ends. Relays that `max_duration` leaves no time for are
     not in the report, nor are those that `skip_fresh` leaves out, for they succeeded within the last `interval`
-    seconds. Cancelling stores what was received and proved, and raises CancelledError.
+    seconds. A relay that another process still syncs when the others are done, and `busy_patience` seconds later,
+    is reported as busy. Cancelling stores what was received and proved, and raises CancelledError.
 
     Raises:
         ConfigError: the private key is not one.
@@ -77,15 +93,17 @@ async def sync_relays(
     if skip_fresh:
         urls = _without_fresh(database_url, urls, config.interval)
     progress.relays += len(urls)
-    queues = _by_network(urls, config, done)
+    queues = by_network(urls, config, done)
     try:
-        async with _cycle(database_url, config, run_id, progress) as cycle, asyncio.TaskGroup() as group:
+        async with (
+            _cycle(database_url, config, run_id, progress, busy_patience) as cycle,
+            asyncio.TaskGroup() as group,
+        ):
             for network, relays in queues.items():
                 options = config.networks.get(network)
                 if options is not None:
-                    waiting = iter(relays)
-                    for _ in range(min(options.max_tasks, len(relays))):
-                        group.create_task(_work(cycle, network, options, waiting, done))
+                    for _ in range(min(options.max_tasks, len(relays.untried))):
+                        group.create_task(_work(cycle, network, options, relays, done))
     except* (DatabaseUnavailable, psycopg.Error) as errors:
         raise _first(errors) from errors
     finally:
@@ -109,32 +127,9 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"PostgreSQL: {str(error).splitlines()[0] if str(error) else error!r}")
 
 
-def _by_network(urls: Iterable[str], config: SynchronizerConfig, done: OnReport) -> dict[str, list[RelayURL]]:
-    """The relays that can be tried; `done` gets a report on each of the others."""
-    queues: dict[str, list[RelayURL]] = {}
-    for url in urls:
-        try:
-            relay = parse_relay_url(url)
-        except InvalidRelayURL as error:
-            done(RelayReport(url, Network.UNKNOWN.value, ok=False, error=str(error)))
-            continue
-        options = config.networks.get(relay.network)
-        if relay.network is Network.LOCAL and not config.allow_private:
-            problem = "private address; allow_private is not set"
-        elif options is None:
-            problem = "not a public name, nor one of a known network"
-        elif not options.enabled:
-            problem = f"network {relay.network} is not enabled"
-        else:
-            queues.setdefault(run_network(relay.network), []).append(relay)
-            continue
-        done(RelayReport(relay.url, relay.network.value, ok=False, error=problem))
-    return queues
-
-
 @asynccontextmanager
 async def _cycle(
-    database_url: str, config: SynchronizerConfig, run_id: str, progress: Progress
+    database_url: str, config: SynchronizerConfig, run_id: str, progress: Progress, busy_patience: float
 ) -> AsyncIterator[_Cycle]:
     key = _private_key(config.keys.keys_env)
     longest = config.timeouts.max_duration
@@ -149,7 +144,7 @@ async def _cycle(
                 flush_interval=config.processing.flush_interval,
             )
         )
-        yield _Cycle(config, run_id, pool, locks, writer, key, deadline, progress)
+        yield _Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_patience)
 
 
 def _private_key(variable: str) -> bytes | None:
@@ -162,45 +157,82 @@ def _private_key(variable: str) -> bytes | None:
         raise ConfigError(f"{variable}: {error}") from error
 
 
-async def _work(
-    cycle: _Cycle, network: str, options: NetworkConfig, relays: Iterable[RelayURL], done: OnReport
-) -> None:
+async def _work(cycle: _Cycle, network: str, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
     """Take one relay after the other, each under a slot of the network that counts over all processes."""
-    for relay in relays:
-        if cycle.deadline is not None and time.monotonic() >= cycle.deadline:
-            return
+    while waiting and not _is_late(cycle):
         async with cycle.locks.slot(network, options.max_tasks):
-            done(await _sync_one(cycle, options, relay))
+            taken = time.monotonic()
+            while waiting and not _is_late(cycle):
+                await _take_next(cycle, options, waiting, done)
+                if time.monotonic() - taken > SLOT_SECONDS and await cycle.locks.is_wanted(network):
+                    break
+        if waiting:
+            await asyncio.sleep(2 * POLL)  # whoever waits looks once in POLL seconds
 
 
-async def _sync_one(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> RelayReport:
-    async with cycle.locks.relay(relay.url, LOCK_PATIENCE) as ours:
-        if not ours:
-            return RelayReport(relay.url, relay.network.value, ok=False, error="another process syncs this relay")
-        return await _attempt(cycle, options, relay)
+def _is_late(cycle: _Cycle) -> bool:
+    return cycle.deadline is not None and time.monotonic() >= cycle.deadline
 
 
-async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL) -> RelayReport:
-    """One sync, with its row in `sync_attempt` whatever comes."""
+async def _take_next(cycle: _Cycle, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
+    once_more = not waiting.untried
+    relay = waiting.busy.popleft() if once_more else waiting.untried.popleft()
+    async with cycle.locks.relay(relay.url, cycle.busy_patience if once_more else 0) as ours:
+        if ours:
+            await _attempt(cycle, options, relay, done)
+        elif once_more:
+            done(await _busy(cycle, relay))
+        else:
+            waiting.busy.append(relay)
+
+
+async def _busy(cycle: _Cycle, relay: RelayURL) -> RelayReport:
+    """What is known of the process that syncs the relay."""
+    by = await retried(cycle.pool, lambda connection: running_attempt(connection, relay.url))
+    error = "another process is syncing this relay"
+    if by is not None:
+        run_id, since = by
+        error += f" since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" + (f", run {run_id}" if run_id else "")
+    return RelayReport(relay.url, relay.network.value, ok=False, busy=True, error=error)
+
+
+async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
+    """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
     started = time.monotonic()
     state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
     sync = _relay_sync(cycle, options, relay, state)
     gaps_before = sum(len(history.gaps) for history in sync.histories)
-    error: str | None = "stopped"
+    error: str | None = STOPPED
     try:
         await sync.run()
         error = None
     except RelayFailed as failure:
         error = str(failure)
     except (DatabaseUnavailable, psycopg.Error):
-        error = "the database stopped answering"
+        error = DATABASE_LOST
         raise
     except Exception as failure:  # ours, not the relay's: the other relays go on all the same
         log.exception("the sync of %s failed", relay.url)
         error = f"internal error: {failure!r}"
     finally:
-        await asyncio.shield(_finish(cycle, sync, state, error))
-    return replace(_report(cycle, sync, error, time.monotonic() - started), gaps_before=gaps_before)
+
+        async def end() -> None:
+            await _finish(cycle, sync, state, error)
+            if error not in (STOPPED, DATABASE_LOST):
+                report = _report(cycle, sync, error, time.monotonic() - started)
+                done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
+
+        await _to_its_end(end())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do short work that being cancelled must not cut off: what is stored is recorded, too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:

@@ -3,26 +3,29 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
+from bigbrotr_dagster.storage.delivery import Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.storage.writer import BatchWriter
+from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
-from bigbrotr_dagster.windowing import Answer, Ask, Ending, Outcome, Proof, Walk
+from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
 from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.policy import PATIENCE, Reaction, can_climb, delays, paused_after, reaction
+from bigbrotr_dagster.windowing.policy import (
+    PATIENCE,
+    Reaction,
+    can_climb,
+    delays,
+    patience,
+    paused_after,
+    reaction,
+)
 from bigbrotr_dagster.windowing.tasks import Unproven
-
-EVENTS_PER_PAGE = 10
-"""An answer may hold this many times the `limit` asked for: some relays ignore it."""
-
-PAGE_BYTES = 64 * 2**20
-"""Bytes of one answer."""
 
 PAGES_TO_GROW = 4
 """Answers in a row after which a relay that had broken off is asked for twice as much again."""
@@ -33,16 +36,6 @@ SHORT_WINDOW_REQUESTS = 500
 
 class RelayFailed(Exception):
     """The relay's sync ends here for this run, through its own fault; the message is one line."""
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What was exchanged with the relay."""
-
-    requests: int = 0
-    events_received: int = 0
-    bytes_received: int = 0
-    insecure: bool = False
 
 
 class RelaySync:
@@ -63,21 +56,17 @@ class RelaySync:
     ) -> None:
         self.relay = relay
         self.histories = list(histories)
-        self.traffic = Traffic()
-        self.tally = Tally()
         self._config = config
         self._network = network
         self._state = state
-        self._writer = writer
-        self._progress = progress
         self._private_key = private_key
         self._deadline = deadline
-        self._patience = config.timeouts.without_progress(relay.network)
-        self._progress_at = time.monotonic()
-        self._unended = 0  # answers that brought events and no EOSE
-        self._restrained = 0  # times that fewer events were asked for
-        self._on_connection = 0  # events since the last one was opened
-        self._most_unproved = 0  # events of an answer that settled nothing
+        self._patience = patience(state.failures)
+        self._idle = config.timeouts.without_progress(relay.network)
+        insecure = config.processing.allow_insecure
+        self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
+        self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
+        self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
         """Ask until nothing is pending, or the deadline has passed.
@@ -98,9 +87,9 @@ class RelaySync:
                 continue
             advanced = self._steps(walks) > before
             if advanced:
-                waits, fruitless = delays(), 0
+                waits, fruitless, self._patience = delays(), 0, PATIENCE
             fruitless += 1
-            if fruitless >= PATIENCE or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
+            if fruitless >= self._patience or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
                 await self._give_up(outcome)
                 raise RelayFailed(str(outcome))
             if not advanced:
@@ -108,7 +97,7 @@ class RelaySync:
 
     def _steps(self, walks: Sequence[tuple[History, Walk]]) -> int:
         """Grows with whatever brings the sync nearer to its end; asking for less is a way forward, too."""
-        return self._restrained + sum(walk.steps for _, walk in walks)
+        return self._asking.restrained + sum(walk.steps for _, walk in walks)
 
     async def _walks(self, refusal: str = "all kinds") -> list[tuple[History, Walk]]:
         """A walk for each history that this relay can be asked for.
@@ -126,6 +115,14 @@ class RelaySync:
         return walks
 
     @property
+    def traffic(self) -> Traffic:
+        return self._asking.traffic
+
+    @property
+    def tally(self) -> Tally:
+        return self._asking.tally
+
+    @property
     def cursor(self) -> Cursor | None:
         """The end of what is settled without a break, under every filter."""
         reaches = [history.reach for history in self.histories]
@@ -135,6 +132,8 @@ class RelaySync:
     async def _converse(self, walks: Sequence[tuple[History, Walk]]) -> Outcome | None:
         """Ask on one connection; returns the outcome that it has to be given up for, None when all is done."""
         try:
+            if self._state.habits.is_unknown and not self._state.covered:  # before: one connection at a time
+                self._state.habits.hint = (await self._hints.limits()).max_limit
             async with connect(
                 self.relay,
                 timeout=self._network.timeout,
@@ -144,8 +143,7 @@ class RelaySync:
                 private_key=self._private_key,
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
-                self.traffic.insecure |= connection.insecure
-                self._on_connection = 0
+                self._asking.connected(connection)
                 for history, walk in walks:
                     outcome = await self._walk(connection, history, walk)
                     if outcome is not None:
@@ -158,10 +156,10 @@ class RelaySync:
 
     async def _give_up(self, outcome: Outcome) -> None:
         """Name gaps where the relay has shown that it will not prove what is pending."""
-        if reaction(outcome) is Reaction.REFUSED or (outcome.ending is Ending.NOTICE and not self._unended):
+        if reaction(outcome) is Reaction.REFUSED or (outcome.ending is Ending.NOTICE and not self._asking.unended):
             reason = Unproven.REFUSED
             self._state.habits.rung = Rung.FREE  # none of them helped
-        elif self._unended and reaction(outcome) is not Reaction.PROVED:
+        elif self._asking.unended and reaction(outcome) is not Reaction.PROVED:
             reason = Unproven.NO_EOSE
         else:
             return
@@ -169,112 +167,63 @@ class RelaySync:
             await self._name_gaps(history, reason, str(outcome))
 
     async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
-        proof = history.give_up(reason, detail)
-        history.settle(proof)
-        await self._writer.put(self._delivery(history, Page(Outcome(Ending.CLOSED)), proof))
+        await self._asking.deliver(history, Page(Outcome(Ending.CLOSED)), history.give_up(reason, detail))
 
     async def _walk(self, connection: Connection, history: History, walk: Walk) -> Outcome | None:
         """Returns the first outcome that calls for another connection, or for giving up."""
         habits, fruitless, proved = self._state.habits, 0, 0
-        while not self._is_late() and (ask := walk.next()) is not None:
-            outcome = await self._request(connection, history, walk, ask)
+        while not self._is_late() and (asks := await self._next(connection, walk)):
+            if len(asks) > 1:
+                lost = await self._asking.several(connection, history, walk, asks)
+                if lost is not None:
+                    return lost
+                continue
+            [ask] = asks
+            outcome = await self._asking.one(connection, history, walk, ask)
             habits.pause = paused_after(outcome, habits.pause)
             await asyncio.sleep(habits.pause)
             match reaction(outcome):
                 case Reaction.PROVED:
-                    fruitless, proved = 0, proved + 1
+                    fruitless, proved, self._patience = 0, proved + 1, PATIENCE
                     if habits.limit is not None and proved % PAGES_TO_GROW == 0:
-                        habits.limit = min(2 * habits.limit, self._config.processing.limit)
-                case Reaction.SLOW_DOWN if fruitless < PATIENCE and not connection.closed:
+                        habits.limit = min(2 * habits.limit, self._largest_limit)
+                case Reaction.SLOW_DOWN if fruitless < self._patience and not connection.closed:
                     fruitless += 1
+                case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
+                    pass
                 case Reaction.REFUSED if can_climb(outcome, habits.rung):
                     habits.rung = Rung(habits.rung + 1)
                     if connection.closed or habits.rung is Rung.KINDS_NAMED:
                         return outcome
                 case _:
                     return outcome
-            idle = time.monotonic() - self._progress_at
-            if idle > self._patience:
+            idle = time.monotonic() - self._asking.progress_at
+            if idle > self._idle:
                 raise RelayFailed(f"nothing new for {idle:.0f} s")
         return None
 
-    async def _request(self, connection: Connection, history: History, walk: Walk, ask: Ask) -> Outcome:
-        selection = history.selection(ask)
-        if selection is None:
-            page = Page(Outcome(Ending.EOSE))
-        else:
-            page = await connection.request(
-                selection, max_events=EVENTS_PER_PAGE * ask.limit, max_bytes=PAGE_BYTES
-            )
-            self.traffic.requests += 1
-            self.traffic.events_received += page.received
-            self._progress.events_received += page.received
-            self.traffic.bytes_received += page.bytes
-        proof = Proof()
-        if reaction(page.outcome) is Reaction.PROVED:
-            proof = walk.answered(ask, _answer(page))
-            history.settle(proof)
-            self._on_connection += page.received
-        else:
-            proof = self._fail(walk, ask, page)
-            history.settle(proof)
-        history.audit.take([event.created_at for event in page.events])
-        if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
-            self._progress_at = time.monotonic()
-            self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
-        await self._writer.put(self._delivery(history, page, proof))
-        return page.outcome
+    async def _next(self, connection: Connection, walk: Walk) -> list[Ask]:
+        """The next requests: more than one where the relay is far."""
+        distance, width = self._asking.distance, 1
+        if await distance.is_far(connection):
+            width = distance.width(self._state.habits, (await self._hints.limits()).max_subscriptions)
+        walk.longest = distance.chunk_seconds if width > 1 else None
+        asks = (walk.next() for _ in range(width))
+        return [ask for ask in asks if ask is not None]
 
-    def _fail(self, walk: Walk, ask: Ask, page: Page) -> Proof:
-        """Put the ask back, asking for less where that may help.
-
-        A relay may break off after so many events of a connection: ask for half of what came. Or something in
-        the window is more than we take: look for it in one half and the other.
-        """
-        self._on_connection += page.received
-        if page.received:
-            self._unended += 1
-        if page.outcome.ending is Ending.DISCONNECTED and page.received:
-            self._ask_for(max(1, self._on_connection // 2))
-        elif page.outcome.ending is Ending.PROTOCOL_ERROR:
-            flood = page.received > EVENTS_PER_PAGE * ask.limit
-            return walk.broken(ask, page.outcome.text, flood=flood)
-        walk.failed(ask)
-        return Proof()
-
-    def _ask_for(self, limit: int) -> None:
-        if self._state.habits.limit is None or limit < self._state.habits.limit:
-            self._state.habits.limit = limit
-            self._restrained += 1
-
-    def _delivery(self, history: History, page: Page, proof: Proof) -> Delivery:
-        """Everything that the page brought, and what it proves."""
-        return Delivery(
-            relay_url=self.relay.url,
-            filter_hash=history.hash,
-            filter=history.filter.to_dict(),
-            seen_at=int(time.time()),
-            tally=self.tally,
-            events=[event for event in (*page.events, *page.outside) if history.wants(event.created_at)],
-            rejected=[Quarantined(item.reason, item.raw, item.id) for item in page.rejected],
-            rejected_counts=page.rejected_counts,
-            covered=proof.covered,
-            again=history.proved_before,
-            gaps=proof.gaps,
-            cursor=self.cursor if proof.covered or proof.gaps else None,
-            bytes=page.bytes,
-        )
+    async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
+        """Whether the relay refused more than it says that it answers; it is not asked for that again."""
+        if connection.closed or not can_climb(outcome, self._state.habits.rung):
+            return False
+        most = (await self._hints.limits()).max_limit
+        if most is None or ask.limit <= most:
+            return False
+        self._largest_limit = most
+        self._asking.ask_for(most)
+        return True
 
     def _is_late(self) -> bool:
         """Whether the rest is left for another run."""
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
-
-
-def _answer(page: Page) -> Answer:
-    """What the walk is told of a page."""
-    counts = page.rejected_counts
-    off_filter = counts["off_filter"]
-    refused = sum(counts.values()) - counts["malformed"] - off_filter
-    return Answer(page.events, page.outcome, page.outside, refused, off_filter)

@@ -1,7 +1,7 @@
 """What a sync did: per relay, and in all. The JSON is a contract (README, "Command line")."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,8 @@ class RelayReport:
     network: str
     ok: bool
     error: str | None = None
+    busy: bool = False
+    """Not tried, for another process was syncing this relay: neither ok nor failed."""
     events_received: int = 0
     events_new: int = 0
     events_known: int = 0
@@ -38,6 +40,8 @@ class RelayReport:
     pending_seconds: int = 0
     gaps: Sequence[Gap] = ()
     gaps_before: int | None = None
+    went_well_before: bool = False
+    """Whether the sync before this one succeeded."""
     seconds: float = 0.0
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -45,6 +49,7 @@ class RelayReport:
         return {
             "url": self.url,
             "ok": self.ok,
+            "busy": self.busy,
             "error": self.error,
             "events_received": self.events_received,
             "events_new": self.events_new,
@@ -57,12 +62,16 @@ class RelayReport:
                     "until": gap.interval.until,
                     "reason": str(gap),
                     "held": gap.held,
+                    "missing": gap.missing,
                 }
                 for gap in self.gaps
             ],
             "pending_seconds": self.pending_seconds,
             "seconds": round(self.seconds, 3),
         }
+
+
+OnReport = Callable[[RelayReport], None]
 
 
 @dataclass(slots=True)
@@ -74,7 +83,11 @@ class CycleReport:
 
     @property
     def failed(self) -> list[RelayReport]:
-        return [report for report in self.relays if not report.ok]
+        return [report for report in self.relays if not report.ok and not report.busy]
+
+    @property
+    def busy(self) -> list[RelayReport]:
+        return [report for report in self.relays if report.busy]
 
     def to_json_dict(self) -> dict[str, Any]:
         rejected = Counter(dict.fromkeys(REJECTIONS, 0))
@@ -86,8 +99,9 @@ class CycleReport:
         }
         return {
             "relays": len(self.relays),
-            "relays_ok": len(self.relays) - len(self.failed),
+            "relays_ok": len(self.relays) - len(self.failed) - len(self.busy),
             "relays_failed": len(self.failed),
+            "relays_busy": len(self.busy),
             "events_received": total["events_received"],
             "events_new": total["events_new"],
             "events_known": total["events_known"],

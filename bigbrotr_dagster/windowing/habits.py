@@ -58,7 +58,8 @@ class Habits:
     None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
     checked. `hides`: the relay removes events after counting its limit, so that short and even empty answers
     prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked for at once, None while it
-    takes any number. `pause`: seconds to leave between two requests.
+    takes any number. `pause`: seconds to leave between two requests. `hint`: the most events that the relay says
+    it answers at once (NIP-11): the first REQ heeds it, and finds out.
     """
 
     largest: int = 0
@@ -71,6 +72,17 @@ class Habits:
     rung: Rung = Rung.FREE
     limit: int | None = None
     pause: float = 0.0
+    hint: int | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """The relay has never answered with an event."""
+        return self.largest == 0
+
+    @property
+    def is_restrained(self) -> bool:
+        """The relay has taught us to ask for less, or slowly."""
+        return self.rung is not Rung.FREE or self.limit is not None or self.pause > 0
 
     @property
     def varies(self) -> bool:
@@ -130,6 +142,10 @@ class Habits:
             return False
         return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
 
+    def had_room(self, count: int, limit: int) -> bool:
+        """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""
+        return count < self.largest and not self.may_be_cut(count, limit)
+
     def wants_check(self) -> bool:
         """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …"""
         return self.cut_pages.bit_count() == 1 and self.cut_pages.bit_length() % 2 == 1
@@ -137,4 +153,6 @@ class Habits:
     def most(self, limit: int) -> int:
         """The `limit` to ask for, where `limit` is what the configuration wants."""
         restrained = min(limit, SMALL_LIMIT) if self.rung.limits else limit
+        if self.is_unknown and self.hint is not None:
+            restrained = min(restrained, self.hint)
         return min(restrained, self.limit or restrained)

@@ -58,7 +58,10 @@ class Oversized:
             return Step(tasks=(replace(self, broke=self._asking.until),))
         if not self.doubted:
             return Step(tasks=(replace(self, doubted=True),))
-        gap = Gap(self._unaskable(habits) if self._is_found else self.window, Unproven.OVERSIZED, detail=detail)
+        if self._is_found:
+            gap = Gap(self._unaskable(habits), Unproven.OVERSIZED, detail=detail, missing=1)
+        else:
+            gap = Gap(self.window, Unproven.OVERSIZED, detail=detail)
         rest = Coverage([self.window]) - Coverage([gap.interval])
         return Step(Proof(gaps=(gap,)), tuple(map(self.resume, rest)))
 

@@ -34,7 +34,7 @@ from bigbrotr_dagster.windowing.tasks import (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All of `window`, which continues an answer of `came` events.
+    """All of `window`, which continues an answer of `came` events, if the relay cut it and not our `limit`.
 
     `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
     where a longer answer was more than we take; `broke`: even that was, once. `above`: see `Above`.
@@ -55,13 +55,13 @@ class Page:
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
-        if self._is_in_part(ask, inside):
-            habits.until_exclusive = True
-            return Step(tasks=(self,))
         if self.boundary and any(event.id not in self.boundary for event in inside):
             habits.note_cut(self.came, ask.limit)
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
+        if self._is_in_part(ask, inside):
+            habits.until_exclusive = True
+            return Step(tasks=(self,))
         if all(event.id in self.boundary for event in inside):
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
@@ -85,7 +85,10 @@ class Page:
     def _doubted(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step | None:
         """Nothing came but what lies above `until`: ask again until it is clear that the relay ignores that."""
         above = Above.of(answer, ask, habits, self.above)
-        if above is None or not habits.may_be_cut(answer.counted(ask, habits), ask.limit):
+        if above is None:
+            return None
+        is_cut_above = not self.boundary <= {event.id for event in inside}
+        if not is_cut_above and habits.had_room(answer.counted(ask, habits), ask.limit):
             return None
         return self._until_ignored(inside) if above.is_certain else Step(tasks=(replace(self, above=above),))
 
@@ -96,13 +99,13 @@ class Page:
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
-            rest = Page(Interval(self.window.since, oldest), ids, answer.size, most=most)
+            rest = Page(Interval(self.window.since, oldest), ids, _came(ask, answer), most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
             if self.most is not None and ask.limit == self.most:
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
-                return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, 2 * self.most),))
+                return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(habits)
@@ -185,9 +188,8 @@ class Confirm:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         fresh = answer.inside(self._below)
-        may_be_cut = habits.may_be_cut(answer.counted(ask, habits), ask.limit)
         above = Above.of(answer, ask, habits, self.above)
-        if may_be_cut and above is not None:
+        if above is not None and not habits.had_room(answer.counted(ask, habits), ask.limit):
             if above.is_certain:
                 return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
             return Step(tasks=(replace(self, above=above),))
@@ -210,6 +212,11 @@ class Confirm:
         if not between:  # what is hidden in this very second fills the answers: step past it
             rest = (*below(self.window), Split(Interval(newest, newest)))
         return Step(tasks=(*rest, *between))
+
+
+def _came(ask: Ask, answer: Answer) -> int:
+    """The size of an answer, if no `limit` of ours was the end of it."""
+    return answer.size if answer.size < ask.limit else 0
 
 
 def below(window: Interval) -> tuple[Page, ...]:

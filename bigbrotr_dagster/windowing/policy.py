@@ -69,6 +69,15 @@ PATIENCE = 4
 """Requests in a row that may bring nothing before the relay's sync is given up for this run."""
 
 
+HALF_OPEN_AFTER = 3
+"""Runs in a row that failed, after which a relay is only probed: one fruitless request ends the run."""
+
+
+def patience(failures: int) -> int:
+    """The patience that a relay has earned which failed in so many runs up to now."""
+    return 1 if failures >= HALF_OPEN_AFTER else PATIENCE
+
+
 def rule(outcome: Outcome) -> Rule:
     """The row of the table for this outcome."""
     return next(row for row in RULES if row.is_for(outcome))

@@ -10,7 +10,7 @@ one second, with its reason.
 A relay whose cap varies is asked for the second until three answers in a row bring nothing new, before that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import Habits
@@ -23,9 +23,9 @@ AGREEMENTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """A part of a second: these kinds, and of those these authors; None is all."""
+    """A part of a second: these kinds, and of those these authors; None is all, none are those seen by then."""
 
-    kinds: tuple[int, ...]
+    kinds: tuple[int, ...] | None
     authors: tuple[str, ...] | None = None
 
 
@@ -49,7 +49,9 @@ class Saturated:
         kinds = frozenset(event.kind for event in events)
         others = Narrowed(tuple(kind for kind in COMMON_KINDS if kind not in kinds))
         seen = {event.id: event.pubkey for event in events}
-        return cls(second, (others, *(Narrowed((kind,)) for kind in sorted(kinds))), seen, kinds)
+        # In the end everything by its authors: that finds kinds which nobody thought of.
+        parts = (Narrowed(None, ()), others, *(Narrowed((kind,)) for kind in sorted(kinds)))
+        return cls(second, parts, seen, kinds)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         part = self.parts[-1]
@@ -67,7 +69,8 @@ class Saturated:
         # What exceeds the most that the relay ever sent came on top, and took no room.
         if suspected(counted if counted <= habits.largest else answer.size, ask.limit):
             return taken._narrowed(found, habits)
-        return replace(taken, parts=self.parts[:-1])._next(habits)
+        by_kind = (Narrowed((kind,)) for kind in sorted(found)) if ask.kinds is None else ()
+        return replace(taken, parts=(*self.parts[:-1], *by_kind))._next(habits)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for less."""
@@ -76,13 +79,22 @@ class Saturated:
     def _narrowed(self, found: set[int], habits: Habits) -> Step:
         """Put what the last part is made of in its place."""
         *parts, part = self.parts
-        narrower = _narrower(part, found, self.seen.values(), max(1, habits.largest // 2))
+        narrower = _narrower(part, found)
         # Authors last of all: the other kinds still bring more of them to ask for.
-        parts = [*narrower, *parts] if len(part.kinds) == 1 else [*parts, *narrower]
+        by_author = part.kinds is not None and len(part.kinds) == 1
+        parts = [*narrower, *parts] if by_author else [*parts, *narrower]
         return replace(self, parts=tuple(parts), full=self.full or not narrower)._next(habits)
 
     def _next(self, habits: Habits) -> Step:
-        return Step(tasks=(self,)) if self.parts else self._settled(habits)
+        if not self.parts:
+            return self._settled(habits)
+        *parts, part = self.parts
+        if part.authors == ():
+            at_once, known = max(1, habits.largest // 2), sorted(set(self.seen.values()))
+            groups = (tuple(known[start : start + at_once]) for start in range(0, len(known), at_once))
+            parts += (Narrowed(part.kinds, group) for group in groups)
+            return replace(self, parts=tuple(parts))._next(habits)
+        return Step(tasks=(self,))
 
     def _settled(self, habits: Habits) -> Step:
         here = Interval(self.second, self.second)
@@ -120,17 +132,14 @@ class Agree:
         return Step.covers(Interval(self.second, self.second))
 
 
-def _narrower(part: Narrowed, found: set[int], authors: Iterable[str], at_once: int) -> tuple[Narrowed, ...]:
+def _narrower(part: Narrowed, found: set[int]) -> tuple[Narrowed, ...]:
     """The parts of a part that filled its answer; none where it cannot be narrowed."""
-    if len(part.kinds) > 1:
+    if part.kinds is not None and len(part.kinds) > 1:
         rest = [kind for kind in part.kinds if kind not in found]
         halves = (tuple(rest[: len(rest) // 2]), tuple(rest[len(rest) // 2 :]))
         return (*(Narrowed(half) for half in halves if half), *(Narrowed((kind,)) for kind in sorted(found)))
     if part.authors is None:
-        known = sorted(set(authors))
-        return tuple(
-            Narrowed(part.kinds, tuple(known[start : start + at_once])) for start in range(0, len(known), at_once)
-        )
+        return (Narrowed(part.kinds, ()),)
     if len(part.authors) > 1:
         middle = len(part.authors) // 2
         return Narrowed(part.kinds, part.authors[:middle]), Narrowed(part.kinds, part.authors[middle:])

@@ -20,14 +20,18 @@ from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Un
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The `events` of an answer; `cut` if it may have left others out."""
+    """The `events` of an answer that was `counted` so many events long."""
 
     events: tuple[Stamped, ...]
-    cut: bool
+    counted: int
 
     @property
     def ids(self) -> frozenset[str]:
         return frozenset(event.id for event in self.events)
+
+    def may_be_cut(self, limit: int, habits: Habits) -> bool:
+        """By what is known of the relay now, which may be more than when the answer came."""
+        return habits.may_be_cut(self.counted, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,17 @@ class Split:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         counted = answer.counted(ask, habits)
-        seen = Seen(tuple(answer.inside(self._asking())), habits.may_be_cut(counted, ask.limit))
-        if seen.cut:
+        seen = Seen(tuple(answer.inside(self._asking())), counted)
+        is_cut = seen.may_be_cut(ask.limit, habits)
+        if is_cut:
             # What comes on top of the most that the relay ever sent came along by chance.
             useless = None if counted > habits.largest else _useless(ask, answer, len(seen.events))
             if useless is not None:
                 return Step.gives_up(Gap(self.window, useless, len(seen.events)))
-        if (seen.cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
+        if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
             return Step(tasks=(self,))
         if self.whole is None:
-            return self._whole(seen, habits.is_full(counted, ask.limit), answer.outcome.hint)
+            return self._whole(seen, ask.limit, answer.outcome.hint, habits)
         if self.newer is None:
             return Step(tasks=(replace(self, newer=seen),))
         return self._compared(self.whole, seen, self.newer, ask.limit, habits)
@@ -71,14 +76,14 @@ class Split:
         older, newer = self.halves
         return newer if self.newer is None else older
 
-    def _whole(self, seen: Seen, is_full: bool, hint: Hint) -> Step:
+    def _whole(self, seen: Seen, limit: int, hint: Hint, habits: Habits) -> Step:
         if hint is Hint.FINISH:
             return Step.covers(self.window)
         if self.window.seconds > 1:
             return Step(tasks=(_half(self.window, seen),))
-        if is_full:
+        if habits.is_full(seen.counted, limit):
             return Step(tasks=(Saturated.of(self.window.until, seen.events),))
-        if seen.cut:
+        if seen.may_be_cut(limit, habits):
             return Step(tasks=(Agree(self.window.until, seen.ids),))
         return Step.covers(self.window)
 
@@ -86,9 +91,10 @@ class Split:
         """Nothing was cut if whole and halves are the same, and not merely cut in the same place."""
         parts = older.ids | newer.ids
         halved = tuple(map(_half, self.halves, (older, newer)))
-        if whole.ids < parts and not whole.cut:
+        is_cut = whole.may_be_cut(limit, habits)
+        if whole.ids < parts and not is_cut:
             return Step(tasks=(Again(self.window, len(whole.events), parts, halved),))
-        if whole.ids != parts or (whole.events and whole.cut):
+        if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
         return _confirmed(self.window, parts, halved, habits)
 

@@ -107,13 +107,15 @@ class Unproven(StrEnum):
 class Gap:
     """Seconds that were asked for and cannot be proved complete.
 
-    `held`: events that were delivered there. `detail`: what the relay said.
+    `held`: events that were delivered there. `detail`: what the relay said. `missing`: an estimate of the events
+    that were not delivered, None where nothing tells.
     """
 
     interval: Interval
     reason: Unproven
     held: int = 0
     detail: str = ""
+    missing: int | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)

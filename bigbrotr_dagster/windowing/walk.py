@@ -27,12 +27,14 @@ class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
 
     `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks. `steps` counts
-    the answers that brought the walk nearer to its end, whether they proved something or not.
+    the answers that brought the walk nearer to its end, whether they proved something or not. `longest` bounds the
+    window of an ask, in seconds: so that there is another one to send beside it.
     """
 
     def __init__(self, todo: Coverage, limit: int, habits: Habits) -> None:
         self.pending = todo
         self.steps = 0
+        self.longest: int | None = None
         self._limit = limit
         self._habits = habits
         self._tasks: list[Task] = [self._first_task(part) for interval in todo for part in _askable(interval)]
@@ -80,9 +82,11 @@ class Walk:
         return step.proof
 
     def _shortened(self, task: Task) -> Task:
-        """The newest part of a window that this relay may be asked for; the rest is put back."""
-        longest = SHORT_WINDOW - 2  # asks may be a second wider at each end
-        if not self._habits.rung.shortens or not _is_whole(task) or task.window.seconds <= longest:
+        """The newest part of a window that is short enough to be asked for; the rest is put back."""
+        longest = self.longest
+        if self._habits.rung.shortens:
+            longest = SHORT_WINDOW - 2  # asks may be a second wider at each end
+        if longest is None or not _is_whole(task) or task.window.seconds <= longest:
             return task
         window = task.window
         rest = Interval(window.since, window.until - longest)

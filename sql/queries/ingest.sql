@@ -64,8 +64,8 @@ WITH touched AS (
       AND int8range(since, until, '[]') && %(covered)s::int8multirange
     RETURNING *
 )
-INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, last_try, tries)
-SELECT relay_url, filter_hash, lower(part), upper(part) - 1, reason, held, first_seen, last_try, tries
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, missing, first_seen, last_try, tries)
+SELECT relay_url, filter_hash, lower(part), upper(part) - 1, reason, held, missing, first_seen, last_try, tries
 FROM touched, unnest(int8multirange(int8range(since, until, '[]')) - %(covered)s::int8multirange) AS part
 ON CONFLICT DO NOTHING;
 
@@ -75,11 +75,11 @@ WITH replaced AS (
     DELETE FROM sync_gap
     WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
       AND since >= %(since)s AND until <= %(until)s
-    RETURNING held, first_seen, tries
+    RETURNING held, missing, first_seen, tries
 )
-INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, first_seen, tries)
+INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, held, missing, first_seen, tries)
 SELECT %(relay_url)s, %(filter_hash)s, %(since)s, %(until)s, %(reason)s,
-       greatest(%(held)s, max(held)), coalesce(min(first_seen), now()), coalesce(max(tries), 1)
+       greatest(%(held)s, max(held)), coalesce(%(missing)s, max(missing)), coalesce(min(first_seen), now()), coalesce(max(tries), 1)
 FROM replaced;
 
 -- name: advance_cursor

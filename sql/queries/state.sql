@@ -20,17 +20,17 @@ RETURNING filter_hash, since, until;
 UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
 
 -- name: list_gaps
-SELECT relay_url, since, until, reason, held, tries, first_seen FROM sync_gap
+SELECT relay_url, since, until, reason, held, missing, tries, first_seen FROM sync_gap
 WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
 ORDER BY relay_url, since;
 
 -- name: load_gaps
-SELECT filter_hash, since, until, reason, held FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
+SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
 -- What makes us modest is forgotten after a day, and learned anew if it still holds.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day'
+       rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor
@@ -45,6 +45,13 @@ WITH tried AS (
     ON CONFLICT (relay_url) DO UPDATE SET attempted_at = now()
 )
 INSERT INTO sync_attempt (relay_url, run_id) VALUES (%(relay_url)s, %(run_id)s) RETURNING id;
+
+-- name: running_attempt
+-- The attempt on a relay that is under way: the run, and since when.
+SELECT run_id, started_at FROM (
+    SELECT run_id, started_at, finished_at FROM sync_attempt
+    WHERE relay_url = %(relay_url)s ORDER BY id DESC LIMIT 1
+) AS last WHERE finished_at IS NULL;
 
 -- name: finish_attempt
 UPDATE sync_attempt
@@ -130,19 +137,22 @@ SELECT coalesce((SELECT sum(upper(part) - lower(part))
         WHERE relay_id = (SELECT id FROM relay_key WHERE url = %(relay_url)s) AND created_at >= %(to)s);
 
 -- name: reset_coverage
-UPDATE sync_coverage SET covered = covered - int8multirange(int8range(%(to)s, NULL))
-WHERE relay_url = %(relay_url)s;
+UPDATE sync_coverage
+SET covered = covered - int8multirange(int8range(%(since)s::bigint, %(until)s::bigint, '[]'))
+WHERE relay_url = ANY(%(relay_urls)s) AND (%(hashes)s::text[] IS NULL OR filter_hash = ANY(%(hashes)s));
 
 -- name: reset_gaps
-DELETE FROM sync_gap WHERE relay_url = %(relay_url)s AND until >= %(to)s;
+DELETE FROM sync_gap
+WHERE relay_url = ANY(%(relay_urls)s) AND (%(hashes)s::text[] IS NULL OR filter_hash = ANY(%(hashes)s))
+  AND until >= %(since)s AND (%(until)s::bigint IS NULL OR since <= %(until)s);
 
 -- name: reset_cursor
 -- To just below the second from which on everything is to be read again; none is left where that is all.
 WITH kept AS (
     UPDATE service_state
-    SET state_value = jsonb_build_object('timestamp', %(to)s::bigint - 1, 'id', repeat('f', 64))
-    WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
-      AND (state_value ->> 'timestamp')::bigint >= %(to)s AND %(to)s > 0
+    SET state_value = jsonb_build_object('timestamp', %(since)s::bigint - 1, 'id', repeat('f', 64))
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = ANY(%(relay_urls)s)
+      AND (state_value ->> 'timestamp')::bigint >= %(since)s AND %(since)s > 0
 )
 DELETE FROM service_state
-WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s AND %(to)s = 0;
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = ANY(%(relay_urls)s) AND %(since)s = 0;

@@ -14,7 +14,7 @@ from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.jobs import relay_sync, relays_in_flight
 from bigbrotr_dagster.defs.run_process import PROCESS_TAG, end_dead_runs
 from bigbrotr_dagster.defs.schedules import cron_for, relay_sync_schedule, tick_seconds
-from bigbrotr_dagster.defs.sensors import relay_partitions, run_failed, run_succeeded
+from bigbrotr_dagster.defs.sensors import relay_partitions
 from bigbrotr_dagster.sync import register_relays, remove_relays
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
 from tests.sync.helpers import ask
@@ -32,7 +32,9 @@ def sensor_tick(graph: Graph) -> list[dg.RunRequest]:
         return list(relay_partitions.evaluate_tick(context).run_requests or [])
 
 
-def schedule_tick(graph: Graph, minute: int = 0) -> list[dg.RunRequest]:
+def schedule_tick(graph: Graph, minute: int = 0, registered: str = "an hour ago") -> list[dg.RunRequest]:
+    if registered == "an hour ago":
+        ask(graph.database, "WITH old AS (UPDATE relay SET discovered_at = discovered_at - 3600) SELECT 1")
     at = datetime(2026, 11, 21, 12, minute, tzinfo=UTC)
     context = dg.build_schedule_context(
         instance=graph.instance, scheduled_execution_time=at, resources=graph.resources
@@ -63,7 +65,7 @@ def test_partitions_follow_the_registry_and_new_relays_are_synced_at_once(graph:
     register_relays(graph.database, urls)
     requests = sensor_tick(graph)
     assert partitions(graph) == set(urls)
-    assert [len(batch) for batch in keys(requests)] == [200, 100]
+    assert [len(batch) for batch in keys(requests)] == [150, 150]
     assert sorted(url for batch in keys(requests) for url in batch) == sorted(urls)
     latest = graph.instance.get_latest_materialization_event(RELAYS)
     assert latest is not None
@@ -118,7 +120,7 @@ def test_a_relay_whose_run_is_in_flight_is_not_asked_for_again(graph: Graph, sta
     of_batch = {"ops": {"relay_cursor": {"config": {"relays": [batched]}}}}
     in_flight(graph, dg.DagsterRunStatus(status), run_config=of_batch)
     in_flight(graph, dg.DagsterRunStatus(status), tags={"dagster/partition": alone})
-    assert relays_in_flight(graph.instance) == {batched, alone}
+    assert relays_in_flight(graph.instance, graph.database) == {batched, alone}
     assert keys(schedule_tick(graph)) == [[free]]
     assert keys(sensor_tick(graph)) == [[free]]
 
@@ -128,8 +130,48 @@ def test_the_range_of_a_backfill_is_in_flight_too(graph: Graph) -> None:
     one, two, three, four = graph.instance.get_dynamic_partitions("relay")
     tags = {"dagster/asset_partition_range_start": two, "dagster/asset_partition_range_end": three}
     in_flight(graph, dg.DagsterRunStatus.STARTING, tags=tags)
-    assert relays_in_flight(graph.instance) == {two, three}
+    assert relays_in_flight(graph.instance, graph.database) == {two, three}
     assert sorted(keys(schedule_tick(graph))[0]) == sorted([one, four])
+
+
+def test_what_a_running_batch_is_done_with_is_due_again(graph: Graph, relays: Relays) -> None:
+    """One slow relay must not hold back hundreds of others."""
+    done, slow = relays.serve([]).url, relays.serve([]).url
+    graph.register(done, slow)
+    of_batch = {"ops": {"relay_cursor": {"config": {"relays": [done, slow]}}}}
+    in_flight(graph, dg.DagsterRunStatus.STARTED, run_config=of_batch)
+    graph.sync(done, slow)
+    unfinished = f"UPDATE sync_attempt SET finished_at = NULL WHERE relay_url = '{slow}' RETURNING 1"
+    ask(graph.database, unfinished)
+    assert relays_in_flight(graph.instance, graph.database) == {slow}
+    ask(graph.database, "UPDATE relay_limits SET attempted_at = now() - interval '4 minutes' RETURNING 1")
+    assert keys(schedule_tick(graph)) == [[done]]
+
+
+def test_a_relay_that_was_just_registered_is_left_to_the_sensor(graph: Graph) -> None:
+    """Both tick at the same moment: neither knows of the other's runs."""
+    graph.register(url := dead_url())
+    assert schedule_tick(graph, registered="now") == []
+    assert keys(schedule_tick(graph)) == [[url]]
+
+
+def test_the_most_behind_are_dealt_out_over_the_runs(graph: Graph, config_file: Path) -> None:
+    config_file.write_text("{partitions_per_run: 2, allow_private: true}")
+    urls = sorted(dead_url() for _ in range(4))
+    graph.register(*urls)
+    for number, url in enumerate(urls):
+        position = f"jsonb_build_object('timestamp', {number + 1}, 'id', '')"
+        ask(
+            graph.database,
+            f"INSERT INTO service_state VALUES ('synchronizer', 'cursor', '{url}', {position}) RETURNING 1",
+        )
+    assert keys(schedule_tick(graph)) == [[urls[0], urls[2]], [urls[1], urls[3]]]
+
+
+def test_where_many_relays_are_due_runs_are_larger_not_more(graph: Graph, config_file: Path) -> None:
+    config_file.write_text("{partitions_per_run: 10, runs_per_tick: 3}")
+    register_relays(graph.database, [f"wss://relay-{number}.example.com" for number in range(100)])
+    assert [len(urls) for urls in keys(schedule_tick(graph))] == [34, 33, 33]
 
 
 def test_a_run_whose_process_is_gone_does_not_block_its_relay(graph: Graph) -> None:
@@ -181,32 +223,6 @@ def test_the_registry_is_an_asset_with_its_size(graph: Graph) -> None:
     [event] = result.asset_materializations_for_node("relays")
     sizes = {key: value.value for key, value in event.metadata.items()}
     assert sizes == {"dagster/row_count": 2, "relays_clearnet": 1, "relays_tor": 1}
-
-
-def test_a_run_that_ends_is_told_of_and_the_archive_is_measured(graph: Graph, relays: Relays) -> None:
-    url = relays.serve(some_events(4)).url
-    graph.register(url)
-    run = graph.sync(url)
-    event = run.get_run_success_event()
-    resources = {"database": graph.resources["database"]}
-    for _ in range(2):
-        run_succeeded(
-            dg.build_run_status_sensor_context(
-                "run_succeeded", event, graph.instance, run.dagster_run, resources=resources
-            )
-        )
-    observed = graph.instance.fetch_observations(RELAYS, limit=10).records
-    assert len(observed) == 1, "at most every five minutes"
-    assert observed[0].asset_observation is not None
-    metadata = observed[0].asset_observation.metadata
-    [(events,)] = ask(graph.database, "SELECT count(*) FROM event")
-    assert metadata["event_rows"].value == events
-    graph.register(dead := dead_url())
-    failed = graph.sync(partition=dead)
-    context = dg.build_run_status_sensor_context(
-        "run_failed", failed.get_run_failure_event(), graph.instance, failed.dagster_run
-    ).for_run_failure()
-    run_failed(context)
 
 
 @pytest.mark.parametrize(

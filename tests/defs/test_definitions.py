@@ -23,10 +23,19 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "relays",
         "relay_cursor",
         "archive_coverage",
+        "archive_stats",
     }
-    assert {key.name for key in graph.asset_check_keys} == {"reachable", "open_gaps", "cursor_within_coverage"}
+    assert {key.name for key in graph.asset_check_keys} == {
+        "reachable",
+        "open_gaps",
+        "cursor_within_coverage",
+        "lag_by_network",
+        "rejected_share",
+        "stored_events_verify",
+        "observations_have_events",
+    }
     repository = defs.get_repository_def()
-    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {"relay_sync", "cleanup"}
+    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {"relay_sync", "resync", "cleanup"}
     assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
@@ -42,7 +51,7 @@ def test_schedules_and_sensors_run_without_being_switched_on() -> None:
     assert all(one.default_status is dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)
 
 
-@pytest.mark.parametrize("key", ["relays", "relay_cursor", "archive_coverage"])
+@pytest.mark.parametrize("key", ["relays", "relay_cursor", "archive_coverage", "archive_stats"])
 def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> None:
     spec = defs.resolve_assets_def(key).specs_by_key[dg.AssetKey(key)]
     assert spec.group_name == "archive"
@@ -51,6 +60,21 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert spec.tags["bigbrotr/layer"]
     assert len(spec.description or "") > 80
     assert "dagster/table_name" in spec.metadata
+    assert spec.metadata["dagster/column_schema"].columns
+    [source] = spec.metadata["dagster/code_references"].code_references
+    assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
+    assert (spec.freshness_policy is None) == (key == "relays"), "a registry may stay as it is for years"
+
+
+def test_the_graph_flows_from_the_registry_to_what_is_told_of_the_archive() -> None:
+    graph = defs.resolve_asset_graph()
+    parents = {key.to_user_string(): graph.get(key).parent_keys for key in graph.get_all_asset_keys()}
+    assert {name: {key.to_user_string() for key in keys} for name, keys in parents.items()} == {
+        "relays": set(),
+        "relay_cursor": {"relays"},
+        "archive_stats": {"relay_cursor"},
+        "archive_coverage": {"relay_cursor"},
+    }
 
 
 def test_relay_cursor_has_a_partition_for_each_relay_and_backfills_in_several_runs() -> None:

@@ -74,7 +74,9 @@ def test_runs_are_capped_per_network_and_only_crashes_are_retried(
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
         caps = {(one["key"], one["value"]): one["limit"] for one in limits.tag_concurrency_limits}
-        assert caps == {(NETWORK_TAG, "clearnet"): 25, (NETWORK_TAG, "tor"): 5}
+        assert caps == {(NETWORK_TAG, "clearnet"): 25} | {
+            (NETWORK_TAG, name): 5 for name in ("tor", "i2p", "loki")
+        }
         assert limits.max_concurrent_runs == 30
         assert instance.run_retries_enabled
         assert not instance.run_retries_retry_on_asset_or_op_failure

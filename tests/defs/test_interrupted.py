@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tests.defs.helpers import Graph, Relays, some_events
+from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
 
@@ -82,3 +83,78 @@ def test_a_run_that_is_interrupted_keeps_what_it_has(
     left = graph.materializations(again)[slow.url]
     assert left["observations_new"] == 60 - len(have)
     assert len(slow.requests) - asked <= 1.3 * (60 - len(have)) // 5 + 8  # and some confirm the end
+
+
+def recorded(graph: Graph, urls: list[str]) -> dict[str, str]:
+    """The run that materialized each of these partitions last."""
+    records = graph.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey("relay_cursor"), asset_partitions=urls), limit=1000
+    ).records
+    return {str(record.partition_key): record.run_id for record in reversed(records)}
+
+
+def finished(graph: Graph, urls: list[str]) -> set[str]:
+    return {url for (url,) in ask(graph.database, "SELECT relay_url FROM sync_attempt WHERE ok")} & set(urls)
+
+
+@pytest.fixture
+def two_hundred(graph: Graph, relays: Relays, config_file: Path) -> tuple[ScriptedRelay, list[str]]:
+    """200 relays with the same 12 events; each takes a while."""
+    config_file.write_text(config_file.read_text().replace("max_tasks: 5", "max_tasks: 20"))
+    relay = relays.serve(some_events(12, str(config_file)), cap=6, delay=0.05)
+    urls = sorted(f"{relay.url}/{number:03}" for number in range(200))
+    graph.register(*urls)
+    return relay, urls
+
+
+def in_the_middle(graph: Graph, urls: list[str], process: "subprocess.Popen[str]") -> None:
+    """Wait until a part of the batch is done, and recorded or not."""
+    deadline = time.monotonic() + 60
+    while len(finished(graph, urls)) < 40 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+def nothing_is_claimed_that_is_not_stored(graph: Graph, relay: ScriptedRelay, urls: list[str]) -> None:
+    covered = ask(
+        graph.database,
+        "SELECT relay_url, lower(part), upper(part) FROM sync_coverage, unnest(covered) AS part",
+    )
+    for url, lower, upper in covered:
+        if url in urls:
+            proved = {event.id for event in relay.events if lower <= event.created_at < upper}
+            assert proved <= stored_ids(graph.database, url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_in_the_middle_of_a_batch_nothing_is_lost_and_what_is_recorded_is_stored(
+    graph: Graph, two_hundred: tuple[ScriptedRelay, list[str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    relay, urls = two_hundred
+    process = execute(urls, tmp_path)
+    try:
+        in_the_middle(graph, urls, process)
+        process.send_signal(number)
+        started = time.monotonic()
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert time.monotonic() - started < 10, said
+
+    [run] = graph.instance.get_runs(limit=1)
+    done, told = finished(graph, urls), set(recorded(graph, urls))
+    assert 40 <= len(done) < 200
+    everything = {event.id for event in relay.events}
+    assert all(stored_ids(graph.database, url) == everything for url in told)
+    nothing_is_claimed_that_is_not_stored(graph, relay, urls)
+    if number is signal.SIGKILL:
+        assert told <= done
+        assert run.status is dg.DagsterRunStatus.STARTED, "nobody was left to tell"
+    else:
+        assert told == done
+
+    relay.delay = 0
+    again = graph.sync(*urls, tags={"dagster/retry_number": "1"})
+    assert again.success
+    assert set(graph.materializations(again)) == set(urls) - done, "what is fresh is skipped"
+    assert all(stored_ids(graph.database, url) == everything for url in urls)

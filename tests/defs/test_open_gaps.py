@@ -51,6 +51,7 @@ def test_the_check_says_in_words_what_is_missing() -> None:
         "until_unix": 11,
         "reason": "refused: blocked: not for you",
         "held": 7,
+        "missing": None,
     }
 
 

@@ -64,7 +64,7 @@ def run(home: Path, *arguments: str, timeout: float = 120, **changes: str) -> Re
         )
         deadline, peak = time.monotonic() + timeout, 0
         while process.poll() is None:
-            peak = max(peak, _peak_memory(process.pid))
+            peak = max(peak, peak_memory(process.pid))
             if time.monotonic() > deadline:
                 process.kill()
                 process.wait()
@@ -73,7 +73,7 @@ def run(home: Path, *arguments: str, timeout: float = 120, **changes: str) -> Re
     return Result(process.returncode, out.read_text(), err.read_text(), peak)
 
 
-def _peak_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     """Peak resident memory so far, in bytes. (The rusage of a child would count ours, from before its exec.)"""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

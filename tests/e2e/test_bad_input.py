@@ -42,6 +42,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> Pa
         (["relays", "import", "none.txt"], 2, "none.txt"),
         (["cursors", "show", "wss://never.example.com"], 1, "wss://never.example.com is not registered"),
         (["cursors", "reset", "wss://never.example.com", "--to", "soon"], 2, "'soon' is not a valid integer"),
+        (["quarantine", "list", "http://x"], 2, "http://x"),
+        (["quarantine", "list", "--reason", "ugly"], 2, "'ugly' is not one of 'malformed', 'bad_id'"),
+        (["quarantine", "replay", "ws://"], 2, "ws://"),
+        (["quarantine", "replay", "--reason", "ugly"], 2, "'ugly' is not one of"),
+        (["quarantine", "replay", "--config", "none.yaml"], 1, "none.yaml: No such file or directory"),
+        (["quarantine", "replay", "--config", "unknown.yaml"], 1, "intervall: unknown key"),
+        (["metrics", "--port", "0"], 2, "0 is not in the range"),
+        (["metrics", "--port", "many"], 2, "'many' is not a valid integer"),
+        (["metrics", "--host", "no.such.host.invalid"], 1, "cannot listen on no.such.host.invalid, port 8000"),
+        (["metrics", "--host", "a" * 70], 1, f"cannot listen on {'a' * 70}, port 8000"),
+        (["metrics", "--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1, port 8000"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -77,12 +88,14 @@ def test_a_database_that_does_not_answer_is_one_line_without_its_password(
     assert "secret" not in line
 
 
-def test_a_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["dev", "metrics"])
+def test_a_port_in_use_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["dev", "--port", str(port)]) == 1
+        assert main([command, "--port", str(port)]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"port {port} is in use" in line
+    assert f"port {port}" in line
+    assert " in use" in line
 
 
 def test_a_bad_line_of_an_import_is_named_and_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,10 @@ from websockets.exceptions import ConnectionClosed
 
 from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
-from tests.nostr.helpers import FOREVER, KEY, A, B, C, Handler, ask, event, received, relay, saying, send
+from tests.nostr.helpers import FOREVER, KEY, A, B, C, Handler, ask, event, received, relay, saying, send, signed
+from tests.relays.distant import distant
 
 # EOSE
 
@@ -226,3 +228,111 @@ async def test_auth_required_without_a_challenge_is_a_refusal() -> None:
     handler = saying(["CLOSED", "SUB", "auth-required: who are you"], then_wait=True)
     page = await ask(handler, private_key=KEY, timeout=0.3)
     assert page.outcome == Outcome(Ending.CLOSED, prefix="auth-required", text="who are you")
+
+
+# COUNT (NIP-45)
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (["COUNT", "SUB", {"count": 238}], 238),
+        (["COUNT", "SUB", {"count": 93_412_452, "approximate": True}], 93_412_452),
+        (["COUNT", "SUB", {"count": -1}], None),
+        (["COUNT", "SUB", {"count": "many"}], None),
+        (["COUNT", "SUB"], None),
+        (["COUNT", "other", {"count": 1}], None),
+        (["CLOSED", "SUB", "auth-required: no"], None),
+        (["NOTICE", "unknown command"], None),
+        (["EVENT", "SUB", {}], None),
+    ],
+)
+async def test_a_relay_counts_or_it_does_not(answer: list[Any], count: int | None) -> None:
+    async def handler(socket: ServerConnection) -> None:
+        _, id, selection = await received(socket, "COUNT")
+        assert selection == {"kinds": [1]}
+        await send(socket, *(id if part == "SUB" else part for part in answer))
+        _, id, _ = await received(socket, "REQ")
+        await send(socket, "EOSE", id)
+
+    async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
+        assert await connection.count(Filter(kinds=(1,))) == count
+        page = await connection.request(Filter(), max_events=1, max_bytes=999)
+        assert page.outcome.ending is Ending.EOSE
+
+
+async def test_a_connection_that_ends_counts_nothing() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        await received(socket, "COUNT")
+
+    async with relay(handler) as url, connect(url, timeout=1, allow_private=True) as connection:
+        assert await connection.count(Filter()) is None
+
+
+# Side by side
+
+
+async def test_answers_that_come_mixed_go_to_their_own_requests() -> None:
+    events = [signed(second, content=str(number)) for second in (1, 2, 3) for number in range(4)]
+
+    async def handler(socket: ServerConnection) -> None:
+        asked = [await received(socket, "REQ") for _ in range(3)]
+        for number in range(4):
+            for _, id, selection in asked:
+                chosen = [event for event in events if Filter.from_dict(selection).matches(event)]
+                await send(socket, "EVENT", id, chosen[number])
+        await send(socket, "NOTICE", "of nobody")
+        await send(socket, "EOSE", asked[2][1])
+        await send(socket, "CLOSED", asked[0][1], "rate-limited: slower")
+        await send(socket, "EOSE", "another")
+        await send(socket, "EOSE", asked[1][1])
+
+    selections = [Filter(since=second, until=second) for second in (1, 2, 3)]
+    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
+        pages = await connection.request_side_by_side(selections, max_events=9, max_bytes=99_999)
+    assert [page.outcome.ending for page in pages] == [Ending.CLOSED, Ending.EOSE, Ending.EOSE]
+    assert [page.events for page in pages] == [events[:4], events[4:8], events[8:]]
+    assert [page.ignored for page in pages] == [1, 1, 0]
+
+
+async def test_what_has_not_ended_when_the_relay_falls_silent_or_leaves_is_no_answer() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        first, second = [await received(socket, "REQ") for _ in range(2)]
+        await send(socket, "EOSE", second[1])
+        await send(socket, "EVENT", first[1], signed())
+        if ending is Ending.DISCONNECTED:
+            await socket.close()
+        else:
+            await socket.wait_closed()
+
+    for ending in (Ending.TIMEOUT, Ending.DISCONNECTED):
+        async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
+            pages = await connection.request_side_by_side([Filter(), Filter()], max_events=9, max_bytes=9_999)
+        assert [page.outcome.ending for page in pages] == [ending, Ending.EOSE]
+        assert len(pages[0].events) == 1
+
+
+async def test_the_bytes_of_all_answers_are_bounded_together() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        asked = [await received(socket, "REQ") for _ in range(2)]
+        for number in range(2):
+            await send(socket, "EVENT", asked[0][1], signed(number, content="x" * 1_000))
+        await send(socket, "EOSE", asked[1][1])
+
+    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
+        pages = await connection.request_side_by_side([Filter(), Filter()], max_events=9, max_bytes=4_000)
+    assert [page.outcome.ending for page in pages] == [Ending.PROTOCOL_ERROR, Ending.EOSE]
+    assert len(pages[0].events) == 1
+
+
+async def test_a_round_trip_is_that_of_a_ping() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async with relay(handler) as near, distant(near.port, 0.1) as port:
+        far = parse_relay_url(f"ws://127.0.0.1:{port}")
+        async with connect(far, timeout=2, allow_private=True) as connection:
+            assert await connection.round_trip() >= 0.1
+        async with connect(far, timeout=2, allow_private=True) as connection:
+            pass
+        assert await connection.round_trip() == 0

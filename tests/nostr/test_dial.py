@@ -180,27 +180,27 @@ async def test_allow_insecure_passes_an_untrusted_certificate_and_says_so() -> N
 
 async def test_a_trusted_certificate_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    dial._verifying.cache_clear()
+    dial.tls_context.cache_clear()
     try:
         async with relay(serving, ssl=server_tls()) as url:
             assert await ending(url.url, allow_insecure=True) == (Ending.EOSE, False)
             by_name = f"wss://localhost:{url.port}"
             assert await ending(by_name) == (Ending.EOSE, False)
     finally:
-        dial._verifying.cache_clear()
+        dial.tls_context.cache_clear()
 
 
 async def test_a_trusted_certificate_for_another_name_is_refused(
     monkeypatch: pytest.MonkeyPatch, resolving: Resolving
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    dial._verifying.cache_clear()
+    dial.tls_context.cache_clear()
     resolving("relay.damus.io", "127.0.0.1")
     try:
         async with relay(serving, ssl=server_tls()) as url:
             error = await failure(f"wss://relay.damus.io:{url.port}")
     finally:
-        dial._verifying.cache_clear()
+        dial.tls_context.cache_clear()
     assert error.failure is Failure.CERTIFICATE
 
 

@@ -16,7 +16,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -29,6 +29,7 @@ from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signatur
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
 from bigbrotr_dagster.windowing import Coverage
+from tests.relays.distant import distant
 
 DEFAULT_CAP = 100
 WHOLE = Coverage.between(0, 2**40)
@@ -594,6 +595,7 @@ class HostileRelay:
 
     `budget` is the number of REQs that a round may take; at twice that the relay answers no more, so that a client
     that loops is found out quickly. `saturates_at`: that many events of one second may be out of reach.
+    `round_trip`: how far it is, in seconds.
     """
 
     modes: Sequence[Mode]
@@ -613,6 +615,7 @@ class HostileRelay:
     challenges: bool = False
     knows_us: bool = True
     fixed_budget: int | None = None
+    round_trip: float = 0.0
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -731,11 +734,11 @@ async def hostile(relay: HostileRelay) -> AsyncIterator[HostileRelay]:
     async with serve(
         relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1, max_size=2**24, ping_interval=None
     ) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        relay.url = (
-            f"ws://127.0.0.1:{port}/{relay.seed}"  # ports come again, and an archive knows its relays by URL
-        )
-        yield relay
+        near = next(iter(server.sockets)).getsockname()[1]
+        async with distant(near, relay.round_trip) if relay.round_trip else nullcontext(near) as port:
+            # Ports come again, and an archive knows its relays by URL.
+            relay.url = f"ws://127.0.0.1:{port}/{relay.seed}"
+            yield relay
 
 
 MODES: dict[str, Mode] = {

@@ -1,9 +1,10 @@
 """nostr-sdk's LocalRelay, a relay that nobody here wrote, in a process of its own.
 
-    python -m tests.relays.local_relay PORT EVENTS.jsonl
+    python -m tests.relays.local_relay PORT EVENTS.jsonl [CAP SUBSCRIPTIONS]
 
-serves the events of a JSON-lines file on ws://127.0.0.1:PORT, prints READY once all are stored, and runs
-until it is killed. `LocalRelayProcess` does that from a test.
+serves the events of a JSON-lines file on ws://127.0.0.1:PORT, at most CAP in an answer, to connections of at most
+SUBSCRIPTIONS at once; prints READY once all are stored, and runs until it is killed. `LocalRelayProcess` does that
+from a test.
 """
 
 import asyncio
@@ -12,58 +13,53 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import nostr_sdk  # type: ignore[import-untyped]
 import orjson
 from websockets.asyncio.client import connect
+
+from tests.relays.process import RelayProcess
 
 ROOT = Path(__file__).parents[2]
 
 EVENTS_PER_CONNECTION = 5000
 """LocalRelay 0.45 resets a connection at its 6,001st event."""
 
+CAP = 5_000
+SUBSCRIPTIONS = 10_000
 
-class LocalRelayProcess:
+
+class LocalRelayProcess(RelayProcess):
     """A LocalRelay that holds `events` (a JSON-lines file), for the time of a `with` block."""
 
-    def __init__(self, events: Path, *, port: int | None = None, ready_within: float = 120) -> None:
+    def __init__(
+        self,
+        events: Path,
+        *,
+        port: int | None = None,
+        ready_within: float = 120,
+        cap: int = CAP,
+        subscriptions: int = SUBSCRIPTIONS,
+    ) -> None:
         self.port = port if port is not None else free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self._events = events
         self._ready_within = ready_within
+        self._limits = (str(cap), str(subscriptions))
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.process.pid
 
-    def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.relays.local_relay", str(self.port), str(self._events)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        arguments = (str(self.port), str(self._events), *self._limits)
+        command = [sys.executable, "-m", "tests.relays.local_relay", *arguments]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Kill the relay; twice does no harm."""
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def _wait_until_ready(self) -> None:
-        assert self._process.stdout is not None
-        readable, _, _ = select.select([self._process.stdout], [], [], self._ready_within)
-        line = self._process.stdout.readline() if readable else b"(silence)"
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], self._ready_within)
+        line = self.process.stdout.readline() if readable else b"(silence)"
         if line.strip() != b"READY":
             raise RuntimeError(f"LocalRelay on port {self.port} did not start: {line!r}")
 
@@ -75,9 +71,10 @@ def free_port() -> int:
     return port
 
 
-async def serve(port: int, events: Path) -> None:
-    limits = nostr_sdk.RateLimit(max_reqs=10_000, notes_per_minute=100_000_000)
-    relay = nostr_sdk.LocalRelayBuilder().addr("127.0.0.1").port(port).rate_limit(limits).build()
+async def serve(port: int, events: Path, cap: int = CAP, subscriptions: int = SUBSCRIPTIONS) -> None:
+    limits = nostr_sdk.RateLimit(max_reqs=subscriptions, notes_per_minute=100_000_000)
+    builder = nostr_sdk.LocalRelayBuilder().addr("127.0.0.1").port(port)
+    relay = builder.rate_limit(limits).max_filter_limit(cap).build()
     await relay.run()
     await load(f"ws://127.0.0.1:{port}", events.read_bytes().splitlines())
     print("READY", flush=True)
@@ -96,4 +93,4 @@ async def load(url: str, events: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 import pytest
@@ -19,6 +18,7 @@ from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
 from tests.relays.local_relay import free_port
+from tests.relays.process import RelayProcess
 
 PINS = (
     *("nostr-relay==1.14", "aionostr==0.20.0", "coincurve==21.0.0", "python-rapidjson==1.25", "PyYAML==6.0.3"),
@@ -51,7 +51,7 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True)
 
 
-class PythonRelay:
+class PythonRelay(RelayProcess):
     """The relay `program`, for the time of a `with` block; its events are in `folder`, in sqlite or lmdb."""
 
     def __init__(self, program: Path, folder: Path, storage: str) -> None:
@@ -61,35 +61,19 @@ class PythonRelay:
         self._log = folder / "log"
         (folder / "config.yaml").write_text(yaml.safe_dump(_config(folder, port, storage)))
 
-    def __enter__(self) -> Self:
+    def spawn(self) -> "subprocess.Popen[bytes]":
         with self._log.open("wb") as log:
             command = [*self._command, "serve", "--use-uvicorn"]
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Kill the relay; twice does no harm."""
-        self._process.kill()
-        self._process.wait()
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def held(self) -> set[str]:
         """The ids of all its events, read from its storage and not by a REQ."""
         dump = subprocess.run([*self._command, "dump", "--no-event"], capture_output=True, check=True)
         return {orjson.loads(line)["id"] for line in dump.stdout.splitlines() if line.startswith(b"{")}
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 with connect(self.url):
                     return

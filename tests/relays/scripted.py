@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
@@ -22,13 +23,18 @@ class ScriptedRelay:
     """Holds `events` and answers newest first, at most `cap` at a time.
 
     `twist` gets the number of the REQ (from 1), its subscription id and the honest answer, and returns what is
-    sent instead. `delay` is a pause in seconds before every answer.
+    sent instead. `delay` is a pause in seconds before every answer. With `counts` it answers COUNT (NIP-45), and
+    with `limitation` it has a NIP-11 document.
     """
 
     events: list[Event]
     cap: int = 500
     delay: float = 0.0
     twist: Callable[[int, str, list[list[object]]], Messages] | None = None
+    counts: bool = False
+    limitation: dict[str, object] | None = None
+    counted: list[Filter] = field(default_factory=list)
+    documents_sent: int = 0
     requests: list[Filter] = field(default_factory=list)
     connections: int = 0
     most_connections: int = 0
@@ -43,12 +49,27 @@ class ScriptedRelay:
                 message = orjson.loads(raw)
                 if message[0] == "REQ":
                     await self._answer(socket, message[1], Filter.from_dict(message[2]))
+                elif message[0] == "COUNT":
+                    await self._count(socket, message[1], Filter.from_dict(message[2]))
                 elif message[0] == "AUTH" and self.on_auth is not None:
                     await socket.send(orjson.dumps(self.on_auth(message[1])), text=True)
         except ConnectionClosed:
             pass  # the client left in the middle of an answer
         finally:
             self.connections -= 1
+
+    def inform(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer what is no handshake with the NIP-11 document, if there is one."""
+        if self.limitation is None or request.headers.get("Accept") != "application/nostr+json":
+            return None
+        self.documents_sent += 1
+        return socket.respond(200, orjson.dumps({"limitation": self.limitation}).decode())
+
+    async def _count(self, socket: ServerConnection, subscription: str, selection: Filter) -> None:
+        self.counted.append(selection)
+        if self.counts:
+            count = sum(selection.matches(event) for event in self.events)
+            await socket.send(orjson.dumps(["COUNT", subscription, {"count": count}]), text=True)
 
     async def _answer(self, socket: ServerConnection, subscription: str, selection: Filter) -> None:
         self.requests.append(selection)
@@ -74,10 +95,13 @@ async def scripted(
     delay: float = 0.0,
     twist: Callable[[int, str, list[list[object]]], Messages] | None = None,
     tls: ssl.SSLContext | None = None,
+    counts: bool = False,
+    limitation: dict[str, object] | None = None,
 ) -> AsyncIterator[ScriptedRelay]:
     """A running relay; its `url` is set."""
-    relay = ScriptedRelay(events, cap, delay, twist)
-    async with serve(relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1, ssl=tls) as server:
+    relay = ScriptedRelay(events, cap, delay, twist, counts=counts, limitation=limitation)
+    options = {"compression": None, "close_timeout": 0.1, "ssl": tls, "process_request": relay.inform}
+    async with serve(relay.serve, "127.0.0.1", 0, **options) as server:
         scheme = "wss" if tls else "ws"
         relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         yield relay

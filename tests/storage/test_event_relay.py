@@ -10,7 +10,8 @@ from psycopg.rows import TupleRow
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.migrations import migrate
 from bigbrotr_dagster.storage.pool import ensure_database, open_pool
-from bigbrotr_dagster.storage.registry import archive_sizes, remove_relays
+from bigbrotr_dagster.storage.registry import remove_relays
+from bigbrotr_dagster.storage.stats import table_sizes
 from tests.conftest import in_database
 from tests.storage.test_writer import delivery, store
 
@@ -50,8 +51,8 @@ def test_an_adopted_database_keeps_every_row(bigbrotr: str) -> None:
         migrate(connection)
         assert rows(connection, SEEN) == before
         assert rows(connection, "SELECT count(*), count(DISTINCT seq) FROM event") == [(10, 10)]
-        sizes = archive_sizes(connection)
-    assert (sizes["event"].rows, sizes["event_relay"].rows, sizes["relay"].rows) == (10, 11, 3)
+        sizes = table_sizes(connection)
+    assert (sizes["event"].rows, sizes["observation"].rows, sizes["relay"].rows) == (10, 11, 3)
     assert sizes["event"].bytes > 0
 
 

@@ -22,6 +22,11 @@ def ask(database: str, question: str) -> list[Any]:
         return connection.execute(question.encode()).fetchall()
 
 
+def tell(database: str, statement: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
 def stored_ids(database: str, relay: str | None = None) -> set[str]:
     where = f"WHERE relay_url = '{relay}'" if relay else ""
     return {row[0] for row in ask(database, f"SELECT encode(event_id, 'hex') FROM event_relay {where}")}

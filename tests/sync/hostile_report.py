@@ -12,7 +12,7 @@ from pathlib import Path
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import ensure_database
 from tests.conftest import in_database
-from tests.sync.oracle import first_lines, pairs, single_modes, verdicts_on
+from tests.sync.oracle import far_modes, first_lines, pairs, single_modes, verdicts_on
 
 
 def main() -> None:
@@ -20,8 +20,11 @@ def main() -> None:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs instead of the single modes")
     parser.add_argument("--seed", type=int, default=3, help="of the pairs")
+    parser.add_argument("--far", action="store_true", help="the single modes at a distance")
     given = parser.parse_args()
-    relays = pairs(given.pairs, given.seed) if given.pairs else single_modes()
+    relays = far_modes() if given.far else single_modes()
+    if given.pairs:
+        relays = pairs(given.pairs, given.seed)
     chosen = {
         name: relay for name, relay in relays.items() if not given.words or any(w in name for w in given.words)
     }

@@ -38,6 +38,9 @@ from tests.relays.hostile import (
 )
 from tests.sync.helpers import ask, config, stored_ids
 
+ROUND_TRIP = 0.05
+"""Seconds: how far the relays are that are far."""
+
 ROUNDS = 5
 ROUND_SECONDS = 20
 """A sync is told to stop after so long (`max_duration`); what is left stays pending for the next one."""
@@ -224,6 +227,14 @@ AT_ONCE = 20
 def single_modes() -> dict[str, HostileRelay]:
     """A relay of each mode alone."""
     return {name: HostileRelay([mode], seed) for seed, (name, mode) in enumerate(MODES.items())}
+
+
+def far_modes() -> dict[str, HostileRelay]:
+    """As `single_modes`, so far away that pages are asked for side by side."""
+    return {
+        f"far {name}": HostileRelay([mode], 500 + seed, round_trip=ROUND_TRIP)
+        for seed, (name, mode) in enumerate(MODES.items())
+    }
 
 
 def pairs(number: int, seed: int) -> dict[str, HostileRelay]:

@@ -27,6 +27,14 @@ async def test_end_lag_leaves_the_newest_seconds_for_later(database: str) -> Non
     assert 100 <= report.lag_seconds < 110
 
 
+async def test_seconds_that_have_not_happened_are_never_covered(database: str) -> None:
+    now = int(time.time())
+    async with scripted([signed(now - 5), signed(now + 5_000)]) as relay:
+        [report] = (await sync_relays(database, config(processing={"until": now + 9_000}), [relay.url])).relays
+    assert report.cursor is not None
+    assert now <= report.cursor.timestamp < now + 60
+
+
 async def test_idle_ends_a_relay_that_brings_nothing(database: str) -> None:
     def limited(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
         return [["CLOSED", subscription, "rate-limited: later"]]
@@ -88,3 +96,23 @@ async def test_a_relay_that_fails_is_left_alone_for_longer_each_time_up_to_a_day
         [(wait,)] = ask(database, "SELECT extract(epoch FROM retry_at - attempted_at)::float FROM relay_limits")
         expected = min(300 * 2**failures, 86_400)
         assert 0.75 * expected <= wait <= 1.25 * expected + 5
+
+
+async def test_a_relay_that_failed_three_times_is_probed_with_one_request_until_it_answers(database: str) -> None:
+    answers = False
+
+    def silent(number: int, subscription: str, honest: list[list[object]]) -> list[list[object]]:
+        return honest if answers else []
+
+    asked = []
+    async with scripted(EVENTS, twist=silent) as relay:
+        options = config(networks={"clearnet": {"timeout": 0.1}})
+        for _ in range(5):
+            before = len(relay.requests)
+            await sync_relays(database, options, [relay.url])
+            asked.append(len(relay.requests) - before)
+        answers = True
+        [report] = (await sync_relays(database, options, [relay.url])).relays
+    assert asked == [4, 4, 4, 1, 1]
+    assert report.ok
+    assert len(stored_ids(database)) == len(EVENTS)

@@ -39,6 +39,8 @@ class Relay:
     random_subset: bool = False
     least_cap: int | None = None
     """The cap of each answer is drawn from here to `cap`."""
+    hides: frozenset[int] = frozenset()
+    """Kinds that are removed after the answer was cut (strfry)."""
     finishes: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
@@ -52,6 +54,7 @@ class Relay:
         matching = self._matching(ask)
         cap = self.cap if self.least_cap is None else self.random.randint(min(self.least_cap, self.cap), self.cap)
         sent = self._cut(matching, min(ask.limit, cap))
+        sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
@@ -107,12 +110,31 @@ def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int
             return left
         again = Coverage.between(ask.since + 1, ask.until - 1) & Coverage(left.covered)
         assert not again, f"{again} is covered, and asked for again"
-        answer = relay.answer(ask)
-        if fails is not None and next(fails):
-            walk.failed(ask)
-            continue
-        left.delivered |= {event.id: event for event in (*answer.events, *answer.strays)}
-        proof = walk.answered(ask, answer)
-        left.covered += proof.covered
-        left.gaps += [gap.interval for gap in proof.gaps]
+        _take(walk, relay, ask, fails, left)
     raise AssertionError(f"the walk has not ended after {most} requests")
+
+
+def run_together(
+    walk: Walk, relay: Relay, fails: Iterator[bool] | None, *, longest: int, width: int, most: int = 20_000
+) -> Outcomes:
+    """As `run`, with up to `width` requests under way at once, for windows of up to `longest` seconds."""
+    left = Outcomes({}, [], [])
+    walk.longest = longest
+    for _ in range(most):
+        asks = [ask for _ in range(width) if (ask := walk.next()) is not None]
+        if not asks:
+            return left
+        for ask in reversed(asks):
+            _take(walk, relay, ask, fails, left)
+    raise AssertionError(f"the walk has not ended after {most} rounds")
+
+
+def _take(walk: Walk, relay: Relay, ask: Ask, fails: Iterator[bool] | None, left: Outcomes) -> None:
+    answer = relay.answer(ask)
+    if fails is not None and next(fails):
+        walk.failed(ask)
+        return
+    left.delivered |= {event.id: event for event in (*answer.events, *answer.strays)}
+    proof = walk.answered(ask, answer)
+    left.covered += proof.covered
+    left.gaps += [gap.interval for gap in proof.gaps]

@@ -3,44 +3,49 @@
 from collections import Counter
 from itertools import cycle
 from math import log2
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
-from tests.windowing.model import EOSE, Relay, Stamp, run
+from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
+from tests.windowing.model import EOSE, Relay, Stamp, run, run_together
 
 END = 120
 RANGE = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
 
-stamps = st.lists(
-    st.builds(
+
+def stamps(*kinds: int, since: int = 0, least: int = 0) -> st.SearchStrategy[list[Stamp]]:
+    """At least so many events around `RANGE`, many of them in one second."""
+    stamp = st.builds(
         Stamp,
         id=st.uuids().map(str),
-        created_at=st.one_of(st.integers(0, END + 3), st.just(60)),
-        kind=st.sampled_from([0, 1, 7, 777]),
+        created_at=st.one_of(st.integers(since, END + 3), st.just(60)),
+        kind=st.sampled_from(kinds),
         pubkey=st.sampled_from("abcdefgh"),
-    ),
-    max_size=60,
-    unique_by=lambda stamp: stamp.id,
-)
+    )
+    return st.lists(stamp, min_size=least, max_size=60, unique_by=lambda stamp: stamp.id)
+
+
 caps = st.integers(1, 30)
 
 
-def relays(**habits: st.SearchStrategy[bool]) -> st.SearchStrategy[Relay]:
+def relays(**habits: st.SearchStrategy[Any]) -> st.SearchStrategy[Relay]:
     """Relays that cut their answers at one cap and take any tie order."""
-    return st.builds(Relay, events=stamps, cap=caps, seed=st.integers(0, 99), **habits)
+    return st.builds(Relay, **({"events": stamps(0, 1, 7, 777), "cap": caps, "seed": st.integers(0, 99)} | habits))
 
 
-def assert_the_promise(relay: Relay, walk: Walk, fails=None) -> None:
-    left = run(walk, relay, fails)
+def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) -> None:
+    left = run_together(walk, relay, fails, **together) if together else run(walk, relay, fails)
     settled = Coverage(left.covered) | Coverage(left.gaps)
     assert settled == RANGE, "every second is settled"
     assert walk.pending == Coverage()
     assert sum(part.seconds for part in (*left.covered, *left.gaps)) == RANGE.seconds, "and only once"
     covered = Coverage(left.covered)
-    lost = [event for event in relay.events if event.created_at in covered and event.id not in left.delivered]
+    given = [event for event in relay.events if event.kind not in relay.hides]
+    lost = [event for event in given if event.created_at in covered and event.id not in left.delivered]
     assert not lost, "an interval is covered only if every event in it was delivered"
 
 
@@ -97,6 +102,25 @@ def test_a_relay_that_sends_any_part_of_a_window_is_split(relay: Relay) -> None:
 @given(relays(least_cap=st.integers(1, 30)))
 def test_a_cap_that_changes_is_no_proof_of_an_end(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=min(relay.least_cap, relay.cap))))
+
+
+@given(
+    relays(
+        events=st.tuples(stamps(0, 1, 7), stamps(1059, since=60, least=20)).map(lambda both: [*both[0], *both[1]]),
+        hides=st.just(frozenset({1059})),
+        cap=st.just(CREDIBLE_CAP),
+    )
+)
+def test_what_lies_below_hidden_events_is_found(relay: Relay) -> None:
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(hides=True)))
+
+
+@given(relays(), st.integers(1, 20))
+def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay, hint: int) -> None:
+    habits = Habits(hint=hint)
+    if relay.cap < CREDIBLE_CAP:
+        habits.cut_at = relay.cap
+    assert_the_promise(relay, Walk(RANGE, 20, habits))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -168,3 +192,14 @@ def test_several_asks_can_be_under_way_at_once() -> None:
     walk.answered(first, relay.answer(first))
     run(walk, relay)
     assert walk.pending == Coverage()
+
+
+@given(
+    relays(until_exclusive=st.booleans(), since_exclusive=st.booleans(), oldest_first=st.booleans()),
+    st.integers(1, 40),
+    st.integers(2, 6),
+    st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)),
+)
+def test_windows_side_by_side_lose_nothing(relay: Relay, longest: int, width: int, fails: list[bool]) -> None:
+    walk = Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap))
+    assert_the_promise(relay, walk, cycle(fails), longest=longest, width=width)

@@ -1,0 +1,146 @@
+"""The dialogue of requests: what is sent, and who takes which answer. `connection.py` watches the clock."""
+
+import secrets
+from collections.abc import Sequence
+from time import monotonic
+
+from websockets.asyncio.client import ClientConnection
+
+from bigbrotr_dagster.nostr import messages
+from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.patience import Patience
+from bigbrotr_dagster.nostr.subscription import Subscription, decoded
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+
+AUTH_GRACE = 10.0
+"""Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
+
+
+class Exchange:
+    """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
+
+    def __init__(
+        self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator, grace: float
+    ) -> None:
+        self._socket = socket
+        self._subscription = subscription
+        self._authenticator = authenticator
+        self._grace = grace
+        self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
+        self._asked_again = False
+        self.waited = 0.0
+        """Seconds until the relay said anything."""
+
+    async def run(self, patience: Patience) -> Outcome:
+        patience.restore()
+        asked_at = monotonic()
+        await self._ask()
+        receive, socket = self._subscription.receive, self._socket
+        raw = await socket.recv(decode=False)
+        self.waited = monotonic() - asked_at
+        while True:
+            step = receive(raw)
+            if step is None:
+                if not self._on_grace:
+                    patience.heard()
+            else:
+                outcome = await self._act(step, patience)
+                if outcome is not None:
+                    return outcome
+            raw = await socket.recv(decode=False)
+
+    def silence(self) -> Outcome | None:
+        """Return what silence means, where it means more than itself."""
+        if self._refusal is not None:
+            return self._refusal
+        if self._subscription.notice is not None:
+            return Outcome(Ending.NOTICE, text=self._subscription.notice)
+        return None
+
+    @property
+    def _on_grace(self) -> bool:
+        """Whether the relay is in the short time after a NOTICE or a demand for authentication."""
+        return self._refusal is not None or self._subscription.notice is not None
+
+    async def _act(
+        self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
+    ) -> Outcome | None:
+        match step:
+            case messages.Notice():
+                patience.shorten(self._grace)
+            case messages.AuthChallenge(challenge):
+                await authenticate(self._socket, self._authenticator, challenge)
+            case messages.Ok() if self._authenticator.receive(step) and self._refusal is not None:
+                if not step.accepted:
+                    return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=step.text)
+                await self._ask_again(patience)
+            case Outcome(Ending.CLOSED, prefix="auth-required") if self._may_ask_again():
+                self._refusal = step
+                patience.shorten(AUTH_GRACE)
+                if self._authenticator.accepted:
+                    await self._ask_again(patience)
+            case Outcome():
+                return step
+        return None
+
+    def _may_ask_again(self) -> bool:
+        return self._authenticator.able and not self._asked_again
+
+    async def _ask_again(self, patience: Patience) -> None:
+        self._asked_again = True
+        self._refusal = None
+        self._subscription.reopen(new_id())
+        patience.restore()
+        await self._ask()
+
+    async def _ask(self) -> None:
+        subscription = self._subscription
+        await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
+
+
+class SideBySide:
+    """Several requests at once, for a relay that is far.
+
+    It knows no way out of trouble: what does not end with EOSE is to be asked again alone, and judged then.
+    """
+
+    def __init__(
+        self, socket: ClientConnection, subscriptions: Sequence[Subscription], authenticator: Authenticator
+    ) -> None:
+        self._socket = socket
+        self._authenticator = authenticator
+        self._open = {subscription.id: subscription for subscription in subscriptions}
+        self.outcomes: dict[str, Outcome] = {}
+        """Of the requests that have ended, by subscription id."""
+
+    async def run(self, patience: Patience) -> Outcome:
+        """Return once all have ended, how the last one did."""
+        patience.restore()
+        for subscription in self._open.values():
+            await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
+        while True:
+            raw = await self._socket.recv(decode=False)
+            message = decoded(raw)
+            # What concerns none of them counts against the bounds of the first.
+            taker = self._open.get(getattr(message, "subscription", "")) or next(iter(self._open.values()))
+            step = taker.take(message, raw)
+            if isinstance(step, Outcome):
+                self.outcomes[taker.id] = step
+                del self._open[taker.id]
+                if not self._open:
+                    return step
+            elif isinstance(step, messages.AuthChallenge):
+                await authenticate(self._socket, self._authenticator, step.challenge)
+            patience.heard()
+
+
+async def authenticate(socket: ClientConnection, authenticator: Authenticator, challenge: str) -> None:
+    """Answer a challenge (NIP-42), if we can."""
+    answer = authenticator.answer(challenge)
+    if answer is not None:
+        await socket.send(messages.auth(answer), text=True)
+
+
+def new_id() -> str:
+    """A subscription id that no other request has."""
+    return secrets.token_hex(8)

@@ -1,0 +1,177 @@
+"""A TCP connection to a relay, direct or through a SOCKS proxy. Every failure is a `ConnectError` of one line.
+
+Theory of operation. A relay's URL comes from a stranger, so it must not become a way into the network that
+this runs in (server-side request forgery):
+
+- names are resolved here, private addresses are dropped, and the socket is connected to the very address that
+  was checked: a name that resolves to something else a moment later (DNS rebinding) gains nothing;
+- onion, i2p and loki names never reach the local resolver: they go to the SOCKS proxy as they are (socks5h).
+  What a name means behind a proxy cannot be checked here; literal private addresses are refused there too;
+- environment variables such as HTTPS_PROXY have no say.
+"""
+
+import asyncio
+import hashlib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from python_socks import ProxyConnectionError, ProxyType
+from python_socks import ProxyError as SocksError
+from python_socks.async_.asyncio import Proxy
+
+from bigbrotr_dagster.nostr.relay_url import Network, RelayURL, is_private_address
+
+MAX_ADDRESSES = 4
+"""Addresses of one name that are tried."""
+
+_OVERLAYS = {Network.TOR, Network.I2P, Network.LOKI}
+
+# Not asyncio's own executor: dead names hold a thread for tens of seconds, and others need theirs.
+_RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
+
+
+class Failure(StrEnum):
+    """Why a relay could not be reached."""
+
+    PRIVATE = "private"
+    DNS = "dns"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    CERTIFICATE = "certificate"
+    TLS = "tls"
+    HTTP = "http"
+    HANDSHAKE = "handshake"
+    PROXY = "proxy"
+    """The proxy itself failed, or there is none: not the relay's fault."""
+
+
+class ConnectError(Exception):
+    """The relay could not be reached; the message is one line."""
+
+    def __init__(self, failure: Failure, text: str) -> None:
+        super().__init__(" ".join(text.split())[:300])
+        self.failure = failure
+
+    @property
+    def private(self) -> bool:
+        """Whether the relay was refused for its private address."""
+        return self.failure is Failure.PRIVATE
+
+
+async def reach(relay: RelayURL, *, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
+    """Return a TCP socket that is connected to `relay`.
+
+    Args:
+        within: Seconds; the addresses of the relay's name share them.
+        proxy_url: A SOCKS5 proxy, socks5://[user:password@]host:port; it resolves the name.
+        allow_private: Let the address be a private or loopback one.
+
+    Raises:
+        ConnectError: one line that says why not.
+    """
+    if relay.network is Network.LOCAL and not allow_private:
+        raise ConnectError(Failure.PRIVATE, f"{relay.host} is a private address")
+    try:
+        async with asyncio.timeout(within):
+            sock = await _reach(relay, within, proxy_url, allow_private)
+    except TimeoutError as exc:
+        raise timed_out(within) from exc
+    # asyncio does this only for sockets that it made. A REQ after a CLOSE would wait for the CLOSE's
+    # acknowledgement otherwise, and that comes 40 ms late.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+async def _reach(relay: RelayURL, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
+    if proxy_url is not None:
+        return await _through(_socks(proxy_url, relay.url), relay)
+    if relay.network in _OVERLAYS:
+        raise ConnectError(Failure.PROXY, f"no SOCKS5 proxy is set for {relay.network} relays")
+    return await _directly(relay, within, allow_private)
+
+
+def timed_out(within: float) -> ConnectError:
+    """What to say of a relay that let so many seconds pass."""
+    return ConnectError(Failure.TIMEOUT, f"no connection within {within:g} s")
+
+
+def explain(exc: OSError) -> ConnectError:
+    """Say in one line what the network did."""
+    match exc:
+        case TimeoutError():
+            return ConnectError(Failure.TIMEOUT, "the network gave no answer")
+        case ConnectionRefusedError():
+            return ConnectError(Failure.NETWORK, "connection refused")
+    return ConnectError(Failure.NETWORK, exc.strerror or str(exc) or "connection lost")
+
+
+def _socks(proxy_url: str, isolation: str) -> Proxy:
+    """The proxy, which is to resolve names, with a user name of its own for `isolation`.
+
+    Tor gives each SOCKS user a circuit of its own, so relays cannot link our visits to each other.
+    Credentials in `proxy_url` are kept.
+    """
+    try:
+        parts = urlsplit(proxy_url)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ConnectError(Failure.PROXY, f"not a proxy URL: {exc}") from exc
+    if parts.scheme not in ("socks5", "socks5h") or not host or parts.path not in ("", "/"):
+        raise ConnectError(Failure.PROXY, "the proxy is not socks5://host:port")
+    user, password = hashlib.sha256(isolation.encode()).hexdigest()[:32], "0"
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+    return Proxy(ProxyType.SOCKS5, host, port or 1080, user, password, rdns=True)
+
+
+async def _through(proxy: Proxy, relay: RelayURL) -> socket.socket:
+    try:
+        return await proxy.connect(relay.host, relay.port)
+    except ProxyConnectionError as exc:
+        raise ConnectError(Failure.PROXY, f"SOCKS proxy: {exc}") from exc
+    except SocksError as exc:
+        if exc.error_code is not None:
+            raise ConnectError(Failure.NETWORK, f"SOCKS proxy answers: {exc}") from exc
+        raise ConnectError(Failure.PROXY, f"SOCKS proxy: {exc}") from exc
+    except (OSError, ValueError) as exc:
+        raise ConnectError(Failure.PROXY, f"SOCKS proxy: {exc}") from exc
+
+
+async def _directly(relay: RelayURL, within: float, allow_private: bool) -> socket.socket:
+    found = await _resolve(relay.host, relay.port)
+    allowed = [each for each in found if allow_private or not is_private_address(str(each[1][0]))]
+    if not allowed:
+        raise ConnectError(Failure.PRIVATE, f"{relay.host} is the private address {found[0][1][0]}")
+    candidates = allowed[:MAX_ADDRESSES]
+    error = OSError("no address")
+    for family, address in candidates:
+        try:
+            async with asyncio.timeout(within / len(candidates)):
+                return await _connect_tcp(family, address)
+        except OSError as exc:  # also the timeout
+            error = exc
+    raise explain(error) from error
+
+
+async def _connect_tcp(family: socket.AddressFamily, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, lookup)
+    except (OSError, UnicodeError) as exc:
+        raise ConnectError(Failure.DNS, f"name not found: {host}") from exc
+    return [(family, address) for family, _, _, _, address in found]

@@ -1,0 +1,183 @@
+"""Asking one relay: a request goes out; what comes goes to the walk, then to the writer, and is counted."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bigbrotr_dagster.nostr.connection import Connection, Page
+from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
+from bigbrotr_dagster.storage.writer import BatchWriter
+from bigbrotr_dagster.sync.distance import Distance
+from bigbrotr_dagster.sync.hints import Hints
+from bigbrotr_dagster.sync.history import History
+from bigbrotr_dagster.sync.report import Progress
+from bigbrotr_dagster.windowing import Answer, Ask, Ending, Habits, Outcome, Proof, Walk
+from bigbrotr_dagster.windowing.policy import Reaction, reaction
+
+EVENTS_PER_PAGE = 10
+"""An answer may hold this many times the `limit` asked for: some relays ignore it."""
+
+PAGE_BYTES = 64 * 2**20
+"""Bytes of one answer, or of all that come side by side."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What was exchanged with the relay."""
+
+    requests: int = 0
+    events_received: int = 0
+    bytes_received: int = 0
+    insecure: bool = False
+
+
+class Asking:
+    """The requests of one relay's sync; `cursor` tells what is settled by now."""
+
+    def __init__(
+        self,
+        relay: RelayURL,
+        habits: Habits,
+        hints: Hints,
+        writer: BatchWriter,
+        progress: Progress,
+        cursor: Callable[[], Cursor | None],
+    ) -> None:
+        self.traffic = Traffic()
+        self.tally = Tally()
+        self.distance = Distance()
+        self.unended = 0
+        """Answers that brought events and no EOSE."""
+        self.restrained = 0
+        """Times that fewer events were asked for."""
+        self.progress_at = time.monotonic()
+        self._relay = relay
+        self._habits = habits
+        self._hints = hints
+        self._writer = writer
+        self._progress = progress
+        self._cursor = cursor
+        self._on_connection = 0  # events since the last one was opened
+        self._most_unproved = 0  # events of an answer that settled nothing
+
+    def connected(self, connection: Connection) -> None:
+        """The next requests go out on this connection."""
+        self.traffic.insecure |= connection.insecure
+        self._on_connection = 0
+
+    async def one(self, connection: Connection, history: History, walk: Walk, ask: Ask) -> Outcome:
+        """Send one request, and take its answer."""
+        selection = history.selection(ask)
+        if selection is None:
+            page = Page(Outcome(Ending.EOSE))
+        else:
+            page = await connection.request(
+                selection, max_events=EVENTS_PER_PAGE * ask.limit, max_bytes=PAGE_BYTES
+            )
+            self._count(page)
+        proof = Proof()
+        if reaction(page.outcome) is Reaction.PROVED:
+            proof = walk.answered(ask, _answer(page))
+            seconds = sum(part.seconds for part in proof.covered)
+            self.distance.note_page(page.waited, page.lasted, page.received, seconds, self._habits.largest)
+        else:
+            proof = self._fail(walk, ask, page)
+        if proof.gaps:
+            gaps = await self._hints.estimated(connection, history, self._habits, proof.gaps)
+            proof = replace(proof, gaps=gaps)
+        await self._settle(history, page, proof)
+        return page.outcome
+
+    async def several(
+        self, connection: Connection, history: History, walk: Walk, asks: Sequence[Ask]
+    ) -> Outcome | None:
+        """Send several requests at once, and take their answers; returns one that calls for another connection.
+
+        What goes wrong here in any other way means nothing: that is asked again, alone.
+        """
+        selections = [history.selection(ask) for ask in asks]
+        wanted = [selection for selection in selections if selection is not None]
+        most = EVENTS_PER_PAGE * max(ask.limit for ask in asks)
+        came = await connection.request_side_by_side(wanted, max_events=most, max_bytes=PAGE_BYTES)
+        for page in came:
+            self._count(page)
+        answers = iter(came)
+        pages = [Page(Outcome(Ending.EOSE)) if each is None else next(answers) for each in selections]
+        covered = []
+        for ask, page in zip(reversed(asks), reversed(pages), strict=True):  # the newest is gone on with first
+            proof = Proof()
+            if reaction(page.outcome) is Reaction.PROVED:
+                proof = walk.answered(ask, _answer(page))
+            else:
+                walk.failed(ask)
+                self.distance.alone = True
+            covered.append((page.received, sum(part.seconds for part in proof.covered)))
+            await self._settle(history, page, proof)
+        self.distance.note_round(covered, self._habits.largest)
+        return came[0].outcome if connection.closed and came else None
+
+    async def deliver(self, history: History, page: Page, proof: Proof) -> None:
+        """Have the writer store all that the page brought, and what it proves."""
+        history.settle(proof)
+        await self._writer.put(
+            Delivery(
+                relay_url=self._relay.url,
+                filter_hash=history.hash,
+                filter=history.filter.to_dict(),
+                seen_at=int(time.time()),
+                tally=self.tally,
+                events=[event for event in (*page.events, *page.outside) if history.wants(event.created_at)],
+                rejected=[Quarantined(item.reason, item.raw, item.id) for item in page.rejected],
+                rejected_counts=page.rejected_counts,
+                covered=proof.covered,
+                again=history.proved_before,
+                gaps=proof.gaps,
+                cursor=self._cursor() if proof.covered or proof.gaps else None,
+                bytes=page.bytes,
+            )
+        )
+
+    def ask_for(self, limit: int) -> None:
+        """Ask for at most so many events from now on."""
+        if self._habits.limit is None or limit < self._habits.limit:
+            self._habits.limit = limit
+            self.restrained += 1
+
+    def _count(self, page: Page) -> None:
+        self.traffic.requests += 1
+        self.traffic.events_received += page.received
+        self._progress.events_received += page.received
+        self.traffic.bytes_received += page.bytes
+        self._on_connection += page.received
+
+    async def _settle(self, history: History, page: Page, proof: Proof) -> None:
+        history.audit.take([event.created_at for event in page.events])
+        if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
+            self.progress_at = time.monotonic()
+            self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
+        await self.deliver(history, page, proof)
+
+    def _fail(self, walk: Walk, ask: Ask, page: Page) -> Proof:
+        """Put the ask back, asking for less where that may help.
+
+        A relay may break off after so many events of a connection: ask for half of what came. Or something in
+        the window is more than we take: look for it in one half and the other.
+        """
+        if page.received:
+            self.unended += 1
+        if page.outcome.ending is Ending.DISCONNECTED and page.received:
+            self.ask_for(max(1, self._on_connection // 2))
+        elif page.outcome.ending is Ending.PROTOCOL_ERROR:
+            flood = page.received > EVENTS_PER_PAGE * ask.limit
+            return walk.broken(ask, page.outcome.text, flood=flood)
+        walk.failed(ask)
+        return Proof()
+
+
+def _answer(page: Page) -> Answer:
+    """What the walk is told of a page."""
+    counts = page.rejected_counts
+    off_filter = counts["off_filter"]
+    refused = sum(counts.values()) - counts["malformed"] - off_filter
+    return Answer(page.events, page.outcome, page.outside, refused, off_filter)

@@ -1,0 +1,118 @@
+"""Caps that hold whatever starts a run: a relay is synced by one process at a time, a network by so many tasks."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+
+from bigbrotr_dagster.defs import assets
+from bigbrotr_dagster.defs.in_process import sync_in_process
+from bigbrotr_dagster.storage import locks
+from tests.defs.helpers import Graph, Relays, some_events
+from tests.defs.test_interrupted import execute
+from tests.sync.helpers import ask, stored_ids
+
+DONE, FAILED = AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "BUSY_PATIENCE", 0.5)
+    monkeypatch.setattr(assets, "PARTITION_PATIENCE", 3.0)
+
+
+@contextmanager
+def held(graph: Graph, url: str) -> Iterator[None]:
+    """Another process syncs this relay."""
+    with psycopg.connect(graph.database, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [locks._key(locks._RELAY, url)])
+        ask(
+            graph.database,
+            f"INSERT INTO sync_attempt (relay_url, run_id) VALUES ('{url}', 'another-run') RETURNING 1",
+        )
+        yield
+    ask(graph.database, "UPDATE sync_attempt SET finished_at = now() WHERE run_id = 'another-run' RETURNING 1")
+
+
+def logged(run: dg.ExecuteInProcessResult, graph: Graph) -> str:
+    return "\n".join(entry.user_message for entry in graph.instance.all_logs(run.run_id))
+
+
+def test_a_batch_leaves_a_busy_relay_to_who_syncs_it(graph: Graph, relays: Relays) -> None:
+    busy, free = relays.serve(some_events(3)), relays.serve(some_events(4))
+    graph.register(busy.url, free.url)
+    with held(graph, busy.url):
+        run = graph.sync(busy.url, free.url)
+    assert run.success
+    assert set(graph.materializations(run)) == {free.url}
+    assert graph.statuses(busy.url, free.url) == [None, DONE]
+    assert busy.url not in graph.checks(run, "reachable"), "it did not fail"
+    assert busy.requests == []
+    assert "1 relays synced, 0 failed, 1 busy, 0 left out" in logged(run, graph)
+    assert f"{busy.url}: another process is syncing this relay since" in logged(run, graph)
+    assert "run another-run" in logged(run, graph)
+
+
+def test_a_batch_of_which_every_relay_is_busy_does_not_fail(graph: Graph, relays: Relays) -> None:
+    graph.register(busy := relays.serve([]).url)
+    with held(graph, busy):
+        assert graph.sync(busy).success
+
+
+def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, relays: Relays) -> None:
+    graph.register(busy := relays.serve([]).url)
+    with held(graph, busy):
+        run = graph.sync(partition=busy)
+    assert not run.success
+    [failure] = [event for event in run.all_events if event.is_step_failure]
+    said = str(failure.step_failure_data.user_failure_data)
+    assert "1 of 1 relays are being synced by other runs, which record them" in said
+    assert "run another-run" in said
+    assert graph.sync(partition=busy).success
+    assert graph.statuses(busy) == [DONE]
+
+
+def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays) -> None:
+    relay = relays.serve(some_events(30), cap=5, delay=0.2)
+    graph.register(relay.url)
+    batch = threading.Thread(target=graph.sync, args=(relay.url,))
+    batch.start()
+    deadline = time.monotonic() + 20
+    while not relay.requests and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run = graph.sync(partition=relay.url)
+    batch.join()
+    assert run.success
+    assert relay.most_connections == 1
+    assert stored_ids(graph.database, relay.url) == {event.id for event in relay.events}
+
+
+def test_the_tasks_of_a_network_are_capped_over_batch_backfill_and_command(
+    graph: Graph, relays: Relays, tmp_path: Path
+) -> None:
+    relay = relays.serve(some_events(3), delay=0.1)
+    urls = sorted(f"{relay.url}/{number:03}" for number in range(90))
+    graph.register(*urls)
+    batch = execute(urls[:40], tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not relay.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        tags = {"dagster/asset_partition_range_start": urls[40], "dagster/asset_partition_range_end": urls[64]}
+        backfill = threading.Thread(target=graph.sync, kwargs={"tags": tags})
+        backfill.start()
+        report = sync_in_process(graph.database, urls[65:])
+        backfill.join()
+        said, _ = batch.communicate(timeout=60)
+    finally:
+        batch.kill()
+    assert batch.returncode == 0, said
+    assert (len(report.relays), report.failed, report.busy) == (25, [], [])
+    assert graph.statuses(*urls) == [DONE] * 90
+    assert relay.most_connections <= 5

@@ -1,0 +1,92 @@
+"""What a run leaves on its relays' partitions: the same in batches and one by one, and within seconds."""
+
+import threading
+import time
+
+import dagster as dg
+import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from dagster_postgres import PostgresEventLogStorage
+
+from bigbrotr_dagster.defs import partition_events
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
+from bigbrotr_dagster.defs.relay_records import REACHABLE
+from tests.defs.helpers import Graph, Relays, dead_url, some_events
+
+DONE = AssetPartitionStatus.MATERIALIZED
+
+
+def check_statuses(graph: Graph, partition: str) -> list[AssetCheckExecutionRecordStatus]:
+    """As the check's page shows them."""
+    key = dg.AssetCheckKey(RELAY_CURSOR, REACHABLE)
+    history = graph.instance.event_log_storage.get_asset_check_execution_history(key, limit=1000)
+    evaluated = [(one, one.event.dagster_event) for one in history if one.event is not None]
+    return [
+        one.status
+        for one, event in evaluated
+        if event is not None
+        and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.partition == partition
+    ]
+
+
+@pytest.fixture(params=["in one go", "without private parts", "in one go fails"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "without private parts":
+        monkeypatch.setattr(partition_events, "HAS_PRIVATE_PARTS", False)
+    if request.param == "in one go fails":
+
+        def fail(*_: object) -> None:
+            raise TypeError("another release of Dagster")
+
+        monkeypatch.setattr(PostgresEventLogStorage, "store_event_batch", fail)
+    return str(request.param)
+
+
+def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way: str) -> None:
+    alive = [relays.serve(some_events(number + 1, way)).url for number in range(3)]
+    graph.register(*alive, dead := dead_url())
+    run = graph.sync(*alive, dead)
+    assert run.success
+    left = graph.materializations(run)
+    assert {url: left[url]["observations_new"] for url in left} == dict(zip(alive, (1, 2, 3), strict=True))
+    assert graph.statuses(*alive, dead) == [DONE, DONE, DONE, None]
+    checks = graph.checks(run, REACHABLE)
+    assert {url: check.passed for url, check in checks.items()} == dict.fromkeys(alive, True) | {dead: False}
+    assert checks[dead].description == "connection refused"
+    assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED]
+    assert check_statuses(graph, dead) == [AssetCheckExecutionRecordStatus.FAILED]
+    records = graph.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=RELAY_CURSOR, asset_partitions=alive), limit=10
+    ).records
+    assert {record.event_log_entry.step_key for record in records} == {"relay_cursor"}
+    assert graph.sync(partition=alive[0]).success
+    assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED] * 2
+
+
+def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: Relays) -> None:
+    relay = relays.serve(some_events(2, "reach"))
+    graph.register(relay.url)
+    told = []
+    for twist in (None, None, lambda _, id, __: [["CLOSED", id, "blocked: no"]], None, None):
+        relay.twist = twist
+        checks = graph.checks(graph.sync(relay.url), REACHABLE)
+        told.append([check.passed for check in checks.values()])
+    assert told == [[True], [], [False], [True], []]
+
+
+def test_a_relay_that_is_done_is_recorded_while_others_go_on(graph: Graph, relays: Relays) -> None:
+    quick = relays.serve(some_events(2, "quick"))
+    slow = relays.serve(some_events(30, "slow"), cap=5, delay=1.2)
+    graph.register(quick.url, slow.url)
+    run = threading.Thread(target=graph.sync, args=(quick.url, slow.url))
+    run.start()
+    deadline = time.monotonic() + 30
+    while graph.statuses(quick.url) != [DONE] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert run.is_alive()
+    assert graph.statuses(quick.url, slow.url) == [DONE, None]
+    slow.delay = 0
+    run.join()
+    assert graph.statuses(slow.url) == [DONE]

@@ -89,18 +89,6 @@ BEGIN
 END $$;
 DROP TABLE event_relay;
 
--- The writer asks for `seq` by `id` more often than for anything else: let the index answer, without reading events.
--- Where a table of somebody else's refers to `event`, its key stays as it is.
-DO $$
-DECLARE
-    key name;
-BEGIN
-    SELECT conname INTO key FROM pg_constraint WHERE conrelid = 'event'::regclass AND contype = 'p';
-    IF NOT EXISTS (SELECT FROM pg_constraint WHERE confrelid = 'event'::regclass AND contype = 'f') THEN
-        EXECUTE format('ALTER TABLE event DROP CONSTRAINT %1$I, ADD CONSTRAINT %1$I PRIMARY KEY (id) INCLUDE (seq)', key);
-    END IF;
-END $$;
-
 -- LEFT JOIN, though both rows are always there: a query that needs one of the names only is spared the other join.
 CREATE VIEW event_relay AS
 SELECT event.id AS event_id, relay_key.url AS relay_url, observation.seen_at

@@ -64,6 +64,7 @@ FROM (SELECT *, row_number() OVER () / 1000 AS part FROM staged_all) AS part GRO
 
 
 def make_source(connection: Connection, events: int, batches: int) -> None:
+    connection.execute("SET work_mem = '1GB'")
     connection.execute("SELECT setseed(0.5)")
     for step in (source.SETUP, source.OBSERVATIONS, source.EVENTS, source.BATCHES):
         started = time.monotonic()
@@ -143,7 +144,9 @@ def store(connection: Connection, variant: Variant, batch: Batch) -> None:
                        JOIN event USING (id, created_at)"""
             connection.execute(known, [batch.ids, batch.times], binary=True).fetchall()
         else:
-            connection.execute("SELECT id FROM event WHERE id = ANY(%s)", [batch.ids], binary=True).fetchall()
+            columns = "id, seq" if variant.has_seq else "id"
+            known = f"SELECT {columns} FROM event WHERE id = ANY(%s)"
+            connection.execute(known.encode(), [batch.ids], binary=True).fetchall()
         _copy(connection, "staged_event", batch.events)
         insert = "INSERT INTO event SELECT * FROM staged_event ORDER BY id ON CONFLICT DO NOTHING RETURNING id"
         connection.execute(insert).fetchall()
@@ -190,11 +193,27 @@ class Filled:
         print(f"  {name}: filled in {time.monotonic() - started:.0f} s", flush=True)
         make_staging(self.connection, self.variant)
         self.sizes = {table: sizes(self.connection, table) for table in ("event", "event_relay")}
-        self.before = self._counts()
+        self.before = self.filled = self._counts()
 
     def _counts(self) -> tuple[int, int]:
         count = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM event_relay)"
         return self.connection.execute(count).fetchone() or (0, 0)
+
+    def end_warming(self) -> None:
+        """What was stored so far brought the pages that are used all the time into memory, and counts no more."""
+        self.took, self.again = [], []
+        self.tidy()
+        self.before = self._counts()
+
+    def tidy(self) -> float:
+        """Seconds to merge what GIN has put off, which is due sooner or later."""
+        started = time.monotonic()
+        self.connection.execute(
+            """SELECT gin_clean_pending_list(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+               WHERE relkind = 'i' AND relam = (SELECT oid FROM pg_am WHERE amname = 'gin')
+                 AND relnamespace = current_schema()::regnamespace"""
+        )
+        return time.monotonic() - started
 
     def store(self, number: int) -> None:
         """A batch, and the same batch again, of which all is known."""
@@ -205,14 +224,16 @@ class Filled:
             laps.append((time.monotonic() - started, _cpu_seconds(self.connection) - cpu))
 
     def result(self) -> dict[str, Any]:
-        rows = (sum(self._counts()) - sum(self.before)) / len(self.took)
-        observations = self.before[1]
+        rows = sum(self._counts()) - sum(self.before)
+        seconds = sum(lap for lap, _ in self.took) + self.tidy()
+        observations = self.filled[1]
         return {
             "observations": observations,
             "bytes per observation": sum(self.sizes["event_relay"].values()) / observations,
-            "bytes per event": sum(sum(parts.values()) for parts in self.sizes.values()) / self.before[0],
-            "rows/s": rows / _median(self.took, 0),
-            "rows per CPU second": rows / _median(self.took, 1),
+            "bytes per event": sum(sum(parts.values()) for parts in self.sizes.values()) / self.filled[0],
+            "rows/s": rows / seconds,
+            "rows/s of the median batch": rows / len(self.took) / _median(self.took, 0),
+            "CPU ms a batch": _median(self.took, 1) * 1000,
             "ms a batch": _median(self.took, 0) * 1000,
             "ms again": _median(self.again, 0) * 1000,
             "CPU ms again": _median(self.again, 1) * 1000,
@@ -238,7 +259,7 @@ def show(name: str, result: dict[str, Any]) -> None:
         print(f"    {table}: {shown}", flush=True)
 
 
-def run(events: int, batches: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def run(events: int, batches: int, warming: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Measure the named variants on a server of their own; returns the figures by variant."""
     results = {}
     with tempfile.TemporaryDirectory() as folder, postgres15(Path(folder)) as server:
@@ -247,10 +268,14 @@ def run(events: int, batches: int, names: Sequence[str]) -> dict[str, dict[str, 
                 connection.execute(f"ALTER SYSTEM SET {option} = '{value}'".encode())
         server.restart()
         with psycopg.connect(server.url, autocommit=True) as connection:
-            make_source(connection, events, batches)
+            make_source(connection, events, batches + warming)
         filled = {name: Filled(server.url, name, f"v{number}", events) for number, name in enumerate(names)}
-        for number in range(1, batches + 1):  # in turns: what else the machine does disturbs all of them alike
+        for number in range(
+            1, batches + warming + 1
+        ):  # in turns: what else the machine does disturbs all of them alike
             for variant in filled.values():
+                if number == warming + 1:
+                    variant.end_warming()
                 variant.store(number)
         for name, variant in filled.items():
             results[name] = variant.result()
@@ -263,9 +288,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--warming", type=int, default=20, help="batches that are not counted")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     given = parser.parse_args()
-    run(given.events, given.batches, given.variants)
+    run(given.events, given.batches, given.warming, given.variants)
 
 
 if __name__ == "__main__":

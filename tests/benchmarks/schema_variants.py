@@ -52,7 +52,8 @@ EVENT = {
     "hash": f"{_event(_ID)}) {_BY_HASH} {_EVENT_INDEXES}",
     "bigbrotr": f"{_event(_ID)}) {_BY_HASH} {_BIGBROTR_EVENT_INDEXES}",
     "range": f"{_event()} {_BY_RANGE} {_EVENT_INDEXES}",
-    "seq": f"{_event(_ID, _SEQ)}); {_EVENT_INDEXES} {_UNIQUE_SEQ}",
+    "seq": f"{_event('', _SEQ)}, PRIMARY KEY (id) INCLUDE (seq)); {_EVENT_INDEXES} {_UNIQUE_SEQ}",
+    "seq_heap": f"{_event(_ID, _SEQ)}); {_EVENT_INDEXES} {_UNIQUE_SEQ}",
     "seq_lean": f"{_event(_ID, _SEQ)}); CREATE INDEX ON event (created_at DESC); {_UNIQUE_SEQ}"
     "CREATE INDEX ON event (kind, created_at DESC); CREATE INDEX ON event (pubkey, created_at DESC);",
     "seq_hash": f"{_event(_ID, _SEQ)}) {_BY_HASH} {_EVENT_INDEXES} CREATE INDEX ON event (seq);",
@@ -125,6 +126,7 @@ VARIANTS = {
     "text url, events by range": Variant("range", "text"),
     "relay key": Variant("plain", "relay"),
     "event and relay key": Variant("seq", "pair"),
+    "same, id without seq": Variant("seq_heap", "pair"),
     "same, btrees as BigBrotr": Variant("seq", "pair_btree"),
     "same, seen_at integer": Variant("seq", "pair_int4"),
     "same, relay first": Variant("seq", "pair_by_relay"),

@@ -41,6 +41,16 @@ BEGIN
     GET DIAGNOSTICS inserted = ROW_COUNT;
     RETURN inserted;
 END $$;
+CREATE FUNCTION event_insert(bytea[], bytea[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    inserted integer;
+BEGIN
+    INSERT INTO event (id, pubkey, created_at, kind, tags, tagvalues, content, sig)
+    SELECT id, pubkey, 1, 1, '[]', '{}', '', '' FROM unnest($1, $2) AS t (id, pubkey)
+    ON CONFLICT (id) DO NOTHING;
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    RETURN inserted;
+END $$;
 CREATE FUNCTION orphan_event_delete() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     deleted integer;

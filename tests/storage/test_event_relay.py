@@ -85,6 +85,7 @@ def test_views_on_the_table_are_put_on_the_view(adopted: Connection) -> None:
 
 def test_bigbrotrs_procedures_go_on_working(adopted: Connection) -> None:
     [(new,), (known,)] = rows(adopted, "SELECT id FROM event WHERE created_at IN (4, 3) ORDER BY created_at DESC")
+    assert rows(adopted, "SELECT event_insert(%s, %s)", [new, b"another"], [b"author", b"author"]) == [(1,)]
     call = "SELECT event_relay_insert(%s, %s, %s)"
     urls = ["wss://b", "wss://b", "wss://never.seen"]
     assert rows(adopted, call, [new, known, known], urls, [300, 300, 300]) == [(2,)]
@@ -94,7 +95,7 @@ def test_bigbrotrs_procedures_go_on_working(adopted: Connection) -> None:
         (300,),
     ]
     adopted.execute("DELETE FROM event_relay WHERE relay_url = 'wss://a' AND event_id <> %s", [known])
-    assert rows(adopted, "SELECT orphan_event_delete()") == [(8,)]
+    assert rows(adopted, "SELECT orphan_event_delete()") == [(9,)]
     assert rows(adopted, "SELECT count(*) FROM observation") == [(4,)]
 
 
@@ -122,6 +123,22 @@ async def test_the_writer_goes_on_where_bigbrotr_stopped(bigbrotr: str, real_eve
         async with pool.connection() as connection:
             found = await connection.execute("SELECT count(*) FROM event_relay WHERE relay_url = 'wss://a'")
             assert await found.fetchone() == (110,)
+
+
+def test_the_number_of_an_event_comes_from_the_index_alone(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plan = "\n".join(
+            row[0] for row in rows(connection, "EXPLAIN SELECT id, seq FROM event WHERE id = '\\xab'")
+        )
+    assert "Index Only Scan" in plan, plan
+
+
+def test_an_event_that_others_refer_to_keeps_its_key(bigbrotr: str) -> None:
+    with psycopg.connect(bigbrotr, autocommit=True) as connection:
+        connection.execute("CREATE TABLE theirs (id bytea REFERENCES event (id))")
+        migrate(connection)
+        assert rows(connection, "SELECT count(*) FROM event_relay") == [(11,)]
 
 
 def test_a_query_that_needs_no_event_reads_none(database: str) -> None:

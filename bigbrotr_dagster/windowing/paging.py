@@ -102,10 +102,10 @@ class Page:
             rest = Page(Interval(self.window.since, oldest), ids, _came(ask, answer), most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
-            if self.most is not None and ask.limit == self.most:
+            if self.most is not None and answer.size >= ask.limit == self.most:  # no cap but ours
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
-                return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most),))
+                return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(habits)

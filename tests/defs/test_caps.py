@@ -1,18 +1,19 @@
 """Caps that hold whatever starts a run: a relay is synced by one process at a time, a network by so many tasks."""
 
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import orjson
 import psycopg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from bigbrotr_dagster.defs import assets
-from bigbrotr_dagster.defs.in_process import sync_in_process
 from bigbrotr_dagster.storage import locks
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import execute
@@ -38,6 +39,16 @@ def held(graph: Graph, url: str) -> Iterator[None]:
         )
         yield
     ask(graph.database, "UPDATE sync_attempt SET finished_at = now() WHERE run_id = 'another-run' RETURNING 1")
+
+
+def sync_command(urls: list[str]) -> "subprocess.Popen[str]":
+    given = [part for url in urls for part in ("--relay", url)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bigbrotr_dagster", "sync", "--once", "--allow-private", "--json", *given],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def logged(run: dg.ExecuteInProcessResult, graph: Graph) -> str:
@@ -78,16 +89,19 @@ def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, re
     assert graph.statuses(busy) == [DONE]
 
 
-def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays) -> None:
+def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays, tmp_path: Path) -> None:
     relay = relays.serve(some_events(30), cap=5, delay=0.2)
     graph.register(relay.url)
-    batch = threading.Thread(target=graph.sync, args=(relay.url,))
-    batch.start()
-    deadline = time.monotonic() + 20
-    while not relay.requests and time.monotonic() < deadline:
-        time.sleep(0.05)
-    run = graph.sync(partition=relay.url)
-    batch.join()
+    batch = execute([relay.url], tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not relay.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run = graph.sync(partition=relay.url)
+        said, _ = batch.communicate(timeout=60)
+    finally:
+        batch.kill()
+    assert batch.returncode == 0, said
     assert run.success
     assert relay.most_connections == 1
     assert stored_ids(graph.database, relay.url) == {event.id for event in relay.events}
@@ -104,15 +118,17 @@ def test_the_tasks_of_a_network_are_capped_over_batch_backfill_and_command(
         deadline = time.monotonic() + 60
         while not relay.requests and time.monotonic() < deadline:
             time.sleep(0.05)
+        command = sync_command(urls[65:])
         tags = {"dagster/asset_partition_range_start": urls[40], "dagster/asset_partition_range_end": urls[64]}
-        backfill = threading.Thread(target=graph.sync, kwargs={"tags": tags})
-        backfill.start()
-        report = sync_in_process(graph.database, urls[65:])
-        backfill.join()
+        backfill = graph.sync(tags=tags)
         said, _ = batch.communicate(timeout=60)
+        printed, _ = command.communicate(timeout=60)
     finally:
         batch.kill()
+        command.kill()
+    assert backfill.success
     assert batch.returncode == 0, said
-    assert (len(report.relays), report.failed, report.busy) == (25, [], [])
+    report = orjson.loads(printed.splitlines()[-1])
+    assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (25, 0, 0)
     assert graph.statuses(*urls) == [DONE] * 90
     assert relay.most_connections <= 5

@@ -186,7 +186,7 @@ async def test_the_most_behind_relay_is_due_first_and_the_tried_one_is_not(datab
     )
     options = config(networks={"clearnet": {}, "tor": {"enabled": True}})
     assert due_relays(database, options) == {}, "what was registered just now is for the sensor to begin"
-    ask(database, "UPDATE relay SET discovered_at = discovered_at - 300 RETURNING 1")
+    ask(database, "UPDATE relay SET discovered_at = discovered_at - 400 RETURNING 1")
     assert due_relays(database, options) == {
         "clearnet": ["wss://b.example.com", "wss://a.example.com"],
         "tor": ["ws://c.onion"],

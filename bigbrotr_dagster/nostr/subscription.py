@@ -66,6 +66,7 @@ class Page:
     outside: list[Event] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rejected_counts: Counter[str] = field(default_factory=Counter)
+    rejected_at: list[int] = field(default_factory=list)
     duplicates: int = 0
     received: int = 0
     ignored: int = 0
@@ -194,6 +195,8 @@ class Subscription:
         if isinstance(fields, dict):
             raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
             claimed = fields.get("id")
+            if type(fields.get("created_at")) is int:
+                page.rejected_at.append(fields["created_at"])
         kept = raw[:MAX_RAW_KEPT]
         if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:
             self._raw_kept += len(kept)

@@ -180,4 +180,4 @@ def _answer(page: Page) -> Answer:
     counts = page.rejected_counts
     off_filter = counts["off_filter"]
     refused = sum(counts.values()) - counts["malformed"] - off_filter
-    return Answer(page.events, page.outcome, page.outside, refused, off_filter)
+    return Answer(page.events, page.outcome, page.outside, refused, off_filter, page.rejected_at)

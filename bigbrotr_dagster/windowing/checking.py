@@ -5,13 +5,14 @@ has more to send there, and from then on its windows are split.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.splitting import Split
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step, Unproven
 
 TOLERATED_SHARE = 50
 """One event in so many may be gone from a second answer (deleted, replaced) without any doubt."""
@@ -24,13 +25,16 @@ class Check:
     """Seconds `proved` if the relay, asked for `slice`, sends exactly `expected` (ids to authors) again.
 
     A relay that ignores `since` may answer for `slice` with what it has sent anyway. So `authors` narrows the ask
-    until the answer has room for what should not be there.
+    until the answer has room for what should not be there. `doubt`: that it minds `since`. `fresh` (ids) came on
+    top of what was expected: if they have only just arrived at the relay, they are now in the whole answer, too.
     """
 
     proved: Interval
     slice: Interval
     expected: Mapping[str, str]
     authors: tuple[str, ...] = ()
+    doubt: Doubt | None = None
+    fresh: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, proved: Interval, events: Sequence[Stamped], first: bool) -> "Check":
@@ -41,21 +45,37 @@ class Check:
         return cls(proved, Interval(since, proved.until), expected)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        if self.fresh:
+            return Ask(*habits.bounds(self.proved), limit)
         return Ask(*habits.bounds(self.slice), limit, authors=self.authors[:1] or None)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
+        if self.fresh:
+            return self._asked_again(answer, habits)
         if answer.crowds(self.slice, ask, habits):  # whatever the cap is; from now on the bounds are exact
             return Step(tasks=(self,))
         came = frozenset(event.id for event in answer.inside(self.slice))
         expected = {id for id, author in self.expected.items() if ask.authors is None or author in ask.authors}
-        if not came <= expected or len(expected - came) > 1 + len(expected) // TOLERATED_SHARE:
+        if not _has_nearly(expected, came):
             return self.failed(habits)
+        if not came <= expected:
+            return Step(tasks=(replace(self, fresh=came - expected),))
         size = answer.size + len(answer.older(ask))
         if answer.older(ask) and size <= habits.largest and habits.may_be_cut(size, ask.limit):
+            doubt = Doubt.of(Unproven.SINCE_IGNORED, answer, ask, habits, self.doubt)
+            if doubt is not None and not doubt.is_certain:
+                return Step(tasks=(replace(self, doubt=doubt),))
+            if doubt is None:
+                return Step.covers(self.proved)
             left = self.authors[1:] if self.authors else self._candidates()
-            return Step(tasks=(replace(self, authors=left),)) if left else self.failed(habits)
+            return Step(tasks=(replace(self, authors=left, doubt=None),)) if left else self.failed(habits)
         return Step.covers(self.proved)
+
+    def _asked_again(self, answer: Answer, habits: Habits) -> Step:
+        came = frozenset(event.id for event in answer.events)
+        is_newest_first = self.fresh <= came and _has_nearly(frozenset(self.expected), came)
+        return Step.covers(self.proved) if is_newest_first else self.failed(habits)
 
     def failed(self, habits: Habits) -> Step:
         habits.order = Order.UNTRUSTED
@@ -68,3 +88,7 @@ class Check:
         """Authors whose events may be few enough for one answer, and many enough to tell something."""
         busiest = [author for author, _ in Counter(self.expected.values()).most_common()]
         return tuple(busiest[len(busiest) // 2 :][:AUTHORS_TRIED])
+
+
+def _has_nearly(expected: Set[str], came: Set[str]) -> bool:
+    return len(expected - came) <= 1 + len(expected) // TOLERATED_SHARE

@@ -1,41 +1,46 @@
-"""Does the relay ignore `until`, or did something newer just come along?
+"""Does the relay ignore a bound, or did something from beyond it just come along?
 
 A relay that ignores `until` answers with its newest events whatever it is asked; what it sends above `until` is
 nearly the same each time, and with it an answer is no longer than others. What comes along by chance differs,
-and comes on top.
+and comes on top. So it is with `since` and what lies below, and with what the relay sends in place of events.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from bigbrotr_dagster.windowing.habits import Habits
-from bigbrotr_dagster.windowing.tasks import Answer, Ask
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Unproven
 
 CERTAIN = 3
-"""Answers with the same events above `until`, no longer than the relay's usually are: no chance any more."""
+"""Answers with the same strays, no longer than the relay's usually are: no chance any more."""
 
 SUSPICIOUS = 10
 """Answers of either of these two kinds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Above:
-    """`ids` of what came above `until`, for the `times`-th time, and nearly the same for the `same`-th time."""
+class Doubt:
+    """`reason` to give up, for the `times`-th time; nearly the same `strays` (ids) for the `same`-th time."""
 
-    ids: frozenset[str]
+    reason: Unproven
+    strays: Set[str]
     times: int = 1
     same: int = 1
 
     @classmethod
-    def of(cls, answer: Answer, ask: Ask, habits: Habits, before: "Above | None") -> "Above | None":
-        """What came above `until` with this answer, too; None if nothing did, or only by chance."""
-        ids = answer.newer(ask)
-        if not ids or before is None:
-            return cls(ids) if ids else None
-        same = 2 * len(ids & before.ids) >= min(len(ids), len(before.ids))
-        on_top = answer.counted(ask, habits) > habits.largest
+    def of(cls, reason: Unproven, answer: Answer, ask: Ask, habits: Habits, before: "Doubt | None") -> "Doubt | None":
+        """What `reason` rests on in this answer, too; None if on nothing, or on chance."""
+        strays = {Unproven.UNTIL_IGNORED: answer.newer, Unproven.SINCE_IGNORED: answer.older}.get(reason)
+        ids = strays(ask) if strays is not None else frozenset()
+        if not ids and not (reason is Unproven.ALL_REJECTED and answer.refused):
+            return None
+        if before is None or before.reason is not reason:
+            return cls(reason, ids)
+        same = 2 * len(ids & before.strays) >= min(len(ids), len(before.strays))
+        on_top = answer.everything > habits.largest
         if on_top and not same:
             return None
-        return cls(ids, before.times + 1, before.same + (same and not on_top))
+        return cls(reason, ids, before.times + 1, before.same + (same and not on_top))
 
     @property
     def is_certain(self) -> bool:

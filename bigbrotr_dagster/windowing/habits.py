@@ -133,7 +133,7 @@ class Habits:
 
     def is_full(self, count: int, limit: int) -> bool:
         """Whether an answer of `count` events to a REQ with `limit` is as long as this relay's ever are."""
-        known_cap = self.cut_at is not None and not self.varies
+        known_cap = self.hides or (self.cut_at is not None and not self.varies)
         return count >= min(limit, self.largest if known_cap else max(self.largest, CREDIBLE_CAP))
 
     def may_be_cut(self, count: int, limit: int) -> bool:

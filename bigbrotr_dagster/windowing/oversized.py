@@ -18,7 +18,7 @@ class Oversized:
     """`window`, whose newest event alone broke the bound; `resume` makes the task for a part of it.
 
     Up to `fine` an answer was no trouble, up to `broke` it was. `doubted` is set while what has been found out is
-    asked once more: a relay may break a bound at any time for other reasons.
+    asked once more: a relay may break a bound at any time for other reasons. `kinds`: of which it is the newest.
     """
 
     window: Interval
@@ -26,10 +26,13 @@ class Oversized:
     fine: int
     broke: int
     doubted: bool = False
+    kinds: tuple[int, ...] | None = None
 
     @classmethod
-    def within(cls, window: Interval, resume: Callable[[Interval], Task]) -> "Oversized":
-        return cls(window, resume, window.since - 1, window.until)
+    def within(
+        cls, window: Interval, resume: Callable[[Interval], Task], kinds: tuple[int, ...] | None = None
+    ) -> "Oversized":
+        return cls(window, resume, window.since - 1, window.until, kinds=kinds)
 
     @property
     def _asking(self) -> Interval:
@@ -46,7 +49,8 @@ class Oversized:
     def ask(self, limit: int, habits: Habits) -> Ask:
         # No spare second above, where it would reach the event from too far below.
         until = self._asking.until + (habits.until_exclusive is True)
-        return Ask(habits.bounds(self._asking)[0] if self._is_found else self._asking.since, until, 1)
+        since = habits.bounds(self._asking)[0] if self._is_found else self._asking.since
+        return Ask(since, until, 1, self.kinds)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         if self._is_found:  # it was not that

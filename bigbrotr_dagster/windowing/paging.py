@@ -12,7 +12,7 @@ pages is the proof that nothing is left, whatever the relay's cap is.
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.checking import Check
-from bigbrotr_dagster.windowing.doubt import Above
+from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
@@ -37,7 +37,8 @@ class Page:
     """All of `window`, which continues an answer of `came` events, if the relay cut it and not our `limit`.
 
     `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
-    where a longer answer was more than we take; `broke`: even that was, once. `above`: see `Above`.
+    where a longer answer was more than we take; `broke`: even that was, once. `doubt`: that the
+    window can be proved at all.
     """
 
     window: Interval
@@ -45,7 +46,7 @@ class Page:
     came: int = 0
     most: int | None = None
     broke: bool = False
-    above: Above | None = None
+    doubt: Doubt | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self.window), min(limit, self.most or limit))
@@ -73,7 +74,7 @@ class Page:
         if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
             return Step(tasks=(Split(self.window),))
         if habits.may_be_cut(answer.size, ask.limit):
-            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+            return self._all_rejected(ask, answer, habits)
         return self._end(habits)
 
     def _is_in_part(self, ask: Ask, inside: list[Stamped]) -> bool:
@@ -84,13 +85,26 @@ class Page:
 
     def _doubted(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step | None:
         """Nothing came but what lies above `until`: ask again until it is clear that the relay ignores that."""
-        above = Above.of(answer, ask, habits, self.above)
-        if above is None:
+        doubt = Doubt.of(Unproven.UNTIL_IGNORED, answer, ask, habits, self.doubt)
+        if doubt is None:
             return None
         is_cut_above = not self.boundary <= {event.id for event in inside}
         if not is_cut_above and habits.had_room(answer.counted(ask, habits), ask.limit):
             return None
-        return self._until_ignored(inside) if above.is_certain else Step(tasks=(replace(self, above=above),))
+        return self._until_ignored(inside) if doubt.is_certain else Step(tasks=(replace(self, doubt=doubt),))
+
+    def _all_rejected(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        doubt = Doubt.of(Unproven.ALL_REJECTED, answer, ask, habits, self.doubt)
+        if doubt is not None and not doubt.is_certain:
+            return Step(tasks=(replace(self, doubt=doubt),))
+        claimed = [second for second in answer.refused_at if second in self.window]
+        if not claimed:
+            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        # Newest first: step past the seconds that they claim. A relay can claim anything, so look there with care.
+        oldest = min(claimed)
+        above = (Split(Interval(oldest + 1, self.window.until)),) if oldest < self.window.until else ()
+        gap = Gap(Interval(oldest, oldest), Unproven.ALL_REJECTED)
+        return Step(Proof(gaps=(gap,)), (*below(Interval(self.window.since, oldest)), *above))
 
     def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
         if any(event.created_at < self.window.since for event in answer.events):
@@ -171,28 +185,42 @@ class Confirm:
 
     Ask below that second, for kinds that no relay has a reason to keep back: some count their limit first and
     remove what is not for everybody then, so that an answer can be empty although older events exist
-    (relays.md, strfry). It also finds out a cap so small that the boundary filled it.
+    (relays.md, strfry). It also finds out a cap so small that the boundary filled it. `most`, `doubt`: see `Page`.
     """
 
     window: Interval
     boundary: frozenset[str]
-    above: Above | None = None
+    most: int | None = None
+    doubt: Doubt | None = None
 
     @property
     def _below(self) -> Interval:
         return Interval(self.window.since, self.window.until - 1) if self.boundary else self.window
 
+    @property
+    def _boundary_second(self) -> tuple[Page, ...]:
+        if not self.boundary:
+            return ()
+        second = Interval(self.window.until, self.window.until)
+        return (Page(second, self.boundary, len(self.boundary)),)
+
     def ask(self, limit: int, habits: Habits) -> Ask:
-        return Ask(*habits.bounds(self._below), limit, READABLE_KINDS)
+        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), READABLE_KINDS)
+
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The answer was more than we take: see `Page`; only whether there is anything matters here."""
+        if ask.limit > 1:
+            return Step(tasks=(replace(self, most=1),))
+        return Step(tasks=(Oversized.within(self._below, Page, READABLE_KINDS), *self._boundary_second))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         fresh = answer.inside(self._below)
-        above = Above.of(answer, ask, habits, self.above)
-        if above is not None and not habits.had_room(answer.counted(ask, habits), ask.limit):
-            if above.is_certain:
+        doubt = Doubt.of(Unproven.UNTIL_IGNORED, answer, ask, habits, self.doubt)
+        if doubt is not None and not habits.had_room(answer.counted(ask, habits), ask.limit):
+            if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
-            return Step(tasks=(replace(self, above=above),))
+            return Step(tasks=(replace(self, doubt=doubt),))
         if fresh:
             return self._contradicted(ask, fresh, habits)
         if answer.crowds(self._below, ask, habits):
@@ -206,8 +234,7 @@ class Confirm:
         between = (Split(Interval(newest + 1, self._below.until)),) if newest < self._below.until else ()
         if self.boundary:
             habits.note_cut(len(self.boundary), ask.limit)
-            second = Page(Interval(self.window.until, self.window.until), self.boundary, len(self.boundary))
-            return Step(tasks=(*rest, *between, second))
+            return Step(tasks=(*rest, *between, *self._boundary_second))
         habits.note_hiding()
         if not between:  # what is hidden in this very second fills the answers: step past it
             rest = (*below(self.window), Split(Interval(newest, newest)))

@@ -10,6 +10,7 @@ Halves are halves of the events seen, not of the time: Nostr's years before 2021
 
 from dataclasses import dataclass, replace
 
+from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
@@ -36,12 +37,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`window`, of which the `whole` and then the `newer` of its `halves` are answered, or None."""
+    """`window`, of which the `whole` and then the `newer` of its `halves` are answered, or None.
+
+    `doubt`: that the window can be proved at all.
+    """
 
     window: Interval
     whole: Seen | None = None
     newer: Seen | None = None
     halves: tuple[Interval, ...] = ()
+    doubt: Doubt | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self._asking()), limit)
@@ -51,17 +56,19 @@ class Split:
         counted = answer.counted(ask, habits)
         seen = Seen(tuple(answer.inside(self._asking())), counted)
         is_cut = seen.may_be_cut(ask.limit, habits)
-        if is_cut:
-            # What comes on top of the most that the relay ever sent came along by chance.
-            useless = None if counted > habits.largest else _useless(ask, answer, len(seen.events))
-            if useless is not None:
-                return Step.gives_up(Gap(self.window, useless, len(seen.events)))
+        # What comes on top of the most that the relay ever sent came along by chance.
+        useless = _useless(ask, answer, len(seen.events)) if is_cut and counted <= habits.largest else None
+        doubt = None if useless is None else Doubt.of(useless, answer, ask, habits, self.doubt)
+        if doubt is not None:
+            if doubt.is_certain:
+                return Step.gives_up(Gap(self.window, doubt.reason, len(seen.events)))
+            return Step(tasks=(replace(self, doubt=doubt),))
         if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
             return Step(tasks=(self,))
         if self.whole is None:
             return self._whole(seen, ask.limit, answer.outcome.hint, habits)
         if self.newer is None:
-            return Step(tasks=(replace(self, newer=seen),))
+            return Step(tasks=(replace(self, newer=seen, doubt=None),))
         return self._compared(self.whole, seen, self.newer, ask.limit, habits)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -117,7 +124,9 @@ class Again:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         ids = frozenset(event.id for event in answer.inside(self.window))
-        if self.parts <= ids and not habits.may_be_cut(answer.counted(ask, habits), ask.limit):
+        if habits.may_be_cut(answer.counted(ask, habits), ask.limit):  # by now; the first one need not have been
+            return Step(tasks=self.halves)
+        if self.parts <= ids:
             return _confirmed(self.window, ids, self.halves, habits)
         habits.note_cut(self.came, ask.limit)
         return Step(tasks=self.halves)

@@ -44,7 +44,8 @@ class Answer:
 
     `events` are inside the ask, in arrival order, each id once; `strays` match the filter but lie outside
     the ask's seconds: a relay sends them that ignores `since` or `until`, or just so. `refused` counts what the
-    relay sent in place of events: it used up the relay's cap like them. `off_filter` counts what was not asked for
+    relay sent in place of events: it used up the relay's cap like them; `refused_at` are the seconds that these
+    claim, as far as they claim any. `off_filter` counts what was not asked for
     at all.
     """
 
@@ -53,6 +54,7 @@ class Answer:
     strays: Sequence[Stamped] = ()
     refused: int = 0
     off_filter: int = 0
+    refused_at: Sequence[int] = ()
 
     @property
     def size(self) -> int:
@@ -66,6 +68,11 @@ class Answer:
         """
         older = len(self.strays) - len(self.newer(ask)) if habits.order is Order.UNTRUSTED else 0
         return self.size + len(self.newer(ask)) + older + self.off_filter
+
+    @property
+    def everything(self) -> int:
+        """How many events the relay sent in all, asked for or not."""
+        return self.size + len(self.strays) + self.off_filter
 
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""

@@ -105,6 +105,7 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)
             state.habits.cut_pages, state.habits.hides = cut_pages, hides
+            state.habits.is_checked = cut_pages > 1
     return state
 
 

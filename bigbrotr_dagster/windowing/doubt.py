@@ -28,7 +28,9 @@ class Doubt:
     same: int = 1
 
     @classmethod
-    def of(cls, reason: Unproven, answer: Answer, ask: Ask, habits: Habits, before: "Doubt | None") -> "Doubt | None":
+    def of(
+        cls, reason: Unproven, answer: Answer, ask: Ask, habits: Habits, before: "Doubt | None"
+    ) -> "Doubt | None":
         """What `reason` rests on in this answer, too; None if on nothing, or on chance."""
         strays = {Unproven.UNTIL_IGNORED: answer.newer, Unproven.SINCE_IGNORED: answer.older}.get(reason)
         ids = strays(ask) if strays is not None else frozenset()

@@ -56,10 +56,10 @@ class Habits:
     later proved cut, because its window turned out to hold more; None while that never happened.
     `since_exclusive`, `until_exclusive`: whether the relay leaves that second itself out, against NIP-01;
     None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
-    checked. `hides`: the relay removes events after counting its limit, so that short and even empty answers
-    prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked for at once, None while it
-    takes any number. `pause`: seconds to leave between two requests. `hint`: the most events that the relay says
-    it answers at once (NIP-11): the first REQ heeds it, and finds out.
+    checked. `is_checked`: such a check was passed. `hides`: the relay removes events after counting its limit, so
+    that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked
+    for at once, None while it takes any number. `pause`: seconds to leave between two requests. `hint`: the most
+    events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out.
     """
 
     largest: int = 0
@@ -68,6 +68,7 @@ class Habits:
     until_exclusive: bool | None = None
     order: Order = Order.NEWEST_FIRST
     cut_pages: int = 0
+    is_checked: bool = False
     hides: bool = False
     rung: Rung = Rung.FREE
     limit: int | None = None
@@ -133,7 +134,7 @@ class Habits:
 
     def is_full(self, count: int, limit: int) -> bool:
         """Whether an answer of `count` events to a REQ with `limit` is as long as this relay's ever are."""
-        known_cap = self.hides or (self.cut_at is not None and not self.varies)
+        known_cap = (self.cut_at is not None and not self.varies) or self.hides or self.order is Order.UNTRUSTED
         return count >= min(limit, self.largest if known_cap else max(self.largest, CREDIBLE_CAP))
 
     def may_be_cut(self, count: int, limit: int) -> bool:
@@ -147,8 +148,11 @@ class Habits:
         return count < self.largest and not self.may_be_cut(count, limit)
 
     def wants_check(self) -> bool:
-        """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …"""
-        return self.cut_pages.bit_count() == 1 and self.cut_pages.bit_length() % 2 == 1
+        """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …
+
+        And those that came beside the first one, before its check was passed.
+        """
+        return not self.is_checked or (self.cut_pages.bit_count() == 1 and self.cut_pages.bit_length() % 2 == 1)
 
     def most(self, limit: int) -> int:
         """The `limit` to ask for, where `limit` is what the configuration wants."""

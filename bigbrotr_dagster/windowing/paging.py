@@ -75,7 +75,7 @@ class Page:
             return Step(tasks=(Split(self.window),))
         if habits.may_be_cut(answer.size, ask.limit):
             return self._all_rejected(ask, answer, habits)
-        return self._end(habits)
+        return self._end(ask, habits)
 
     def _is_in_part(self, ask: Ask, inside: list[Stamped]) -> bool:
         """Older events came, though not all of the newest second that are known: `until` is not inclusive."""
@@ -122,7 +122,7 @@ class Page:
                 return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
-            return self._end(habits)
+            return self._end(ask, habits)
         return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, most=self.most),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -162,12 +162,14 @@ class Page:
                 return Step(tasks=(*rest, Check.of(proved, inside, first=habits.cut_pages == 1)))
         return Step.covers(proved, *rest)
 
-    def _end(self, habits: Habits) -> Step:
+    def _end(self, ask: Ask, habits: Habits) -> Step:
         """Nothing came but `boundary`, and nothing says that more was cut."""
         if self.boundary and habits.varies:
             return Step(tasks=(*below(self.window), Agree(self.window.until, self.boundary)))
         if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
             return Step(tasks=(Confirm(self.window, self.boundary),))
+        if self.boundary and self.window.seconds > 1 and not habits.had_room(len(self.boundary), ask.limit):
+            return Step(tasks=(Confirm(self.window, self.boundary, kinds=None),))
         return Step.covers(self.window)
 
     def _until_ignored(self, inside: list[Stamped]) -> Step:
@@ -185,11 +187,13 @@ class Confirm:
 
     Ask below that second, for kinds that no relay has a reason to keep back: some count their limit first and
     remove what is not for everybody then, so that an answer can be empty although older events exist
-    (relays.md, strfry). It also finds out a cap so small that the boundary filled it. `most`, `doubt`: see `Page`.
+    (relays.md, strfry). It also finds out a cap so small that the boundary filled it; where that is all that is to
+    be found out, of all `kinds`. `most`, `doubt`: see `Page`.
     """
 
     window: Interval
     boundary: frozenset[str]
+    kinds: tuple[int, ...] | None = READABLE_KINDS
     most: int | None = None
     doubt: Doubt | None = None
 
@@ -205,13 +209,13 @@ class Confirm:
         return (Page(second, self.boundary, len(self.boundary)),)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), READABLE_KINDS)
+        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), self.kinds)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: see `Page`; only whether there is anything matters here."""
         if ask.limit > 1:
             return Step(tasks=(replace(self, most=1),))
-        return Step(tasks=(Oversized.within(self._below, Page, READABLE_KINDS), *self._boundary_second))
+        return Step(tasks=(Oversized.within(self._below, Page, self.kinds), *self._boundary_second))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)

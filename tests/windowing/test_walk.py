@@ -180,7 +180,7 @@ def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
     relay = Relay([Stamp("a", 50), Stamp("b", 50, kind=7)], 500)
     left = run(Walk(Coverage.between(2, END), 500, Habits()), relay)
     assert Coverage(left.covered) == Coverage.between(2, END)
-    assert len(relay.asks) <= 4
+    assert len(relay.asks) <= 6  # two of them to see that two events are not all that it ever sends
 
 
 def test_several_asks_can_be_under_way_at_once() -> None:

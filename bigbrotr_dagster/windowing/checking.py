@@ -19,65 +19,71 @@ TOLERATED_SHARE = 50
 
 AUTHORS_TRIED = 3
 
+TELLING = 8
+"""Events: of a page so long, no relay sends exactly the newest ones by chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Seconds `proved`, where `page` came, if the relay, asked for `slice`, sends exactly its part of that again.
+    """Seconds `proved` if the relay, asked for `slice`, sends exactly that part of `page` again.
 
     A relay that ignores `since` may answer for `slice` with what it has sent anyway. So `authors` narrows the ask
-    until the answer has room for what should not be there. `doubt`: that it minds `since`. `fresh` came on top of
-    what was expected: if it has only just arrived at the relay, the whole answer now has it, too.
+    until the answer has room for what should not be there. `doubt`: that it minds `since`. `page` is the whole
+    answer, from `since` on; `fresh` came on top of what was expected. If that has only just arrived at the relay,
+    it takes the place of the oldest events when the page is asked for again.
     """
 
     proved: Interval
     slice: Interval
+    since: int
     page: tuple[Stamped, ...]
     authors: tuple[str, ...] = ()
     doubt: Doubt | None = None
     fresh: tuple[Stamped, ...] = ()
 
     @classmethod
-    def of(cls, proved: Interval, events: Sequence[Stamped], first: bool) -> "Check":
+    def of(cls, proved: Interval, since: int, events: Sequence[Stamped], first: bool) -> "Check":
         """The check of an answer by its newest eighth, or its newest 32nd once a check was passed."""
         newest_first = sorted((event.created_at for event in events), reverse=True)
-        since = max(newest_first[len(events) // (8 if first else 32)], proved.since)
-        page = tuple(event for event in events if event.created_at in proved)
-        return cls(proved, Interval(since, proved.until), page)
+        start = max(newest_first[len(events) // (8 if first else 32)], proved.since)
+        return cls(proved, Interval(start, proved.until), since, tuple(events))
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         if self.fresh:
-            return Ask(*habits.bounds(self.proved), limit)
+            return Ask(*habits.bounds(self._whole), limit)
         return Ask(*habits.bounds(self.slice), limit, authors=self.authors[:1] or None)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         if self.fresh:
-            return self._passed(habits) if self._holds_all_newest(answer) else self._failed(habits)
+            return self._passed(habits) if self._makes_room(answer) else self._failed(habits)
         if answer.crowds(self.slice, ask, habits):  # whatever the cap is; from now on the bounds are exact
             return Step(tasks=(self,))
         expected = {event.id for event in self._expected if ask.authors is None or event.pubkey in ask.authors}
         inside = answer.inside(self.slice)
-        tolerated = 1 + len(expected) // TOLERATED_SHARE
-        if len(expected - {event.id for event in inside}) > tolerated:
+        if len(expected - {event.id for event in inside}) > 1 + len(expected) // TOLERATED_SHARE:
             return self._failed(habits)
         fresh = tuple(event for event in inside if event.id not in expected)
-        if fresh:
-            # A relay that cuts at the new end has no room for them, if the page goes on below the slice.
-            has_more = len(self.page) - len(self._expected) > tolerated
-            return Step(tasks=(replace(self, fresh=fresh),)) if has_more else self._failed(habits)
-        return self._minds_since(ask, answer, habits)
+        if not fresh:
+            return self._minds_since(ask, answer, habits)
+        return Step(tasks=(replace(self, fresh=fresh),)) if len(self.page) >= TELLING else self._failed(habits)
 
     @property
     def _expected(self) -> list[Stamped]:
         return [event for event in self.page if event.created_at in self.slice]
 
-    def _holds_all_newest(self, answer: Answer) -> bool:
-        """Whether the answer to the whole holds all that is known down to its oldest event, with `fresh`."""
-        inside = answer.inside(self.proved)
+    @property
+    def _whole(self) -> Interval:
+        return Interval(self.since, self.proved.until)
+
+    def _makes_room(self, answer: Answer) -> bool:
+        """Whether the page now holds all that is `fresh`, and for that its oldest events have gone, no others."""
+        inside = answer.inside(self._whole)
         came = {event.id for event in inside}
-        oldest = min((event.created_at for event in inside), default=self.proved.until)
-        newest = {event.id for event in self.page if event.created_at > oldest}
-        return newest | {event.id for event in self.fresh} <= came
+        gone = [event.created_at for event in self.page if event.id not in came]
+        if not gone or any(event.id not in came for event in self.fresh):
+            return False
+        return max(gone) <= min(event.created_at for event in inside)
 
     def _minds_since(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         size = answer.size + len(answer.older(ask))

@@ -159,7 +159,9 @@ class Page:
             habits.cut_pages += 1
             times = [event.created_at for event in answer.events]
             if habits.wants_check() or times != sorted(times, reverse=True):
-                return Step(tasks=(*rest, Check.of(proved, inside, first=habits.cut_pages == 1)))
+                return Step(
+                    tasks=(*rest, Check.of(proved, self.window.since, inside, first=habits.cut_pages == 1))
+                )
         return Step.covers(proved, *rest)
 
     def _end(self, ask: Ask, habits: Habits) -> Step:

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,9 @@ try:
     HAS_PRIVATE_PARTS = True
 except ImportError:
     HAS_PRIVATE_PARTS = False
+
+MOMENT = 0.001
+"""Seconds between two events of a batch: the UI's list of events shows one of each moment."""
 
 RunContext = dg.AssetExecutionContext | dg.OpExecutionContext
 Recordable = dg.AssetMaterialization | dg.AssetCheckEvaluation
@@ -87,7 +91,9 @@ def _write_batch(context: RunContext, events: Sequence[Recordable]) -> list[Reco
     materializations = [event for event in events if isinstance(event, dg.AssetMaterialization)]
     checks = [event for event in events if isinstance(event, dg.AssetCheckEvaluation)]
     if materializations:
-        storage.store_event_batch([_materialization(context, event) for event in materializations])
+        first = time.time() - len(materializations) * MOMENT
+        moments = (first + number * MOMENT for number in range(len(materializations)))
+        storage.store_event_batch(list(map(partial(_materialization, context), materializations, moments)))
     if is_partitioned(context):  # each has a row of the plan that is to be updated
         return [*checks]
     if checks:
@@ -95,9 +101,10 @@ def _write_batch(context: RunContext, events: Sequence[Recordable]) -> list[Reco
     return []
 
 
-def _materialization(context: RunContext, event: dg.AssetMaterialization) -> "EventLogEntry":
+def _materialization(context: RunContext, event: dg.AssetMaterialization, moment: float) -> "EventLogEntry":
     message = f"Materialized value {event.label}."
-    return _entry(context, DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), message)
+    data = StepMaterializationData(event)
+    return _entry(context, DagsterEventType.ASSET_MATERIALIZATION, data, message, moment)
 
 
 def _check(context: RunContext, event: dg.AssetCheckEvaluation) -> "EventLogEntry":
@@ -105,10 +112,12 @@ def _check(context: RunContext, event: dg.AssetCheckEvaluation) -> "EventLogEntr
     message += "passed." if event.passed else "did not pass."
     if event.description:
         message += f" Description: '{event.description}'"
-    return _entry(context, DagsterEventType.ASSET_CHECK_EVALUATION, event, message)
+    return _entry(context, DagsterEventType.ASSET_CHECK_EVALUATION, event, message, time.time())
 
 
-def _entry(context: RunContext, kind: "DagsterEventType", data: Any, message: str) -> "EventLogEntry":
+def _entry(
+    context: RunContext, kind: "DagsterEventType", data: Any, message: str, moment: float
+) -> "EventLogEntry":
     """The record of an event as DagsterEvent.from_step makes it, without passing the run's loggers."""
     step_context = _op_context(context).get_step_execution_context()
     event = DagsterEvent(
@@ -127,7 +136,7 @@ def _entry(context: RunContext, kind: "DagsterEventType", data: Any, message: st
         level=logging.DEBUG,
         user_message=message,
         run_id=context.run.run_id,
-        timestamp=time.time(),
+        timestamp=moment,
         step_key=event.step_key,
         job_name=event.job_name,
         dagster_event=event,

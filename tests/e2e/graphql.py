@@ -42,10 +42,20 @@ class Ui:
 
     def green(self) -> set[str]:
         """The partitions of relay_cursor that are materialized."""
+        return self._partitions("materializedPartitions")
+
+    def failed(self) -> set[str]:
+        """Those whose newest run failed."""
+        return self._partitions("failedPartitions")
+
+    def partitions(self) -> set[str]:
+        return self.green() | self.failed() | self._partitions("unmaterializedPartitions")
+
+    def _partitions(self, field: str) -> set[str]:
         query = """{assetNodes(assetKeys: [{path: ["relay_cursor"]}]) {assetPartitionStatuses {
-            ... on DefaultPartitionStatuses {materializedPartitions failedPartitions}}}}"""
-        nodes = self.ask(query)["assetNodes"]
-        return set(nodes[0]["assetPartitionStatuses"]["materializedPartitions"]) if nodes else set()
+            ... on DefaultPartitionStatuses {%s}}}}"""
+        nodes = self.ask(query % field)["assetNodes"]
+        return set(nodes[0]["assetPartitionStatuses"][field]) if nodes else set()
 
     def runs(self, tag: str | None = None) -> dict[str, str]:
         """Status by id of the runs that have a tag, newest first."""

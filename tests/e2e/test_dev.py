@@ -1,4 +1,4 @@
-"""`dev --demo` as a user meets it: one command, a browser, Ctrl-C. One process for most tests, in their order."""
+"""`dev --demo` as a user meets it: one command, Ctrl-C. `test_browser.py` looks at the same process before."""
 
 import os
 import secrets
@@ -6,80 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import orjson
-import psutil
 import psycopg
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
 
 from bigbrotr_dagster.demo import URLS
 from bigbrotr_dagster.storage import embedded
 from tests.conftest import in_database
-from tests.debian import program
 from tests.defs.helpers import Relays, some_events
 from tests.defs.test_relay_cursor import METADATA
-from tests.e2e.graphql import Ui, eventually
+from tests.e2e.dev_command import MARK, Dev, living
+from tests.e2e.graphql import eventually
 from tests.e2e.program import environment, run, start
 from tests.relays.local_relay import free_port
 from tests.sync.helpers import stored_ids
-
-MARK = "BIGBROTR_TEST_OF_DEV"
-
-
-@dataclass(frozen=True)
-class Dev:
-    """The running command."""
-
-    process: "subprocess.Popen[str]"
-    home: Path
-    data: Path
-    ui: Ui
-    mark: str
-    seconds: float
-    """From the start until three partitions were green."""
-
-    def processes(self) -> list[psutil.Process]:
-        """Every process that came from the command, whoever its parent is."""
-        return living(self.mark)
-
-
-def living(mark: str) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if marked(process, mark)]
-
-
-def marked(process: psutil.Process, mark: str) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    home = tmp_path_factory.mktemp("dev")
-    config = home / "each_minute.yaml"
-    config.write_text("interval: 1\n")  # every relay is due at each tick, which is each minute
-    port, mark, data = free_port(), secrets.token_hex(8), home / "archive"
-    changes = {"BIGBROTR_DATA_DIR": str(data), "BIGBROTR_CONFIG": str(config), MARK: mark}
-    started = time.monotonic()
-    process = start(home, "dev", "--demo", "--port", str(port), **changes)
-    ui = Ui(port)
-    try:
-        eventually(ui.answers, 90)
-        eventually(lambda: ui.green() == set(URLS), 90)
-        yield Dev(process, home, data, ui, mark, time.monotonic() - started)
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.communicate(timeout=40)
-        finally:
-            for left in living(mark):
-                left.kill()
 
 
 @pytest.mark.parametrize("after", [0.0, 3.0])
@@ -96,25 +38,7 @@ def test_ctrl_c_while_it_starts_stops_every_process_without_a_traceback(after: f
     assert "Traceback" not in stdout + stderr
 
 
-@pytest.fixture(scope="module")
-def backfill(dev: Dev) -> str:
-    """A backfill of the three partitions, under way while other tests run."""
-    return dev.ui.backfill(list(URLS))
-
-
-@pytest.fixture(scope="module")
-def page(dev: Dev) -> Iterator[Page]:
-    chromium = program("/usr/bin/chromium", "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
-        yield page
-        browser.close()
-
-
-def test_within_90_seconds_three_partitions_are_green_with_metadata(dev: Dev, backfill: str) -> None:
+def test_within_90_seconds_three_partitions_are_green_with_metadata(dev: Dev, backfill_of_three: str) -> None:
     assert dev.seconds < 90
     for url in URLS:
         assert all(labels >= METADATA for labels in dev.ui.materializations(url).values())
@@ -139,31 +63,6 @@ def test_a_second_dev_on_the_same_port_is_one_line(dev: Dev, tmp_path: Path) -> 
     assert second.code == 1
     assert second.stderr == f"bigbrotr-dagster: port {dev.ui.port} is in use; --port takes another one\n"
     assert not (tmp_path / ".bigbrotr").exists()
-
-
-def test_a_browser_shows_the_graph(dev: Dev, page: Page) -> None:
-    page.goto(f"{dev.ui.address}/asset-groups")
-    for asset in ("relays", "relay_cursor"):
-        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
-    expect(page.get_by_text("3 partitions").first).to_be_visible()
-
-
-def test_a_browser_shows_a_relays_green_partition_and_its_metadata(dev: Dev, page: Page) -> None:
-    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=partitions&partition={quote(URLS[0], safe='')}")
-    expect(page.get_by_text("Materialized").first).to_be_visible()
-    for label in ("events_received", "cursor", "lag_seconds", "gaps"):
-        expect(page.get_by_text(label, exact=True).first).to_be_visible()
-
-
-def test_a_browser_shows_the_picture_of_the_coverage(dev: Dev, page: Page) -> None:
-    """The UI could as well remove pictures that are data: URIs."""
-    eventually(dev.ui.has_picture, 90)
-    page.goto(f"{dev.ui.address}/assets/archive_coverage")
-    expect(page.get_by_role("img", name="All relays")).to_be_visible()
-    page.get_by_text("[Show Markdown]").click()
-    picture = page.get_by_role("img", name="Coverage by relay")
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 500
 
 
 def test_dagsters_own_command_materializes_a_partition(dev: Dev) -> None:
@@ -192,10 +91,10 @@ def test_a_scheduled_tick_leaves_a_materialization_for_each_partition(dev: Dev) 
         assert set(ticked) & set(dev.ui.materializations(url))
 
 
-def test_a_backfill_of_three_partitions_completes(dev: Dev, backfill: str) -> None:
+def test_a_backfill_of_three_partitions_completes(dev: Dev, backfill_of_three: str) -> None:
     underway = ("REQUESTED", "REQUESTING", "LAUNCHED")
-    assert eventually(lambda: dev.ui.backfill_status(backfill) not in underway, 120)
-    assert dev.ui.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    assert eventually(lambda: dev.ui.backfill_status(backfill_of_three) not in underway, 120)
+    assert dev.ui.backfill_status(backfill_of_three) == "COMPLETED_SUCCESS"
     runs = set(dev.ui.runs("dagster/backfill"))
     for url in URLS:
         assert runs & set(dev.ui.materializations(url))

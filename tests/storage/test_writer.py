@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.storage import pool as connection_pool
+from bigbrotr_dagster.storage import writer as batch_writing
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool
 from bigbrotr_dagster.storage.state import begin_attempt
@@ -189,7 +191,12 @@ async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
         await asyncio.wait_for(writer.put(delivery(signed(9))), timeout=0.1)
 
 
-async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(pool: Pool) -> None:
+async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batch_writing, connection_pool):
+        monkeypatch.setattr(module, "RETRY_DELAYS", (0.1, 0.1))
+    pool.timeout = 1
     async with pool.connection() as connection:
         await connection.execute(b"DROP TABLE observation CASCADE")
     with pytest.raises(DatabaseUnavailable):

@@ -1,0 +1,55 @@
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from bigbrotr_dagster.demo import URLS
+from tests.debian import program
+from tests.e2e.dev_command import MARK, Dev, living
+from tests.e2e.graphql import Ui, eventually
+from tests.e2e.program import start
+from tests.relays.local_relay import free_port
+
+
+@pytest.fixture(scope="package")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    home = tmp_path_factory.mktemp("dev")
+    config = home / "each_minute.yaml"
+    config.write_text("interval: 1\n")  # every relay is due at each tick, which is each minute
+    port, mark, data = free_port(), secrets.token_hex(8), home / "archive"
+    changes = {"BIGBROTR_DATA_DIR": str(data), "BIGBROTR_CONFIG": str(config), MARK: mark}
+    started = time.monotonic()
+    process = start(home, "dev", "--demo", "--port", str(port), **changes)
+    ui = Ui(port)
+    try:
+        eventually(ui.answers, 90)
+        eventually(lambda: ui.green() == set(URLS), 90)
+        yield Dev(process, home, data, ui, mark, time.monotonic() - started)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=40)
+        finally:
+            for left in living(mark):
+                left.kill()
+
+
+@pytest.fixture(scope="module")
+def page(dev: Dev) -> Iterator[Page]:
+    chromium = program("/usr/bin/chromium", "chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def backfill_of_three(dev: Dev) -> str:
+    """The id of a backfill of the practice relays, under way while other tests run."""
+    return dev.ui.backfill(list(URLS))

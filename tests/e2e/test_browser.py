@@ -1,0 +1,116 @@
+"""The UI in a real browser, as an operator looks at it and clicks."""
+
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bigbrotr_dagster.demo import URLS
+from tests.defs.helpers import Relays, dead_url, some_events
+from tests.e2e.dev_command import Dev
+from tests.e2e.graphql import eventually
+from tests.e2e.program import run
+
+DEAD = dead_url()
+
+
+@pytest.fixture(scope="module")
+def relays(dev: Dev, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Five relays that are registered while `dev` runs, and `DEAD`; soon they have partitions."""
+    with Relays() as served:
+        urls = [served.serve(some_events(20, f"relay {number}")).url for number in range(5)]
+        home = tmp_path_factory.mktemp("register")
+        added = run(home, "relays", "add", "--allow-private", *urls, DEAD, BIGBROTR_DATA_DIR=str(dev.data))
+        assert added.code == 0, added.stderr
+        yield urls
+
+
+def open_partition(dev: Dev, page: Page, url: str) -> None:
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=partitions&partition={quote(url, safe='')}")
+
+
+def materialize(dev: Dev, page: Page, urls: list[str], button: str) -> None:
+    """Select the relays' partitions in the dialog of relay_cursor, and launch what it offers."""
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=overview")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("Select a partition or create one").click()
+    for url in urls:
+        page.get_by_placeholder("Filter partitions").fill(url)
+        page.get_by_role("menuitem", name=url).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=button).click()
+
+
+@pytest.mark.usefixtures("backfill_of_three")
+def test_a_browser_shows_the_graph(dev: Dev, page: Page) -> None:
+    page.goto(f"{dev.ui.address}/asset-groups")
+    for asset in ("relays", "relay_cursor"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+    expect(page.get_by_text("3 partitions").first).to_be_visible()
+
+
+def test_a_browser_shows_a_relays_green_partition_and_its_metadata(dev: Dev, page: Page) -> None:
+    open_partition(dev, page, URLS[0])
+    expect(page.get_by_text("Materialized").first).to_be_visible()
+    for label in ("events_received", "cursor", "lag_seconds", "gaps"):
+        expect(page.get_by_text(label, exact=True).first).to_be_visible()
+
+
+def test_a_browser_plots_the_numbers_of_the_syncs(dev: Dev, page: Page) -> None:
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=overview")
+    page.get_by_role("button", name="Plots").click()
+    for label in ("events_received", "lag_seconds"):
+        expect(page.get_by_text(label, exact=True).first).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
+
+
+@pytest.mark.usefixtures("relays")
+def test_a_browser_shows_the_picture_of_the_coverage(dev: Dev, page: Page) -> None:
+    """The UI could as well remove pictures that are data: URIs."""
+    eventually(dev.ui.has_picture, 90)
+    page.goto(f"{dev.ui.address}/assets/archive_coverage")
+    expect(page.get_by_role("img", name="All relays")).to_be_visible()
+    page.get_by_text("[Show Markdown]").click()
+    picture = page.get_by_role("img", name="Coverage by relay")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 500
+
+
+@pytest.fixture(scope="module")
+def backfill(dev: Dev, page: Page, relays: list[str]) -> str:
+    """The id of a backfill of the five relays, launched by clicks, under way while other tests run."""
+    eventually(lambda: {*relays, DEAD} <= dev.ui.partitions(), 60)
+    materialize(dev, page, relays, "Launch backfill")
+    page.get_by_label("Notifications").get_by_text("View", exact=True).click()
+    page.wait_for_url("**/runs/b/*")
+    return urlsplit(page.url).path.rpartition("/")[2]
+
+
+@pytest.mark.usefixtures("backfill")
+def test_a_failed_relay_is_red_and_its_log_says_why(dev: Dev, page: Page) -> None:
+    materialize(dev, page, [DEAD], "Launch 1 run")
+    eventually(lambda: DEAD in dev.ui.failed(), 60)
+    open_partition(dev, page, DEAD)
+    expect(page.get_by_text("failed, and did not materialize this asset").first).to_be_visible()
+    page.get_by_role("button", name="View logs").click()
+    expect(page.get_by_text(f"{DEAD}: connection refused").first).to_be_visible()
+
+
+def test_a_backfill_of_five_partitions_is_launched_by_clicks_and_ends_green(
+    dev: Dev, page: Page, relays: list[str], backfill: str
+) -> None:
+    assert eventually(lambda: dev.ui.backfill_status(backfill) != "REQUESTED", 120)
+    assert dev.ui.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    backfilled = set(dev.ui.runs("dagster/backfill"))
+    for url in relays:
+        assert backfilled & set(dev.ui.materializations(url))
+        open_partition(dev, page, url)
+        expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()
+
+
+def test_the_events_of_one_batch_are_all_in_the_list(dev: Dev, page: Page, relays: list[str]) -> None:
+    """The list shows one event of each moment."""
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=events")
+    for url in relays:
+        expect(page.get_by_text(url).first).to_be_visible()

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,8 +24,7 @@ class ProtocolError(ValueError):
     """The message is not one that NIP-01 knows; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventMessage:
+class EventMessage(NamedTuple):
     """["EVENT", subscription, event]; `fields` is the event as decoded, unchecked."""
 
     subscription: str
@@ -101,9 +100,9 @@ def parse_message(raw: bytes) -> Message:
         parts = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
         raise ProtocolError(f"not JSON: {exc}") from exc
-    match parts:  # most frequent first
-        case ["EVENT", str(subscription), fields]:
-            return EventMessage(subscription, fields)
+    if type(parts) is list and len(parts) == 3 and parts[0] == "EVENT" and type(parts[1]) is str:
+        return EventMessage(parts[1], parts[2])  # nearly all are; a third of what `match` takes
+    match parts:
         case ["EOSE", str(subscription), *hints]:
             return Eose(subscription, _hint(hints))
         case ["CLOSED", str(subscription), *rest]:

@@ -73,6 +73,8 @@ def _cut(value: str) -> str:
 
 def holds_nul(event: Event) -> bool:
     """PostgreSQL's text cannot hold U+0000."""
-    if b"\\u0000" not in event.serialize():  # ten times as fast as to look at every item; may be text of its own
+    if "\0" in event.content:
+        return True
+    if b"\\u0000" not in orjson.dumps(event.tags):  # faster than to look at every item; may be text of its own
         return False
-    return "\0" in event.content or any("\0" in item for tag in event.tags for item in tag if item)
+    return any("\0" in item for tag in event.tags for item in tag if item)

@@ -27,6 +27,7 @@ from bigbrotr_dagster.storage.state import (
 from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.config_file import ConfigError
+from bigbrotr_dagster.sync.garbage import rare_searches
 from bigbrotr_dagster.sync.history import open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
@@ -135,6 +136,7 @@ async def _cycle(
     longest = config.timeouts.max_duration
     deadline = None if longest is None else time.monotonic() + longest
     async with AsyncExitStack() as stack:
+        stack.enter_context(rare_searches())
         pool = await stack.enter_async_context(open_pool(database_url))
         locks = await stack.enter_async_context(lock_keeper(database_url))
         writer = await stack.enter_async_context(

@@ -38,6 +38,9 @@ MAX_IGNORED = 10_000
 
 Rejection = Reason | Literal["too_large", "off_filter"]
 
+IN_PLACE_OF_EVENTS = ("bad_id", "too_large")
+"""What was asked for, as far as the relay is concerned: it used up the room in its answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -195,7 +198,7 @@ class Subscription:
         if isinstance(fields, dict):
             raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
             claimed = fields.get("id")
-            if type(fields.get("created_at")) is int:
+            if reason in IN_PLACE_OF_EVENTS and type(fields.get("created_at")) is int:
                 page.rejected_at.append(fields["created_at"])
         kept = raw[:MAX_RAW_KEPT]
         if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.nostr.connection import Connection, Page
 from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.nostr.subscription import IN_PLACE_OF_EVENTS
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.distance import Distance
@@ -178,6 +179,5 @@ class Asking:
 def _answer(page: Page) -> Answer:
     """What the walk is told of a page."""
     counts = page.rejected_counts
-    off_filter = counts["off_filter"]
-    refused = sum(counts.values()) - counts["malformed"] - off_filter
-    return Answer(page.events, page.outcome, page.outside, refused, off_filter, page.rejected_at)
+    refused = sum(counts[reason] for reason in IN_PLACE_OF_EVENTS)
+    return Answer(page.events, page.outcome, page.outside, refused, counts["off_filter"], page.rejected_at)

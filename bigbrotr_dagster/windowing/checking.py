@@ -11,11 +11,8 @@ from dataclasses import dataclass, replace
 from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.splitting import Split
+from bigbrotr_dagster.windowing.splitting import TOLERATED_SHARE, Split
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step, Unproven
-
-TOLERATED_SHARE = 50
-"""One event in so many may be gone from a second answer (deleted, replaced) without any doubt."""
 
 AUTHORS_TRIED = 3
 

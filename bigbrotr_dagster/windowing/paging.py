@@ -67,8 +67,9 @@ class Page:
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
                 return doubted
-        if inside:
-            return self._some(ask, answer, inside, habits)
+        claimed = [second for second in answer.refused_at if second in self.window]
+        if inside or claimed:
+            return self._some(ask, answer, inside, claimed, habits)
         if answer.crowds(self.window, ask, habits):  # by spare seconds alone, which are not asked for again
             return Step(tasks=(self,))
         if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
@@ -97,19 +98,12 @@ class Page:
         doubt = Doubt.of(Unproven.ALL_REJECTED, answer, ask, habits, self.doubt)
         if doubt is not None and not doubt.is_certain:
             return Step(tasks=(replace(self, doubt=doubt),))
-        claimed = [second for second in answer.refused_at if second in self.window]
-        if not claimed:
-            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
-        # Newest first: step past the seconds that they claim. A relay can claim anything, so look there with care.
-        oldest = min(claimed)
-        above = (Split(Interval(oldest + 1, self.window.until)),) if oldest < self.window.until else ()
-        gap = Gap(Interval(oldest, oldest), Unproven.ALL_REJECTED)
-        return Step(Proof(gaps=(gap,)), (*below(Interval(self.window.since, oldest)), *above))
+        return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
 
-    def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
+    def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], claimed: list[int], habits: Habits) -> Step:
         if any(event.created_at < self.window.since for event in answer.events):
             return self._proves(self.window, inside, ask, answer, habits)  # newest first, all of it came before
-        newest, oldest = self.window.until, min(event.created_at for event in inside)
+        newest, oldest = self.window.until, min([*claimed, *(event.created_at for event in inside)])
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
@@ -120,6 +114,9 @@ class Page:
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
                 return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
+            if not inside:
+                gap = Gap(Interval(newest, newest), Unproven.ALL_REJECTED)
+                return Step(Proof(gaps=(gap,)), below(self.window))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
             return self._end(ask, habits)
@@ -158,6 +155,8 @@ class Page:
         if habits.may_be_cut(answer.size, ask.limit) or habits.cut_pages == 0:
             habits.cut_pages += 1
             times = [event.created_at for event in answer.events]
+            if not inside:  # nothing to check it by
+                return Step(tasks=(*rest, Split(proved)))
             if habits.wants_check() or times != sorted(times, reverse=True):
                 return Step(
                     tasks=(*rest, Check.of(proved, self.window.since, inside, first=habits.cut_pages == 1))

@@ -18,6 +18,9 @@ from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
+TOLERATED_SHARE = 50
+"""One event in so many may come or go from one answer to the next (new, deleted, replaced) without any doubt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -110,7 +113,7 @@ class Split:
 class Again:
     """Halves of `window` brought `parts` (ids), the whole only `came` of them: was that cut, or is more there now?
 
-    Relays get new events, and old ones, at any time.
+    Relays get new events, and old ones, at any time; but not many at once.
     """
 
     window: Interval
@@ -126,7 +129,7 @@ class Again:
         ids = frozenset(event.id for event in answer.inside(self.window))
         if habits.may_be_cut(answer.counted(ask, habits), ask.limit):  # by now; the first one need not have been
             return Step(tasks=self.halves)
-        if self.parts <= ids:
+        if self.parts <= ids and len(ids - self.parts) <= 1 + len(self.parts) // TOLERATED_SHARE:
             return _confirmed(self.window, ids, self.halves, habits)
         habits.note_cut(self.came, ask.limit)
         return Step(tasks=self.halves)

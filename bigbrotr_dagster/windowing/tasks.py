@@ -85,7 +85,8 @@ class Answer:
 
     def crowds(self, window: Interval, ask: Ask, habits: Habits) -> bool:
         """Spare seconds around `window` took room. Now that they have come they are not asked for again."""
-        spare = {event.created_at for event in self.events if event.created_at not in window}
+        came = {event.created_at for event in self.events} | set(self.refused_at)
+        spare = {second for second in came if second not in window}
         habits.note_spare(ask.since in spare, ask.until in spare)
         return bool(spare) and habits.bounds(window) != (ask.since, ask.until)
 

@@ -20,6 +20,7 @@ async def test_what_is_no_event_is_rejected_with_its_reason_and_raw_bytes() -> N
     assert page.outcome.ending is Ending.EOSE
     assert page.events == [C]
     assert page.rejected_counts == {"bad_id": 1, "malformed": 2}
+    assert page.rejected_at == [A.created_at]
     assert [(each.reason, each.id) for each in page.rejected[:2]] == [("bad_id", A.id), ("malformed", B.id)]
     assert [orjson.loads(each.raw) for each in page.rejected[:2]] == [forged, malformed]
 

@@ -242,10 +242,11 @@ def pairs(number: int, seed: int) -> dict[str, HostileRelay]:
     names = [name for name in MODES if name != "auth-without-key"]  # behind it nothing else is reached
     possible = [pair for pair in combinations(names, 2) if _go_together(*pair)]
     drawn = Random(seed).sample(possible, number)
-    return {
-        f"{one}+{other}": HostileRelay([_in_pairs(one), _in_pairs(other)], 1000 + index)
-        for index, (one, other) in enumerate(drawn)
-    }
+    return {f"{one}+{other}": pair(one, other, 1000 + index) for index, (one, other) in enumerate(drawn)}
+
+
+def pair(one: str, other: str, seed: int) -> HostileRelay:
+    return HostileRelay([_in_pairs(one), _in_pairs(other)], seed)
 
 
 def _go_together(*names: str) -> bool:

@@ -41,6 +41,8 @@ class Relay:
     """The cap of each answer is drawn from here to `cap`."""
     hides: frozenset[int] = frozenset()
     """Kinds that are removed after the answer was cut (strfry)."""
+    forged: frozenset[str] = frozenset()
+    """Ids of events that are none: they take room in an answer, and are thrown away."""
     finishes: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
@@ -56,12 +58,14 @@ class Relay:
         sent = self._cut(matching, min(ask.limit, cap))
         sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
+        refused = [event.created_at for event in sent if event.id in self.forged]
+        sent = [event for event in sent if event.id not in self.forged]
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
         hint = Hint.NONE
         if self.finishes:
             hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
-        return Answer(inside, Outcome(Ending.EOSE, hint), strays)
+        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), refused_at=refused)
 
     def _matching(self, ask: Ask) -> list[Stamp]:
         """In the order of the answer; ties come in any order, and are cut anywhere."""

@@ -137,7 +137,9 @@ def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
         fresh = [Stamp(f"{next(ids)}", max(0, time), kind=1) for time in times]
         inside = [stamp for stamp in fresh if ask.since <= stamp.created_at <= ask.until]
         strays = [stamp for stamp in fresh if stamp not in inside]
-        proof = walk.answered(ask, Answer(inside, EOSE, strays, refused=data.draw(st.integers(0, 5))))
+        claimed = data.draw(st.lists(st.integers(-2, 18), max_size=5))
+        refused = len(claimed) + data.draw(st.integers(0, 2))
+        proof = walk.answered(ask, Answer(inside, EOSE, strays, refused, refused_at=claimed))
         for part in (*proof.covered, *(gap.interval for gap in proof.gaps)):
             settled.update(range(part.since, part.until + 1))
     else:
@@ -181,6 +183,45 @@ def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:
     left = run(Walk(Coverage.between(2, END), 500, Habits()), relay)
     assert Coverage(left.covered) == Coverage.between(2, END)
     assert len(relay.asks) <= 6  # two of them to see that two events are not all that it ever sends
+
+
+def test_whole_answers_that_hold_no_event_are_stepped_past_by_the_seconds_they_claim() -> None:
+    forged = frozenset(f"{n}" for n in range(40, 80))
+    relay = Relay([Stamp(f"{n}", n + 2) for n in range(100)], 10, forged=forged)
+    left = run(Walk(RANGE, 20, Habits(largest=10, cut_at=10)), relay)
+    assert left.gaps == []
+    assert {event.id for event in relay.events} - set(left.delivered) == forged
+
+
+def test_a_second_full_of_what_is_no_event_is_a_gap_of_that_second() -> None:
+    events = [Stamp(f"{n}", 50 if 40 <= n < 80 else n) for n in range(1, 100)]
+    relay = Relay(events, 10, forged=frozenset(f"{n}" for n in range(40, 80)))
+    left = run(Walk(RANGE, 20, Habits(largest=10, cut_at=10)), relay)
+    assert left.gaps == [Interval(50, 50)]
+    assert len(left.delivered) == 59
+
+
+def test_one_answer_does_not_tell_that_until_is_ignored() -> None:
+    walk = Walk(RANGE, 20, Habits(largest=1, cut_at=1, order=Order.UNTRUSTED))
+    whole = walk.next()
+    assert whole is not None
+    assert walk.answered(whole, Answer([], EOSE, [Stamp("by chance", END + 50)])).gaps == ()
+    run(walk, Relay([], 1))
+    assert walk.pending == Coverage()
+
+
+def test_events_that_arrive_beside_a_check_do_not_cost_a_relay_its_trust() -> None:
+    relay = Relay([Stamp(f"{n}", n) for n in range(2, 60)], 20)
+    habits = Habits()
+    walk = Walk(RANGE, 20, habits)
+    for _ in range(2):  # the first page, and the question about its newest part
+        ask = walk.next()
+        assert ask is not None
+        walk.answered(ask, relay.answer(ask))
+        relay.events.append(Stamp(f"new {len(relay.asks)}", 59))
+    run(walk, relay)
+    assert habits.order is Order.NEWEST_FIRST
+    assert walk.pending == Coverage()
 
 
 def test_several_asks_can_be_under_way_at_once() -> None:

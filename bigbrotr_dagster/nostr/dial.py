@@ -4,7 +4,9 @@ Redirects are not followed: the place that they name was not checked (see `reach
 """
 
 import asyncio
+import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,13 +26,22 @@ MAX_UNSENT = 1024 * 1024
 
 USER_AGENT = "bigbrotr-dagster"
 
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
+
 
 class RelaySocket(ClientConnection):
-    """A websockets connection that drops a peer who makes it answer but does not read."""
+    """A websockets connection that drops a peer who makes it answer but does not read.
+
+    It acknowledges at once: many relays hold back the end of an answer until what came before is acknowledged
+    (Nagle's algorithm, RFC 896), and TCP may put that off for 40 ms.
+    """
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the transport."""
         super().data_received(data)
+        if _QUICKACK is not None:  # each time: the kernel forgets it after a while
+            with suppress(OSError):  # the socket may be closed by now
+                self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         if self.transport.get_write_buffer_size() > MAX_UNSENT:
             self.transport.abort()
 

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -21,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.messages import parse_message
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.rows import EVENT_TYPES, OBSERVATION_TYPES, event_row
+from bigbrotr_dagster.storage.rows import pack_events, pack_observations
 from tests.benchmarks.sync_client import measured
 
 _T = TypeVar("_T")
@@ -74,24 +75,20 @@ def _id(fields: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(canonical)).hexdigest()
 
 
-def copy(connection: "psycopg.Connection[Any]", events: list[Event], relay: str, stages: Stages) -> None:
+def copy(connection: "psycopg.Connection[Any]", events: list[Event], stages: Stages) -> None:
     """Encode and send the rows of a page; they are rolled back."""
-    observations = [(bytes.fromhex(event.id), relay, 0) for event in events]
+    observations = {(number, 1): 0 for number in range(len(events))}
     with connection.transaction(force_rollback=True), connection.cursor(binary=True) as cursor:
+        stages.timed("copy_events", lambda: _copy(cursor, "copy_events", pack_events(events)))
         stages.timed(
-            "copy_events",
-            lambda: _copy(cursor, "copy_events", EVENT_TYPES, [event_row(event) for event in events]),
-        )
-        stages.timed(
-            "copy_observations", lambda: _copy(cursor, "copy_observations", OBSERVATION_TYPES, observations)
+            "copy_observations", lambda: _copy(cursor, "copy_observations", pack_observations(observations))
         )
 
 
-def _copy(cursor: "psycopg.Cursor[Any]", name: str, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _copy(cursor: "psycopg.Cursor[Any]", name: str, pack: Callable[[], bytes]) -> None:
+    packed = pack()
     with cursor.copy(query(name)) as out:
-        out.set_types(types)
-        for row in rows:
-            out.write_row(row)
+        out.write(packed)
 
 
 async def pages(database: str, relay: str, untils: Sequence[int], limit: int, stages: Stages) -> int:
@@ -103,7 +100,7 @@ async def pages(database: str, relay: str, untils: Sequence[int], limit: int, st
         async with connect(relay, compression=None, ping_interval=None, proxy=None) as socket:
             for until in untils:
                 events = check(await receive(socket, until, limit, stages), stages)
-                copy(connection, events, relay, stages)
+                copy(connection, events, stages)
                 count += len(events)
     return count
 

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
@@ -17,6 +17,8 @@ from bigbrotr_dagster.sync import register_relays, registered_relays, remove_rel
 from tests.nostr.helpers import signed
 from tests.relays.local_relay import free_port
 from tests.relays.scripted import ScriptedRelay, scripted
+
+T = TypeVar("T")
 
 NOW = 1_790_000_000
 
@@ -47,7 +49,11 @@ class Relays:
         self._loop.close()
 
     def serve(self, events: Iterable[Event], **options: Any) -> ScriptedRelay:
-        entering = self._stack.enter_async_context(scripted(list(events), **options))
+        return self.enter(scripted(list(events), **options))
+
+    def enter(self, server: AbstractAsyncContextManager[T]) -> T:
+        """Run another server in the same event loop, as long as the relays."""
+        entering = self._stack.enter_async_context(server)
         return asyncio.run_coroutine_threadsafe(entering, self._loop).result(30)
 
 

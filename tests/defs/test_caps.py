@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import orjson
@@ -17,6 +18,7 @@ from bigbrotr_dagster.defs import assets
 from bigbrotr_dagster.storage import locks
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import execute
+from tests.nostr.socks import noting_socks
 from tests.sync.helpers import ask, stored_ids
 
 DONE, FAILED = AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED
@@ -107,19 +109,28 @@ def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays, tmp_pa
     assert stored_ids(graph.database, relay.url) == {event.id for event in relay.events}
 
 
-def test_the_tasks_of_a_network_are_capped_over_batch_backfill_and_command(
-    graph: Graph, relays: Relays, tmp_path: Path
+def test_the_tasks_of_each_network_are_capped_over_batch_backfill_and_command(
+    graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
 ) -> None:
-    relay = relays.serve(some_events(3), delay=0.1)
-    urls = sorted(f"{relay.url}/{number:03}" for number in range(90))
+    near, hidden = (relays.serve(some_events(3), delay=0.1) for _ in range(2))
+    proxy, _ = relays.enter(noting_socks(urlsplit(hidden.url).port or 0))
+    config_file.write_text(f"""
+allow_private: true
+networks:
+  clearnet: {{timeout: 5, max_tasks: 25}}
+  tor: {{enabled: true, timeout: 5, max_tasks: 5, proxy_url: "{proxy}"}}
+processing: {{end_lag: 0, since: 1789990000}}
+""")
+    onion = "ws://" + "a" * 56 + ".onion"
+    urls = [f"{near.url}/{number:03}" for number in range(90)] + [f"{onion}/{number:03}" for number in range(30)]
     graph.register(*urls)
-    batch = execute(urls[:40], tmp_path)
+    batch = execute(urls[:30] + urls[100:110], tmp_path)
     try:
         deadline = time.monotonic() + 60
-        while not relay.requests and time.monotonic() < deadline:
+        while not near.requests and time.monotonic() < deadline:
             time.sleep(0.05)
-        command = sync_command(urls[65:])
-        tags = {"dagster/asset_partition_range_start": urls[40], "dagster/asset_partition_range_end": urls[64]}
+        command = sync_command(urls[30:60] + urls[110:])
+        tags = {"dagster/asset_partition_range_start": urls[60], "dagster/asset_partition_range_end": urls[99]}
         backfill = graph.sync(tags=tags)
         said, _ = batch.communicate(timeout=60)
         printed, _ = command.communicate(timeout=60)
@@ -129,6 +140,7 @@ def test_the_tasks_of_a_network_are_capped_over_batch_backfill_and_command(
     assert backfill.success
     assert batch.returncode == 0, said
     report = orjson.loads(printed.splitlines()[-1])
-    assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (25, 0, 0)
-    assert graph.statuses(*urls) == [DONE] * 90
-    assert relay.most_connections <= 5
+    assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (40, 0, 0)
+    assert graph.statuses(*urls) == [DONE] * 120
+    assert 5 < near.most_connections <= 25
+    assert 1 < hidden.most_connections <= 5

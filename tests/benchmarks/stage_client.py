@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -85,8 +84,7 @@ def copy(connection: "psycopg.Connection[Any]", events: list[Event], stages: Sta
         )
 
 
-def _copy(cursor: "psycopg.Cursor[Any]", name: str, pack: Callable[[], bytes]) -> None:
-    packed = pack()
+def _copy(cursor: "psycopg.Cursor[Any]", name: str, packed: bytes) -> None:
     with cursor.copy(query(name)) as out:
         out.write(packed)
 

@@ -44,6 +44,9 @@ COUNT_TIMEOUT = 3.0
 PAGE_TIMEOUTS = 10
 """Default of `page_timeout`, in multiples of `timeout`."""
 
+Answered = Callable[[int, Page], Awaitable[Sequence[Filter]]]
+"""Told of each of several requests how it ended, by its number; returns what to ask for in its place."""
+
 # Close codes (RFC 6455) that websockets sends when the relay breaks the protocol or a bound.
 _FAULT_CODES = {1002, 1007, 1009}
 
@@ -145,22 +148,33 @@ class Connection:
             return page
 
     async def request_side_by_side(
-        self, selections: Sequence[Filter], *, max_events: int, max_bytes: int
-    ) -> list[Page]:
+        self, selections: Sequence[Filter], answered: Answered, *, max_events: int, max_bytes: int
+    ) -> None:
         """As `request`, for several filters at once: their answers come mixed, and the way there is gone once.
 
-        `max_events` bounds each answer, `max_bytes` all of them.
+        `answered` is called with the number of each request (from 0, in the order of asking) and its page, and
+        returns what to ask for in its place; once the connection has failed or fallen silent, that is not asked.
+        `max_events` bounds each answer, `max_bytes` all those of the beginning.
         """
         async with self._turn:
             share = max_bytes // len(selections)
-            subscriptions = [self._subscription(selection, max_events, share) for selection in selections]
-            together = SideBySide(self._socket, subscriptions, self._authenticator)
+            numbers: dict[str, int] = {}
+
+            def subscribed(asked: Sequence[Filter]) -> list[Subscription]:
+                made = [self._subscription(selection, max_events, share) for selection in asked]
+                numbers.update({each.id: len(numbers) + index for index, each in enumerate(made)})
+                return made
+
+            async def ended(subscription: Subscription, outcome: Outcome) -> list[Subscription]:
+                page = subscription.finish(outcome)
+                return subscribed(await answered(numbers[subscription.id], page))
+
+            together = SideBySide(self._socket, subscribed(selections), self._authenticator, ended)
             otherwise = await self._timed(together.run, lambda: None)
-            for subscription in subscriptions:
-                outcome = together.outcomes.get(subscription.id)
-                if (outcome is None or outcome.ending is not Ending.CLOSED) and not self.closed:
+            for subscription in together.open.values():
+                if not self.closed:
                     await self._close_subscription(subscription.id)
-            return [each.finish(together.outcomes.get(each.id, otherwise)) for each in subscriptions]
+                await answered(numbers[subscription.id], subscription.finish(otherwise))
 
     async def round_trip(self) -> float:
         """Seconds that a ping takes there and back (RFC 6455); 0 if nothing comes back."""

@@ -1,10 +1,13 @@
 """The dialogue of requests: what is sent, and who takes which answer. `connection.py` watches the clock."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
@@ -98,40 +101,63 @@ class Exchange:
         await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
 
 
+Ended = Callable[[Subscription, Outcome], Awaitable[Sequence[Subscription]]]
+"""Told of a request that has ended; returns those to send in its place."""
+
+
 class SideBySide:
-    """Several requests at once, for a relay that is far.
+    """Several requests at once, for a relay that is far; when one ends, others take its place.
 
     It knows no way out of trouble: what does not end with EOSE is to be asked again alone, and judged then.
     """
 
     def __init__(
-        self, socket: ClientConnection, subscriptions: Sequence[Subscription], authenticator: Authenticator
+        self,
+        socket: ClientConnection,
+        subscriptions: Sequence[Subscription],
+        authenticator: Authenticator,
+        ended: Ended,
     ) -> None:
         self._socket = socket
         self._authenticator = authenticator
-        self._open = {subscription.id: subscription for subscription in subscriptions}
-        self.outcomes: dict[str, Outcome] = {}
-        """Of the requests that have ended, by subscription id."""
+        self._ended = ended
+        self.open = {subscription.id: subscription for subscription in subscriptions}
+        """The requests that have not ended, by subscription id."""
 
     async def run(self, patience: Patience) -> Outcome:
         """Return once all have ended, how the last one did."""
         patience.restore()
-        for subscription in self._open.values():
-            await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
+        await self._ask(self.open.values())
         while True:
             raw = await self._socket.recv(decode=False)
             message = decoded(raw)
             # What concerns none of them counts against the bounds of the first.
-            taker = self._open.get(getattr(message, "subscription", "")) or next(iter(self._open.values()))
+            taker = self.open.get(getattr(message, "subscription", "")) or next(iter(self.open.values()))
             step = taker.take(message, raw)
             if isinstance(step, Outcome):
-                self.outcomes[taker.id] = step
-                del self._open[taker.id]
-                if not self._open:
+                await self._end(taker, step, patience)
+                if not self.open:
                     return step
             elif isinstance(step, messages.AuthChallenge):
                 await authenticate(self._socket, self._authenticator, step.challenge)
             patience.heard()
+
+    async def _end(self, subscription: Subscription, outcome: Outcome, patience: Patience) -> None:
+        del self.open[subscription.id]
+        patience.suspend()
+        more = await self._ended(subscription, outcome)
+        patience.renew()
+        self.open |= {each.id: each for each in more}
+        if self._socket.state is not State.OPEN:
+            return  # what has come by then is still to be read
+        with suppress(ConnectionClosed):
+            if outcome.ending is not Ending.CLOSED:
+                await self._socket.send(messages.close(subscription.id), text=True)
+            await self._ask(more)
+
+    async def _ask(self, subscriptions: Iterable[Subscription]) -> None:
+        for subscription in subscriptions:
+            await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
 
 
 async def authenticate(socket: ClientConnection, authenticator: Authenticator, challenge: str) -> None:

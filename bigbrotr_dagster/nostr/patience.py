@@ -41,6 +41,15 @@ class Patience:
         self._allowed = self._silence
         self._move()
 
+    def suspend(self) -> None:
+        """Wait for ever, for it is not the relay that is waited for."""
+        self._alarm.reschedule(None)
+
+    def renew(self) -> None:
+        """Both clocks start again."""
+        self._end = self._clock() + self._total
+        self.restore()
+
     def outcome(self) -> Outcome:
         """Return the outcome for the clock that ran out."""
         if self._clock() >= self._end:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from bigbrotr_dagster.nostr.connection import Connection, Page
+from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import IN_PLACE_OF_EVENTS
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
@@ -91,32 +93,57 @@ class Asking:
         return page.outcome
 
     async def several(
-        self, connection: Connection, history: History, walk: Walk, asks: Sequence[Ask]
+        self,
+        connection: Connection,
+        history: History,
+        walk: Walk,
+        first: Sequence[Ask],
+        more: Callable[[int], Sequence[Ask]],
     ) -> Outcome | None:
-        """Send several requests at once, and take their answers; returns one that calls for another connection.
+        """Keep several requests under way, and take their answers; returns one that calls for another connection.
 
-        What goes wrong here in any other way means nothing: that is asked again, alone.
+        `more` gives the asks that take the place of those answered. What goes wrong here means nothing:
+        that is asked again, alone.
         """
-        selections = [history.selection(ask) for ask in asks]
-        wanted = [selection for selection in selections if selection is not None]
-        most = EVENTS_PER_PAGE * max(ask.limit for ask in asks)
-        came = await connection.request_side_by_side(wanted, max_events=most, max_bytes=PAGE_BYTES)
-        for page in came:
+        asked: dict[int, Ask] = {}
+        numbers = count()
+        ended: Outcome | None = None
+
+        async def begin(asks: Sequence[Ask]) -> list[Filter]:
+            selections = []
+            for ask in asks:
+                selection = history.selection(ask)
+                if selection is None:
+                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)))
+                else:
+                    asked[next(numbers)] = ask
+                    selections.append(selection)
+            return selections
+
+        async def answered(number: int, page: Page) -> list[Filter]:
+            nonlocal ended
+            ended = page.outcome
             self._count(page)
-        answers = iter(came)
-        pages = [Page(Outcome(Ending.EOSE)) if each is None else next(answers) for each in selections]
-        covered = []
-        for ask, page in zip(reversed(asks), reversed(pages), strict=True):  # the newest is gone on with first
-            proof = Proof()
-            if reaction(page.outcome) is Reaction.PROVED:
-                proof = walk.answered(ask, _answer(page))
-            else:
-                walk.failed(ask)
-                self.distance.alone = True
-            covered.append((page.received, sum(part.seconds for part in proof.covered)))
-            await self._settle(history, page, proof)
-        self.distance.note_round(covered, self._habits.largest)
-        return came[0].outcome if connection.closed and came else None
+            await self._take(history, walk, asked.pop(number), page)
+            return await begin(more(len(first) - len(asked)))
+
+        selections = await begin(first)
+        if selections:
+            most = EVENTS_PER_PAGE * max(ask.limit for ask in first)
+            await connection.request_side_by_side(selections, answered, max_events=most, max_bytes=PAGE_BYTES)
+        return ended if connection.closed else None
+
+    async def _take(self, history: History, walk: Walk, ask: Ask, page: Page) -> None:
+        """One of several answers."""
+        proof = Proof()
+        if reaction(page.outcome) is Reaction.PROVED:
+            proof = walk.answered(ask, _answer(page))
+            seconds = sum(part.seconds for part in proof.covered)
+            self.distance.note_answer(page.received, seconds, self._habits.largest)
+        else:
+            walk.failed(ask)
+            self.distance.alone = True
+        await self._settle(history, page, proof)
 
     async def deliver(self, history: History, page: Page, proof: Proof) -> None:
         """Have the writer store all that the page brought, and what it proves."""

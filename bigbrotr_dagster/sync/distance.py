@@ -5,8 +5,6 @@ part, one request at a time leaves the line idle: pages of disjoint windows are 
 are laid out by how many seconds a page was long so far; a guess that is wrong costs requests, never events.
 """
 
-from collections.abc import Sequence
-
 from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.windowing.habits import Habits, Order
 
@@ -20,7 +18,7 @@ MOST_AT_ONCE = 16
 """Requests side by side."""
 
 ALLOWED_AT_ONCE = 8
-"""Subscriptions that a relay is taken to allow which does not say: nostream allows 10."""
+"""Subscriptions that a relay is taken to allow which does not say: nostream allows 10, strfry 20."""
 
 EVENTS_AT_ONCE = 10_000
 """Events that all the answers of one round may hold."""
@@ -30,6 +28,10 @@ FIRST_PAGES = 3
 
 CHUNK_PAGES = (4, 32)
 """Pages that a window is laid out for: at first, and at the most. Each window costs a request more than one."""
+
+
+ANSWERS_TO_GROW = 8
+"""Answers side by side after which windows are laid out for twice the pages."""
 
 
 class Distance:
@@ -43,6 +45,7 @@ class Distance:
         self._waited = float("inf")  # seconds until an answer began, at best
         self._transfer = 0.0  # seconds that a page's events took
         self._pages = 0
+        self._answers = 0  # of requests side by side
         self._page_seconds = 1.0  # of the relay's time
         self._chunk_pages = CHUNK_PAGES[0]
         self._is_sparse = False  # the last window asked for was empty: the rest may be, too
@@ -57,14 +60,14 @@ class Distance:
         self._page_seconds = seconds * largest / events
         self._is_sparse = False
 
-    def note_round(self, pages: Sequence[tuple[int, int]], largest: int) -> None:
-        """Pages that came side by side: the events of each, and the seconds that it covered."""
-        full = [page for page in pages if _tells_density(*page, largest)]
-        if full:
-            events, seconds = map(sum, zip(*full, strict=True))
-            self._page_seconds = seconds * largest / events
-        self._is_sparse = any(not events for events, _ in pages)
-        self._chunk_pages = min(2 * self._chunk_pages, CHUNK_PAGES[1])
+    def note_answer(self, events: int, seconds: int, largest: int) -> None:
+        """One of several pages: its events, and the seconds that it covered."""
+        self._answers += 1
+        if _tells_density(events, seconds, largest):
+            self._page_seconds = (self._page_seconds + seconds * largest / events) / 2
+        self._is_sparse = not events
+        if self._answers % ANSWERS_TO_GROW == 0:
+            self._chunk_pages = min(2 * self._chunk_pages, CHUNK_PAGES[1])
 
     async def is_far(self, connection: Connection) -> bool:
         """Whether the way is long; a relay that is slow to begin its answers is not far for that."""
@@ -76,12 +79,16 @@ class Distance:
 
     def width(self, habits: Habits, allowed: int | None) -> int:
         """Requests to have under way at once; `allowed` is what the relay says of subscriptions (NIP-11)."""
-        plain = habits.order is Order.NEWEST_FIRST and not habits.varies and not habits.hides
-        if self.round_trip is None or not plain or habits.is_restrained:
+        if self.round_trip is None or not self.suits(habits):
             return 1
         enough = int(IDLE_SHARE * self.round_trip / max(self._transfer, 0.001)) + 1
         bounds = (enough, allowed or ALLOWED_AT_ONCE, MOST_AT_ONCE, EVENTS_AT_ONCE // habits.largest)
         return max(1, min(bounds))
+
+    def suits(self, habits: Habits) -> bool:
+        """Whether the relay is one that can be asked for several windows at once."""
+        plain = habits.order is Order.NEWEST_FIRST and not habits.varies and not habits.hides
+        return plain and not habits.is_restrained
 
     @property
     def chunk_seconds(self) -> int | None:

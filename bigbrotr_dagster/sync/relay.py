@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
@@ -174,9 +175,10 @@ class RelaySync:
         habits, fruitless, proved = self._state.habits, 0, 0
         while not self._is_late() and (asks := await self._next(connection, walk)):
             if len(asks) > 1:
-                lost = await self._asking.several(connection, history, walk, asks)
+                lost = await self._asking.several(connection, history, walk, asks, partial(self._more, walk))
                 if lost is not None:
                     return lost
+                self._check_progress()
                 continue
             [ask] = asks
             outcome = await self._asking.one(connection, history, walk, ask)
@@ -197,10 +199,13 @@ class RelaySync:
                         return outcome
                 case _:
                     return outcome
-            idle = time.monotonic() - self._asking.progress_at
-            if idle > self._idle:
-                raise RelayFailed(f"nothing new for {idle:.0f} s")
+            self._check_progress()
         return None
+
+    def _check_progress(self) -> None:
+        idle = time.monotonic() - self._asking.progress_at
+        if idle > self._idle:
+            raise RelayFailed(f"nothing new for {idle:.0f} s")
 
     async def _next(self, connection: Connection, walk: Walk) -> list[Ask]:
         """The next requests: more than one where the relay is far."""
@@ -208,8 +213,16 @@ class RelaySync:
         if await distance.is_far(connection):
             width = distance.width(self._state.habits, (await self._hints.limits()).max_subscriptions)
         walk.longest = distance.chunk_seconds if width > 1 else None
-        asks = (walk.next() for _ in range(width))
-        return [ask for ask in asks if ask is not None]
+        return _taken(walk, width)
+
+    def _more(self, walk: Walk, room: int) -> list[Ask]:
+        """What takes the place of requests that went out beside others, as long as nothing speaks against it."""
+        distance = self._asking.distance
+        self._check_progress()
+        if distance.alone or self._is_late() or not distance.suits(self._state.habits):
+            return []
+        walk.longest = distance.chunk_seconds
+        return _taken(walk, room)
 
     async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
         """Whether the relay refused more than it says that it answers; it is not asked for that again."""
@@ -227,3 +240,8 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def _taken(walk: Walk, most: int) -> list[Ask]:
+    asks = (walk.next() for _ in range(most))
+    return [ask for ask in asks if ask is not None]

@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from bigbrotr_dagster.nostr.connection import connect
+from bigbrotr_dagster.nostr.connection import Connection, Page, connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
@@ -272,6 +272,60 @@ async def test_a_connection_that_ends_counts_nothing() -> None:
 # Side by side
 
 
+async def side_by_side(connection: Connection, selections: list[Filter], *, max_bytes: int) -> list[Page]:
+    """The pages in the order of asking; nothing more is asked for."""
+    pages: dict[int, Page] = {}
+
+    async def answered(number: int, page: Page) -> list[Filter]:
+        pages[number] = page
+        return []
+
+    await connection.request_side_by_side(selections, answered, max_events=9, max_bytes=max_bytes)
+    return [pages[number] for number in range(len(selections))]
+
+
+async def test_a_request_takes_the_place_of_one_that_was_answered() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        first, second = [await received(socket, "REQ") for _ in range(2)]
+        await send(socket, "EOSE", second[1])
+        assert (await received(socket, "CLOSE"))[1] == second[1]
+        _, third, selection = await received(socket, "REQ")
+        assert selection == {"limit": 7}
+        await send(socket, "EVENT", third, signed())
+        await send(socket, "EOSE", third)
+        await send(socket, "EOSE", first[1])
+        await socket.wait_closed()
+
+    came: list[tuple[int, int]] = []
+
+    async def answered(number: int, page: Page) -> list[Filter]:
+        came.append((number, len(page.events)))
+        return [Filter(limit=7)] if number == 1 else []
+
+    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
+        await connection.request_side_by_side([Filter(), Filter()], answered, max_events=9, max_bytes=9_999)
+    assert came == [(1, 0), (2, 1), (0, 0)]
+
+
+async def test_to_wait_for_the_archive_is_not_the_relays_silence() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        first, second = [await received(socket, "REQ") for _ in range(2)]
+        await send(socket, "EOSE", first[1])
+        await send(socket, "EOSE", second[1])
+        await socket.wait_closed()
+
+    endings = []
+
+    async def answered(number: int, page: Page) -> list[Filter]:
+        await asyncio.sleep(0.5)
+        endings.append(page.outcome.ending)
+        return []
+
+    async with relay(handler) as url, connect(url, timeout=0.2, allow_private=True) as connection:
+        await connection.request_side_by_side([Filter(), Filter()], answered, max_events=9, max_bytes=9_999)
+    assert endings == [Ending.EOSE, Ending.EOSE]
+
+
 async def test_answers_that_come_mixed_go_to_their_own_requests() -> None:
     events = [signed(second, content=str(number)) for second in (1, 2, 3) for number in range(4)]
 
@@ -289,7 +343,7 @@ async def test_answers_that_come_mixed_go_to_their_own_requests() -> None:
 
     selections = [Filter(since=second, until=second) for second in (1, 2, 3)]
     async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
-        pages = await connection.request_side_by_side(selections, max_events=9, max_bytes=99_999)
+        pages = await side_by_side(connection, selections, max_bytes=99_999)
     assert [page.outcome.ending for page in pages] == [Ending.CLOSED, Ending.EOSE, Ending.EOSE]
     assert [page.events for page in pages] == [events[:4], events[4:8], events[8:]]
     assert [page.ignored for page in pages] == [1, 1, 0]
@@ -307,7 +361,7 @@ async def test_what_has_not_ended_when_the_relay_falls_silent_or_leaves_is_no_an
 
     for ending in (Ending.TIMEOUT, Ending.DISCONNECTED):
         async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
-            pages = await connection.request_side_by_side([Filter(), Filter()], max_events=9, max_bytes=9_999)
+            pages = await side_by_side(connection, [Filter(), Filter()], max_bytes=9_999)
         assert [page.outcome.ending for page in pages] == [ending, Ending.EOSE]
         assert len(pages[0].events) == 1
 
@@ -320,7 +374,7 @@ async def test_the_bytes_of_all_answers_are_bounded_together() -> None:
         await send(socket, "EOSE", asked[1][1])
 
     async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
-        pages = await connection.request_side_by_side([Filter(), Filter()], max_events=9, max_bytes=4_000)
+        pages = await side_by_side(connection, [Filter(), Filter()], max_bytes=4_000)
     assert [page.outcome.ending for page in pages] == [Ending.PROTOCOL_ERROR, Ending.EOSE]
     assert len(pages[0].events) == 1
 

@@ -72,10 +72,12 @@ def test_a_relay_that_is_not_plain_is_asked_one_thing_at_a_time(habits: Habits) 
 def test_windows_follow_the_density_of_full_pages() -> None:
     distance = far()
     first = distance.chunk_seconds
-    distance.note_round([(500, 2_000), (500, 2_000), (3, 80_000)], largest=500)
+    for _ in range(8):
+        distance.note_answer(500, 4_000, largest=500)
     wide = distance.chunk_seconds
-    distance.note_round([(500, 10), (0, 10**9)], largest=500)
+    distance.note_answer(0, 10**9, largest=500)
     assert distance.chunk_seconds is None, "where nothing came, nothing is laid out"
-    distance.note_round([(500, 10), (1, 5)], largest=500)
-    narrow = distance.chunk_seconds
-    assert (first, wide, narrow) == (4_001, 16_001, 321)
+    distance.note_answer(1, 5, largest=500)
+    assert first == 4 * 1_000 + 1
+    assert wide == distance.chunk_seconds
+    assert 8 * 3_900 < wide <= 8 * 4_000

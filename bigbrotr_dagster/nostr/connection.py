@@ -10,6 +10,7 @@ message; a shorter grace after a NOTICE, which names no subscription and may be 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from time import monotonic
 
 from websockets.asyncio.client import ClientConnection
@@ -154,20 +155,20 @@ class Connection:
 
         `answered` is called with the number of each request (from 0, in the order of asking) and its page, and
         returns what to ask for in its place; once the connection has failed or fallen silent, that is not asked.
-        `max_events` bounds each answer, `max_bytes` all those of the beginning.
+        `max_events` bounds each answer, `max_bytes` all that are under way, if they are never more than the first.
         """
         async with self._turn:
             share = max_bytes // len(selections)
-            numbers: dict[str, int] = {}
+            following, numbers = count(), dict[str, int]()
 
             def subscribed(asked: Sequence[Filter]) -> list[Subscription]:
                 made = [self._subscription(selection, max_events, share) for selection in asked]
-                numbers.update({each.id: len(numbers) + index for index, each in enumerate(made)})
+                numbers.update({each.id: next(following) for each in made})
                 return made
 
             async def ended(subscription: Subscription, outcome: Outcome) -> list[Subscription]:
                 page = subscription.finish(outcome)
-                return subscribed(await answered(numbers[subscription.id], page))
+                return subscribed(await answered(numbers.pop(subscription.id), page))
 
             together = SideBySide(self._socket, subscribed(selections), self._authenticator, ended)
             otherwise = await self._timed(together.run, lambda: None)

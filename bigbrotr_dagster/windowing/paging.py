@@ -37,8 +37,8 @@ class Page:
     """All of `window`, which continues an answer of `came` events, if the relay cut it and not our `limit`.
 
     `boundary` holds the ids that were delivered of the window's newest second. `most` is the `limit` to ask for,
-    where a longer answer was more than we take; `broke`: even that was, once. `doubt`: that the
-    window can be proved at all.
+    where a longer answer was more than we take; `broke`: even that was, once. `doubt`: that the window can
+    be proved at all.
     """
 
     window: Interval

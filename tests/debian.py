@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,5 +21,12 @@ def program(path: str, package: str) -> str:
         )
     found = shutil.which(path)
     if found is None:
-        pytest.skip(f"{Path(path).name} is missing: apt-get install {package}")
+        cannot_be_had(f"{Path(path).name} is missing: apt-get install {package}")
     return found
+
+
+def cannot_be_had(problem: str) -> NoReturn:
+    """Skip what needs something that cannot be installed here; in CI, which can install all, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(problem)
+    pytest.skip(problem)

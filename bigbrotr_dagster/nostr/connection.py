@@ -155,14 +155,13 @@ class Connection:
 
         `answered` is called with the number of each request (from 0, in the order of asking) and its page, and
         returns what to ask for in its place; once the connection has failed or fallen silent, that is not asked.
-        `max_events` bounds each answer, `max_bytes` all that are under way, if they are never more than the first.
+        `max_events` and `max_bytes` bound each answer.
         """
         async with self._turn:
-            share = max_bytes // len(selections)
             following, numbers = count(), dict[str, int]()
 
             def subscribed(asked: Sequence[Filter]) -> list[Subscription]:
-                made = [self._subscription(selection, max_events, share) for selection in asked]
+                made = [self._subscription(selection, max_events, max_bytes) for selection in asked]
                 numbers.update({each.id: next(following) for each in made})
                 return made
 

@@ -18,8 +18,8 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure, explain, reach, timed_out
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 
-CLOSE_TIMEOUT = 2.0
-"""Seconds that a relay has to answer a close frame."""
+CLOSE_TIMEOUT = 0.1
+"""Seconds that a relay has to answer a close frame: a courtesy, which no one waits for across an ocean."""
 
 MAX_UNSENT = 1024 * 1024
 """Bytes that may wait for a relay that does not read: it can make us answer pings without end."""

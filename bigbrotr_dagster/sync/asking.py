@@ -11,7 +11,7 @@ from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import IN_PLACE_OF_EVENTS
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.writer import BatchWriter
-from bigbrotr_dagster.sync.distance import Distance
+from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
@@ -82,8 +82,7 @@ class Asking:
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
             proof = walk.answered(ask, _answer(page))
-            seconds = sum(part.seconds for part in proof.covered)
-            self.distance.note_page(page.waited, page.lasted, page.received, seconds, self._habits.largest)
+            self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
         else:
             proof = self._fail(walk, ask, page)
         if proof.gaps:
@@ -102,8 +101,8 @@ class Asking:
     ) -> Outcome | None:
         """Keep several requests under way, and take their answers; returns one that calls for another connection.
 
-        `more` gives the asks that take the place of those answered. What goes wrong here means nothing:
-        that is asked again, alone.
+        `more` is told how many are under way, and gives the asks that take the place of the one answered. What
+        goes wrong here means nothing: that is asked again, with fewer beside it.
         """
         asked: dict[int, Ask] = {}
         numbers = count()
@@ -114,7 +113,7 @@ class Asking:
             for ask in asks:
                 selection = history.selection(ask)
                 if selection is None:
-                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)))
+                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)), len(asked))
                 else:
                     asked[next(numbers)] = ask
                     selections.append(selection)
@@ -124,25 +123,29 @@ class Asking:
             nonlocal ended
             ended = page.outcome
             self._count(page)
-            await self._take(history, walk, asked.pop(number), page)
-            return await begin(more(len(first) - len(asked)))
+            under_way = len(asked)
+            await self._take(history, walk, asked.pop(number), page, under_way)
+            return await begin(more(len(asked)))
 
         selections = await begin(first)
         if selections:
             most = EVENTS_PER_PAGE * max(ask.limit for ask in first)
-            await connection.request_side_by_side(selections, answered, max_events=most, max_bytes=PAGE_BYTES)
+            share = PAGE_BYTES // MOST_AT_ONCE
+            await connection.request_side_by_side(selections, answered, max_events=most, max_bytes=share)
         return ended if connection.closed else None
 
-    async def _take(self, history: History, walk: Walk, ask: Ask, page: Page) -> None:
-        """One of several answers."""
+    async def _take(self, history: History, walk: Walk, ask: Ask, page: Page, under_way: int) -> None:
+        """One of so many answers."""
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
             proof = walk.answered(ask, _answer(page))
-            seconds = sum(part.seconds for part in proof.covered)
-            self.distance.note_answer(page.received, seconds, self._habits.largest)
+            self.distance.note_answer(ask, page.events, self._habits)
         else:
             walk.failed(ask)
-            self.distance.alone = True
+            if reaction(page.outcome) is Reaction.REFUSED:
+                self.distance.note_refusal(under_way)
+            else:
+                self.distance.alone = True
         await self._settle(history, page, proof)
 
     async def deliver(self, history: History, page: Page, proof: Proof) -> None:

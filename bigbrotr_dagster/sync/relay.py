@@ -210,19 +210,17 @@ class RelaySync:
     async def _next(self, connection: Connection, walk: Walk) -> list[Ask]:
         """The next requests: more than one where the relay is far."""
         distance, width = self._asking.distance, 1
-        if await distance.is_far(connection):
-            width = distance.width(self._state.habits, (await self._hints.limits()).max_subscriptions)
-        walk.longest = distance.chunk_seconds if width > 1 else None
-        return _taken(walk, width)
+        if distance.is_far(connection):
+            distance.heed((await self._hints.limits()).max_subscriptions)
+            width = distance.width(self._state.habits)
+        return distance.asks(walk, width)
 
-    def _more(self, walk: Walk, room: int) -> list[Ask]:
-        """What takes the place of requests that went out beside others, as long as nothing speaks against it."""
-        distance = self._asking.distance
+    def _more(self, walk: Walk, under_way: int) -> list[Ask]:
+        """What goes out beside the requests under way, as long as nothing speaks against it."""
         self._check_progress()
-        if distance.alone or self._is_late() or not distance.suits(self._state.habits):
-            return []
-        walk.longest = distance.chunk_seconds
-        return _taken(walk, room)
+        distance = self._asking.distance
+        width = distance.width(self._state.habits)
+        return [] if width == 1 or self._is_late() else distance.asks(walk, width - under_way)
 
     async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
         """Whether the relay refused more than it says that it answers; it is not asked for that again."""
@@ -240,8 +238,3 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
-
-
-def _taken(walk: Walk, most: int) -> list[Ask]:
-    asks = (walk.next() for _ in range(most))
-    return [ask for ask in asks if ask is not None]

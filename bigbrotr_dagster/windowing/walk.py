@@ -27,14 +27,12 @@ class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
 
     `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks. `steps` counts
-    the answers that brought the walk nearer to its end, whether they proved something or not. `longest` bounds the
-    window of an ask, in seconds: so that there is another one to send beside it.
+    the answers that brought the walk nearer to its end, whether they proved something or not.
     """
 
     def __init__(self, todo: Coverage, limit: int, habits: Habits) -> None:
         self.pending = todo
         self.steps = 0
-        self.longest: int | None = None
         self._limit = limit
         self._habits = habits
         self._tasks: list[Task] = [self._first_task(part) for interval in todo for part in _askable(interval)]
@@ -51,6 +49,21 @@ class Walk:
         ask = task.ask(self._habits.most(self._limit), self._habits)
         self._asked[ask] = task
         return ask
+
+    def lay_out(self, most: int, shortest: int, longest: int) -> None:
+        """Cut windows into parts of `shortest` to `longest` seconds, until `most` requests can go out together.
+
+        What lies below the parts stays whole: however long nothing happened there, one answer shows it.
+        """
+        while (missing := most - len(self._tasks)) > 0:
+            whole = [(place, task) for place, task in enumerate(self._tasks) if _is_whole(task)]
+            if not whole:
+                return
+            place, task = max(whole, key=lambda placed: placed[1].window.seconds)
+            part = max(shortest, min(longest, task.window.seconds // (missing + 1)))
+            if part >= task.window.seconds:
+                return
+            self._tasks[place : place + 1] = _cut(task, part)
 
     def answered(self, ask: Ask, answer: Answer) -> Proof:
         """Take the answer to `ask`, which ended with EOSE."""
@@ -83,20 +96,25 @@ class Walk:
 
     def _shortened(self, task: Task) -> Task:
         """The newest part of a window that is short enough to be asked for; the rest is put back."""
-        longest = self.longest
-        if self._habits.rung.shortens:
-            longest = SHORT_WINDOW - 2  # asks may be a second wider at each end
-        if longest is None or not _is_whole(task) or task.window.seconds <= longest:
+        longest = SHORT_WINDOW - 2  # asks may be a second wider at each end
+        if not self._habits.rung.shortens or not _is_whole(task) or task.window.seconds <= longest:
             return task
-        window = task.window
-        rest = Interval(window.since, window.until - longest)
-        self._tasks.append(Page(rest) if isinstance(task, Page) else Split(rest))
-        return replace(task, window=Interval(window.until - longest + 1, window.until))
+        rest, newest = _cut(task, longest)
+        self._tasks.append(rest)
+        return newest
 
 
 def _is_whole(task: Task) -> TypeGuard[Page | Split]:
     """The task asks for its whole window, which can be cut in any way."""
     return isinstance(task, Page) or (isinstance(task, Split) and task.whole is None)
+
+
+def _cut(task: Page | Split, seconds: int) -> tuple[Task, Task]:
+    """The rest of the task's window, and its newest `seconds`."""
+    since, until = task.window.since, task.window.until
+    rest = Interval(since, until - seconds)
+    newest = replace(task, window=Interval(until - seconds + 1, until))
+    return Page(rest) if isinstance(task, Page) else Split(rest), newest
 
 
 def _askable(interval: Interval) -> tuple[Interval, ...]:

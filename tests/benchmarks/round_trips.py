@@ -12,7 +12,7 @@ from tests.benchmarks.figures import Options, Result
 from tests.benchmarks.processes import run_module, serving
 from tests.relays.local_relay import LocalRelayProcess
 
-EVENTS = 20_000
+EVENTS = 70_000
 REPEAT = 3
 
 ROUND_TRIPS = (0, 50, 300, 900)

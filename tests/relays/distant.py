@@ -20,10 +20,13 @@ Held = asyncio.Queue[tuple[float, bytes]]
 
 
 async def hold(reader: asyncio.StreamReader, held: Held, delay: float) -> None:
-    """Put what is read, with the time at which it is to arrive; the end of the stream is an empty read."""
+    """Put what is read, with the time at which it is to arrive; the end of the stream, or its loss, is empty."""
     data = b"-"
     while data:
-        data = await reader.read(READ_BYTES)
+        try:
+            data = await reader.read(READ_BYTES)
+        except ConnectionError:
+            data = b""
         await held.put((asyncio.get_running_loop().time() + delay, data))
 
 

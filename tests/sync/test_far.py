@@ -1,14 +1,23 @@
 """A relay that is far is asked for pages side by side, and nothing is lost by that."""
 
+from typing import Any
+
 import pytest
 
 from bigbrotr_dagster.sync import sync_relays
-from bigbrotr_dagster.sync.distance import ALLOWED_AT_ONCE, EVENTS_AT_ONCE, Distance
-from bigbrotr_dagster.windowing import Habits, Order
+from bigbrotr_dagster.sync.distance import (
+    EVENTS_AT_ONCE,
+    FIRST_AT_ONCE,
+    MOST_AT_ONCE,
+    PAGES_LAID_OUT,
+    Distance,
+)
+from bigbrotr_dagster.windowing import Ask, Coverage, Habits, Order, Walk
 from bigbrotr_dagster.windowing.habits import Rung
 from tests.relays.hostile import Cap, HostileRelay, calm, held, hostile
 from tests.sync.helpers import config, stored_ids
 from tests.sync.oracle import Verdict, assert_the_promise, far_modes, verdicts_on
+from tests.windowing.model import Stamp
 
 FAR = far_modes()
 
@@ -35,49 +44,96 @@ async def test_pages_of_a_far_relay_go_out_side_by_side(database: str) -> None:
     assert report.requests <= 2 * len(relay.events) / 50
 
 
-def far(round_trip: float = 0.3, transfer: float = 0.05) -> Distance:
+def plain(**habits: Any) -> Habits:
+    """A relay that has shown that it sends its newest events first, 500 at once."""
+    return Habits(**({"largest": 500, "cut_at": 500, "is_checked": True} | habits))
+
+
+def page(since: int, until: int) -> list[Stamp]:
+    """500 events, evenly spaced, from the one second to the other."""
+    return [Stamp(f"{number}", since + number * (until - since) // 499) for number in range(500)]
+
+
+def far(round_trip: float = 0.3, transfer: float = 0.05, habits: Habits | None = None) -> Distance:
+    """A distance at which one full page of a thousand seconds was received."""
     distance = Distance()
-    for _ in range(3):
-        distance.note_page(round_trip, round_trip + transfer, events=500, seconds=1_000, largest=500)
+    ask = Ask(0, 99_999, 500)
+    distance.note_page(round_trip, round_trip + transfer, ask, page(99_000, 99_999), habits or plain())
     distance.round_trip = round_trip
     return distance
 
 
-def test_the_width_follows_the_distance_within_what_the_relay_allows() -> None:
-    honest = Habits(largest=500)
-    assert far(0.3).width(honest, 20) == 16
-    assert far(0.05, 0.05).width(honest, 20) == 4
-    assert far(0.3).width(honest, None) == ALLOWED_AT_ONCE
-    assert far(0.3).width(honest, 2) == 2
-    assert far(0.3).width(Habits(largest=4_000), 20) == EVENTS_AT_ONCE // 4_000
-    assert far(0.3).width(Habits(largest=50_000), 20) == 1
-    assert Distance().width(honest, 20) == 1
+def grown(distance: Distance, answers: int) -> Distance:
+    for _ in range(answers):
+        distance.note_answer(Ask(0, 99_999, 500), page(99_000, 99_999), plain())
+    return distance
+
+
+def test_the_width_follows_the_distance_and_grows_with_full_answers() -> None:
+    assert far().width(plain()) == FIRST_AT_ONCE
+    assert grown(far(), 3).width(plain()) == FIRST_AT_ONCE + 3
+    assert grown(far(), 99).width(plain()) == MOST_AT_ONCE
+    assert grown(far(0.05, 0.05), 99).width(plain()) == 4
+    assert grown(far(), 99).width(plain(largest=4_000, cut_at=4_000)) == EVENTS_AT_ONCE // 4_000
+    assert grown(far(), 99).width(plain(largest=50_000, cut_at=50_000)) == 1
+    assert Distance().width(plain()) == 1
+
+
+def test_no_relay_is_asked_for_more_at_once_than_it_allows_or_took() -> None:
+    stated, refused = grown(far(), 99), grown(far(), 99)
+    stated.heed(2)
+    assert stated.width(plain()) == 2
+    stated.heed(None)
+    assert stated.width(plain()) == 2
+    refused.note_refusal(11)
+    assert grown(refused, 99).width(plain()) == 5
+    refused.note_refusal(3)
+    assert refused.width(plain()) == 1
 
 
 @pytest.mark.parametrize(
     "habits",
     [
-        Habits(largest=500, order=Order.UNTRUSTED),
-        Habits(largest=500, cut_at=100),
-        Habits(largest=500, hides=True),
-        Habits(largest=500, rung=Rung.SMALL_LIMIT),
-        Habits(largest=500, pause=0.1),
-        Habits(largest=500, limit=100),
+        {"order": Order.UNTRUSTED},
+        {"cut_at": 100},
+        {"hides": True},
+        {"rung": Rung.SMALL_LIMIT},
+        {"pause": 0.1},
+        {"limit": 100},
+        {"is_checked": False},
     ],
 )
-def test_a_relay_that_is_not_plain_is_asked_one_thing_at_a_time(habits: Habits) -> None:
-    assert far(0.3).width(habits, 20) == 1
+def test_a_relay_that_is_not_plain_is_asked_one_thing_at_a_time(habits: dict[str, Any]) -> None:
+    assert far().width(plain(**habits)) == 1
 
 
-def test_windows_follow_the_density_of_full_pages() -> None:
+def walk_of(seconds: int) -> Walk:
+    return Walk(
+        Coverage.between(1_000_000, 1_000_000 + seconds - 1),
+        500,
+        plain(since_exclusive=False, until_exclusive=False),
+    )
+
+
+def test_windows_follow_the_density_of_full_pages_and_the_rest_stays_whole() -> None:
+    asks = far().asks(walk_of(900_000), 4)
+    shortest, longest = (pages * 1_000 + 1 for pages in PAGES_LAID_OUT)
+    assert [ask.until - ask.since + 1 for ask in asks] == [longest] * 3 + [900_000 - 3 * longest]
+    asks = far().asks(walk_of(20_000), 4)
+    assert [ask.until - ask.since + 1 for ask in asks] == [5_000] * 4
+    asks = far().asks(walk_of(5_000), 4)
+    assert [ask.until - ask.since + 1 for ask in asks] == [shortest, shortest, 5_000 - 2 * shortest]
+    distance = grown(far(), 1)
+    distance.note_answer(Ask(0, 99_999, 500), page(0, 8_999), plain())
+    assert distance.asks(walk_of(900_000), 2)[0].since == 1_900_000 - int(PAGES_LAID_OUT[1] * 5_000) - 1
+
+
+def test_where_nothing_came_or_a_page_was_not_full_nothing_is_laid_out() -> None:
     distance = far()
-    first = distance.chunk_seconds
-    for _ in range(8):
-        distance.note_answer(500, 4_000, largest=500)
-    wide = distance.chunk_seconds
-    distance.note_answer(0, 10**9, largest=500)
-    assert distance.chunk_seconds is None, "where nothing came, nothing is laid out"
-    distance.note_answer(1, 5, largest=500)
-    assert first == 4 * 1_000 + 1
-    assert wide == distance.chunk_seconds
-    assert 8 * 3_900 < wide <= 8 * 4_000
+    distance.note_answer(Ask(0, 99_999, 500), [], plain())
+    assert len(distance.asks(walk_of(900_000), 4)) == 1
+    distance.note_answer(Ask(0, 99_999, 500), page(0, 999)[:499], plain())
+    assert len(distance.asks(walk_of(900_000), 4)) == 4, "something came"
+    assert distance.width(plain()) == FIRST_AT_ONCE, "but no full page"
+    unproved = far(habits=plain(cut_at=None, largest=499))
+    assert unproved.width(plain()) == FIRST_AT_ONCE, "our limit was the end of it"

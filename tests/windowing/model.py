@@ -121,10 +121,10 @@ def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int
 def run_together(
     walk: Walk, relay: Relay, fails: Iterator[bool] | None, *, longest: int, width: int, most: int = 20_000
 ) -> Outcomes:
-    """As `run`, with up to `width` requests under way at once, for windows of up to `longest` seconds."""
+    """As `run`, with `width` requests under way at once where windows can be laid out for so many."""
     left = Outcomes({}, [], [])
-    walk.longest = longest
     for _ in range(most):
+        walk.lay_out(width, max(1, longest // 4), longest)
         asks = [ask for _ in range(width) if (ask := walk.next()) is not None]
         if not asks:
             return left

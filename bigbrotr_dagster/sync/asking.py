@@ -104,7 +104,7 @@ class Asking:
         `more` is told how many are under way, and gives the asks that take the place of the one answered. What
         goes wrong here means nothing: that is asked again, with fewer beside it.
         """
-        asked: dict[int, Ask] = {}
+        asked: dict[int, tuple[Ask, int]] = {}  # and how many were under way with it
         numbers = count()
         ended: Outcome | None = None
 
@@ -113,9 +113,9 @@ class Asking:
             for ask in asks:
                 selection = history.selection(ask)
                 if selection is None:
-                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)), len(asked))
+                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)), len(asked) + 1)
                 else:
-                    asked[next(numbers)] = ask
+                    asked[next(numbers)] = ask, len(asked) + 1
                     selections.append(selection)
             return selections
 
@@ -123,8 +123,8 @@ class Asking:
             nonlocal ended
             ended = page.outcome
             self._count(page)
-            under_way = len(asked)
-            await self._take(history, walk, asked.pop(number), page, under_way)
+            ask, under_way = asked.pop(number)
+            await self._take(history, walk, ask, page, under_way)
             return await begin(more(len(asked)))
 
         selections = await begin(first)
@@ -135,14 +135,14 @@ class Asking:
         return ended if connection.closed else None
 
     async def _take(self, history: History, walk: Walk, ask: Ask, page: Page, under_way: int) -> None:
-        """One of so many answers."""
+        """One of several answers; when it was asked for, so many were under way."""
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
             proof = walk.answered(ask, _answer(page))
             self.distance.note_answer(ask, page.events, self._habits)
         else:
             walk.failed(ask)
-            if reaction(page.outcome) is Reaction.REFUSED:
+            if page.outcome.ending is Ending.CLOSED:
                 self.distance.note_refusal(under_way)
             else:
                 self.distance.alone = True

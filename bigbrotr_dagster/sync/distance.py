@@ -63,8 +63,8 @@ class Distance:
             self._at_once += 1
 
     def note_refusal(self, under_way: int) -> None:
-        """The relay refused one of so many requests that were under way."""
-        self.heed(under_way // 2)
+        """The relay refused the last of so many requests that were under way."""
+        self.heed(under_way - 1)
 
     def heed(self, allowed: int | None) -> None:
         """The relay says how many subscriptions it allows (NIP-11), if it says that."""

@@ -1,5 +1,6 @@
 """A relay that is far is asked for pages side by side, and nothing is lost by that."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from bigbrotr_dagster.sync.distance import (
 )
 from bigbrotr_dagster.windowing import Ask, Coverage, Habits, Order, Walk
 from bigbrotr_dagster.windowing.habits import Rung
+from tests.e2e.events import write_events
+from tests.relays.distant import distant
 from tests.relays.hostile import Cap, HostileRelay, calm, held, hostile
+from tests.relays.local_relay import LocalRelayProcess
 from tests.sync.helpers import config, stored_ids
 from tests.sync.oracle import Verdict, assert_the_promise, far_modes, verdicts_on
 from tests.windowing.model import Stamp
@@ -42,6 +46,17 @@ async def test_pages_of_a_far_relay_go_out_side_by_side(database: str) -> None:
     assert report.seconds < 0.1 * report.requests, "so they did not wait for each other"
     assert relay.events_sent <= 1.1 * len(relay.events)
     assert report.requests <= 2 * len(relay.events) / 50
+
+
+async def test_a_relay_that_allows_fewer_subscriptions_is_asked_for_fewer(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    events = write_events(file, 3_000)
+    with LocalRelayProcess(file, cap=100, subscriptions=5) as relay:
+        async with distant(relay.port, 0.1) as port:
+            [report] = (await sync_relays(database, config(), [f"ws://127.0.0.1:{port}"])).relays
+    assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
+    assert stored_ids(database) == set(events)
+    assert report.seconds < 0.1 * report.requests, "still more than one at a time"
 
 
 def plain(**habits: Any) -> Habits:
@@ -86,8 +101,8 @@ def test_no_relay_is_asked_for_more_at_once_than_it_allows_or_took() -> None:
     stated.heed(None)
     assert stated.width(plain()) == 2
     refused.note_refusal(11)
-    assert grown(refused, 99).width(plain()) == 5
-    refused.note_refusal(3)
+    assert grown(refused, 99).width(plain()) == 10
+    refused.note_refusal(2)
     assert refused.width(plain()) == 1
 
 

@@ -157,7 +157,8 @@ def _launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
     command = ["-D", str(pgdata), "-l", str(server_log), *waiting, "-o", options, "start"]
     result = _run([programs / "pg_ctl", *command], account, START_SECONDS + 10)
     if result.returncode:
-        said = server_log.read_text(errors="replace")[-4000:] if server_log.exists() else result.stdout
+        logged = server_log.read_text(errors="replace")[-4000:] if server_log.exists() else ""
+        said = logged or result.stdout
         why = f"{_reason(said)} (log: {server_log})"
         raise EmbeddedUnavailable(f"PostgreSQL does not start in {pgdata}: {why}")
     return socket_dir
@@ -186,14 +187,14 @@ def _run(command: list[Path | str], account: ServerAccount, seconds: float) -> "
     with tempfile.TemporaryFile("w+", errors="replace") as output:  # a pipe would stay open in the postmaster
         try:
             result = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/",
-                env=environment | {"LC_ALL": "C"}, start_new_session=True, timeout=seconds,
-                **account.process_options(),
+                account.command(*command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                cwd="/", env=environment | {"LC_ALL": "C"}, start_new_session=True, timeout=seconds,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise EmbeddedUnavailable(f"{Path(command[0]).name} did not end within {seconds:g} s") from error
         output.seek(0)
-        return subprocess.CompletedProcess(result.args, result.returncode, stdout=output.read())
+        said = output.read() or f"no message, exit status {result.returncode}"
+        return subprocess.CompletedProcess(result.args, result.returncode, stdout=said)
 
 
 def _reason(said: str, at: int = -1) -> str:

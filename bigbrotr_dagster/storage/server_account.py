@@ -6,13 +6,22 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 log = logging.getLogger(__name__)
 
 SYSTEM_USER = "pgserver"
+
+_SWITCH = """\
+import os, sys
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+os.execv(command[0], command)
+"""
 
 
 class EmbeddedUnavailable(Exception):
@@ -28,11 +37,15 @@ class ServerAccount:
     gid: int
     switches: bool
 
-    def process_options(self) -> dict[str, Any]:
-        """Keyword arguments that make subprocess run a program as this user."""
+    def command(self, *words: Path | str) -> list[Path | str]:
+        """The command, as a process of ours has to start it to run as this user.
+
+        subprocess has options for that, but with them it forks where it would vfork, and gRPC, which is in each of
+        Dagster's processes, can kill a forked child before its program begins.
+        """
         if not self.switches:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+            return list(words)
+        return [sys.executable, "-I", "-S", "-c", _SWITCH, str(self.uid), str(self.gid), *words]
 
 
 def server_account(pgdata: Path) -> ServerAccount:

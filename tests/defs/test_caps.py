@@ -17,8 +17,11 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from bigbrotr_dagster.defs import assets
 from bigbrotr_dagster.storage import locks
 from tests.defs.helpers import Graph, Relays, some_events
+from tests.defs.test_daemon import dagster_dev
 from tests.defs.test_interrupted import execute
+from tests.e2e.graphql import Ui, eventually
 from tests.nostr.socks import noting_socks
+from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
 DONE, FAILED = AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED
@@ -109,38 +112,57 @@ def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays, tmp_pa
     assert stored_ids(graph.database, relay.url) == {event.id for event in relay.events}
 
 
-def test_the_tasks_of_each_network_are_capped_over_batch_backfill_and_command(
-    graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
-) -> None:
-    near, hidden = (relays.serve(some_events(3), delay=0.1) for _ in range(2))
+def both_networks(relays: Relays, delay: float) -> tuple[ScriptedRelay, ScriptedRelay, list[str], str]:
+    """A relay that is 90 clearnet ones, one that is 30 on Tor, all their URLs, and options that have both."""
+    near, hidden = (relays.serve(some_events(3), delay=delay) for _ in range(2))
     proxy, _ = relays.enter(noting_socks(urlsplit(hidden.url).port or 0))
-    config_file.write_text(f"""
+    onion = "ws://" + "a" * 56 + ".onion"
+    urls = [f"{near.url}/{number:03}" for number in range(90)] + [f"{onion}/{number:03}" for number in range(30)]
+    options = f"""
 allow_private: true
 networks:
   clearnet: {{timeout: 5, max_tasks: 25}}
   tor: {{enabled: true, timeout: 5, max_tasks: 5, proxy_url: "{proxy}"}}
 processing: {{end_lag: 0, since: 1789990000}}
-""")
-    onion = "ws://" + "a" * 56 + ".onion"
-    urls = [f"{near.url}/{number:03}" for number in range(90)] + [f"{onion}/{number:03}" for number in range(30)]
+"""
+    return near, hidden, urls, options
+
+
+def under_way(ui: Ui, tag: str) -> bool:
+    """Whether the runs that have this tag have begun, and none of them has ended."""
+    return set(ui.runs(tag).values()) == {"STARTED"}
+
+
+def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command(
+    graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
+) -> None:
+    """A real tick, a real backfill and the command: the relays answer slowly until all three are under way."""
+    near, hidden, urls, options = both_networks(relays, delay=4)
+    config_file.write_text(options)
     graph.register(*urls)
-    batch = execute(urls[:30] + urls[100:110], tmp_path)
-    try:
-        deadline = time.monotonic() + 60
-        while not near.requests and time.monotonic() < deadline:
-            time.sleep(0.05)
-        command = sync_command(urls[30:60] + urls[110:])
-        tags = {"dagster/asset_partition_range_start": urls[60], "dagster/asset_partition_range_end": urls[99]}
-        backfill = graph.sync(tags=tags)
-        said, _ = batch.communicate(timeout=60)
-        printed, _ = command.communicate(timeout=60)
-    finally:
-        batch.kill()
-        command.kill()
-    assert backfill.success
-    assert batch.returncode == 0, said
+    scheduled, commanded, filled = urls[:40] + urls[90:100], urls[40:60] + urls[100:110], urls[60:90] + urls[110:]
+    tried = "INSERT INTO relay_limits (relay_url, attempted_at) SELECT url, now() + interval '1 hour' FROM relay"
+    ask(graph.database, f"{tried} RETURNING 1")
+    listed = ", ".join(f"'{url}'" for url in scheduled)
+    due = f"UPDATE relay_limits SET attempted_at = to_timestamp(0) WHERE relay_url IN ({listed}) RETURNING 1"
+    ask(graph.database, due)
+    with dagster_dev(tmp_path, f"{options}\ninterval: 60\n") as ui:
+        backfill = ui.backfill(filled)
+        eventually(lambda: "STARTED" in ui.runs("dagster/schedule_name").values(), 150)
+        command = sync_command(commanded)
+        try:
+            eventually(lambda: near.most_connections == 25 and hidden.most_connections == 5, 60)
+            eventually(lambda: under_way(ui, "dagster/schedule_name") and under_way(ui, "dagster/backfill"), 60)
+            assert command.poll() is None
+            near.delay = hidden.delay = 0.05
+            printed, _ = command.communicate(timeout=60)
+        finally:
+            command.kill()
+            command.communicate()
+        eventually(lambda: ui.backfill_status(backfill) == "COMPLETED_SUCCESS", 90)
+        eventually(lambda: set(ui.runs("dagster/schedule_name").values()) == {"SUCCESS"}, 60)
     report = orjson.loads(printed.splitlines()[-1])
-    assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (40, 0, 0)
+    assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (30, 0, 0)
     assert graph.statuses(*urls) == [DONE] * 120
-    assert 5 < near.most_connections <= 25
-    assert 1 < hidden.most_connections <= 5
+    assert near.most_connections == 25
+    assert hidden.most_connections == 5

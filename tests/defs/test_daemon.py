@@ -24,12 +24,16 @@ from tests.sync.helpers import ask, stored_ids
 Batch = tuple[ScriptedRelay, list[str]]
 
 
+RARELY = f"{CONFIG}\ninterval: 86400\n"
+"""The schedule keeps out of it, however slow the machine is."""
+
+
 @contextmanager
-def dagster_dev(folder: Path) -> Iterator[Ui]:
+def dagster_dev(folder: Path, options: str = RARELY) -> Iterator[Ui]:
     """`dagster dev` in the environment of the fixture `graph`; in the end every process of it is gone."""
     port = free_port()
     config = folder / "daemon.yaml"
-    config.write_text(f"{CONFIG}\ninterval: 86400\n")  # the schedule keeps out of it, however slow the machine is
+    config.write_text(options)
     with (folder / f"dev-{port}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dagster", "dev", "-m", "bigbrotr_dagster.definitions", "-p", str(port)],

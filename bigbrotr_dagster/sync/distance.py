@@ -34,7 +34,7 @@ PAGES_LAID_OUT = (2, 32)
 
 
 class Distance:
-    """What is known of the way to one relay, on one connection."""
+    """What is known of the way to one relay, in one run of its sync."""
 
     def __init__(self) -> None:
         self.alone = False

@@ -121,8 +121,8 @@ def both_networks(relays: Relays, delay: float) -> tuple[ScriptedRelay, Scripted
     options = f"""
 allow_private: true
 networks:
-  clearnet: {{timeout: 5, max_tasks: 25}}
-  tor: {{enabled: true, timeout: 5, max_tasks: 5, proxy_url: "{proxy}"}}
+  clearnet: {{timeout: 20, max_tasks: 25}}
+  tor: {{enabled: true, timeout: 20, max_tasks: 5, proxy_url: "{proxy}"}}
 processing: {{end_lag: 0, since: 1789990000}}
 """
     return near, hidden, urls, options

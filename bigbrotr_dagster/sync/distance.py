@@ -52,14 +52,14 @@ class Distance:
 
     def note_page(self, waited: float, lasted: float, ask: Ask, events: Sequence[Stamped], habits: Habits) -> None:
         """An answer that came alone: seconds until it began, and until it ended."""
-        if self._tells_density(ask, events, habits):
+        if self._learn_density(ask, events, habits):
             self._waited = min(self._waited, waited)
             self._transfer = lasted - waited if self._pages == 1 else (self._transfer + lasted - waited) / 2
 
     def note_answer(self, ask: Ask, events: Sequence[Stamped], habits: Habits) -> None:
         """One of several answers side by side."""
         self._is_sparse = not events
-        if self._tells_density(ask, events, habits):
+        if self._learn_density(ask, events, habits):
             self._at_once += 1
 
     def note_refusal(self, under_way: int) -> None:
@@ -71,8 +71,8 @@ class Distance:
         if allowed is not None:
             self._most = min(self._most, allowed)
 
-    def _tells_density(self, ask: Ask, events: Sequence[Stamped], habits: Habits) -> bool:
-        """Learn how many seconds a full page is long, if these are one: cut by the relay, or by our `limit`."""
+    def _learn_density(self, ask: Ask, events: Sequence[Stamped], habits: Habits) -> bool:
+        """Learn how many seconds a full page is long; False where neither relay nor `limit` cut this one."""
         full = ask.limit if habits.cut_at is None else min(ask.limit, habits.cut_at)
         if len(events) < full:
             return False

@@ -1,14 +1,12 @@
 """The graph loads, holds what it should, and every asset says what it is."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from bigbrotr_dagster.definitions import defs
-from tests.e2e.program import environment
+from tests.e2e.program import environment, said
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,16 +90,4 @@ def test_relay_cursor_has_a_partition_for_each_relay_and_backfills_in_several_ru
     ids=["dg check defs", "dagster definitions validate"],
 )
 def test_dagsters_own_check_of_the_definitions_is_clean(command: list[str], tmp_path: Path) -> None:
-    program, *arguments = command
-    result = subprocess.run(
-        [Path(sys.executable).parent / program, *arguments],
-        cwd=ROOT,
-        env=environment(tmp_path, DAGSTER_HOME=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    said = result.stdout + result.stderr
-    assert result.returncode == 0, said
-    assert "ERROR" not in said
-    assert "Traceback" not in said
+    said(command, ROOT, environment(tmp_path, DAGSTER_HOME=str(tmp_path)))

@@ -33,6 +33,24 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
     return kept | {"HOME": str(home)} | changes
 
 
+def said(command: list[str], folder: Path, variables: dict[str, str]) -> str:
+    """What a program of this Python's environment prints; it has to end well and to complain of nothing."""
+    program, *arguments = command
+    result = subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    text = result.stdout + result.stderr
+    assert result.returncode == 0, text
+    assert "ERROR" not in text
+    assert "Traceback" not in text
+    return text
+
+
 def start(home: Path, *arguments: str, **changes: str) -> "subprocess.Popen[str]":
     """Start the command with the folder `home` to work in."""
     return subprocess.Popen(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.graphql import Ui, eventually
-from tests.e2e.program import environment
+from tests.e2e.program import environment, said
+from tests.relays.local_relay import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
-PORT = 17774
 
 PROJECT = """\
 directory_type = "project"
@@ -50,19 +50,6 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(command: list[str], folder: Path, variables: dict[str, str]) -> str:
-    """What a command prints that ends well."""
-    program, *arguments = command
-    result = subprocess.run(
-        [PROGRAMS / program, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=120
-    )
-    text = result.stdout + result.stderr
-    assert result.returncode == 0, text
-    assert "ERROR" not in text
-    assert "Traceback" not in text
-    return text
-
-
 def test_the_wheel_is_what_is_imported(site: Path, variables: dict[str, str], tmp_path: Path) -> None:
     where = "import bigbrotr_dagster; print(bigbrotr_dagster.__file__)"
     assert said(["python", "-c", where], tmp_path, variables).strip() == str(site / "bigbrotr_dagster/__init__.py")
@@ -83,13 +70,14 @@ def test_dg_checks_and_lists_the_definitions_in_a_project_that_takes_them(
 @pytest.fixture
 def ui(variables: dict[str, str], tmp_path: Path) -> Iterator[Ui]:
     """`dagster dev` in an empty folder."""
-    command = [PROGRAMS / "dagster", "dev", "-m", "bigbrotr_dagster.definitions", "-p", str(PORT)]
+    port = free_port()
+    command = [PROGRAMS / "dagster", "dev", "-m", "bigbrotr_dagster.definitions", "-p", str(port)]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=tmp_path, env=variables, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            ui = Ui(PORT)
+            ui = Ui(port)
             eventually(ui.answers, 60)
             yield ui
             assert "Traceback" not in (tmp_path / "log").read_text()
@@ -97,8 +85,10 @@ def ui(variables: dict[str, str], tmp_path: Path) -> Iterator[Ui]:
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(30)
-            finally:
-                os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
 
 
 def test_dagster_dev_shows_the_graph_in_an_empty_folder(ui: Ui) -> None:

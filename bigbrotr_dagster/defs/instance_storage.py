@@ -13,9 +13,11 @@ import dagster as dg
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
+from sqlalchemy import func, select
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
-from bigbrotr_dagster.storage.pool import dagster_database_url, database_url, ensure_database
+from bigbrotr_dagster.storage.pool import CONNECT_TIMEOUT, dagster_database_url, database_url, ensure_database
 
 
 class ArchiveStorage(DagsterPostgresStorage):
@@ -32,17 +34,31 @@ class ArchiveStorage(DagsterPostgresStorage):
     ) -> "ArchiveStorage":
         """Called by Dagster in each of its processes; the database `dagster` is made when it is missing."""
         url = str(config_value.get("database_url") or database_url())
-        ensure_database(url, "dagster")
-        storage = cls(postgres_url=dagster_database_url(url), inst_data=inst_data)
+        where = dagster_database_url(url)
+        is_prepared = _holds_tables(where)
+        if not is_prepared:
+            ensure_database(url, "dagster")
+        storage = cls(postgres_url=where, should_autocreate_tables=not is_prepared, inst_data=inst_data)
         _keep_connections(storage)
         return storage
 
 
+def _holds_tables(url: str) -> bool:
+    """Whether Dagster's tables are there: its storages would open a session each to look for them."""
+    tables = "event_logs", "instance_info", "jobs"
+    try:
+        with _shared_engine(url).connect() as connection:
+            return all(connection.scalar(select(func.to_regclass(table))) for table in tables)
+    except OperationalError:
+        return False
+
+
 def _keep_connections(storage: DagsterPostgresStorage) -> None:
-    """Give the event log a pool: without one each event costs two new sessions (40 ms rather than 10)."""
-    events = storage._event_log_storage
-    events._engine.dispose()
-    events._engine = _shared_engine(storage.postgres_url)
+    """Give the storages a pool: without one each statement opens a session, 5 ms of PostgreSQL's CPU."""
+    engine = _shared_engine(storage.postgres_url)
+    for part in (storage._event_log_storage, storage._run_storage, storage._schedule_storage):
+        part._engine.dispose()
+        part._engine = engine
 
 
 @cache
@@ -58,4 +74,5 @@ def _shared_engine(url: str) -> Engine:
         max_overflow=20,
         pool_recycle=600,
         pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT},
     )

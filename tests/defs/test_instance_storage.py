@@ -1,5 +1,6 @@
 """Dagster's own storage: our dagster.yaml finds it with and without environment variables."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_events_are_written_again_after_the_server_dropped_the_connections(serve
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'")
         instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
         assert len(instance.fetch_materializations(dg.AssetKey("relays"), limit=10).records) == 2
+
+
+def sessions(server: str) -> int:
+    """How many sessions database `dagster` has seen; the statistics of one that ended come a moment later."""
+    time.sleep(1)
+    with psycopg.connect(in_database(server, "postgres")) as connection:
+        question = "SELECT sessions FROM pg_stat_database WHERE datname = 'dagster'"
+        [(count,)] = connection.execute(question).fetchall()
+    return int(count)
+
+
+def test_a_process_that_opens_instance_after_instance_opens_no_further_session(server: str) -> None:
+    """As a code server does, for every tick: a session costs the server more than what is asked in it."""
+    for number in range(10):
+        if number == 1:
+            before = sessions(server)
+        with dg.DagsterInstance.from_config(str(ROOT)) as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
+            assert not instance.get_runs()
+            assert not instance.all_instigator_state()
+    assert sessions(server) == before
 
 
 def test_a_server_that_does_not_answer_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +15,10 @@ from bigbrotr_dagster.nostr.event import Event, event_from_json
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
 from tests.postgres15 import postgres15
+
+# Started in the background by a shell, this process ignores SIGINT, and so would every program that is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every machine: a search for new ones is for a developer, not for a landing.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

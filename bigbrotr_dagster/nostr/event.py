@@ -19,6 +19,9 @@ MAX_CREATED_AT = 2**63 - 1
 
 MAX_KIND = 65535
 
+MOST_NESTED = 100
+"""Levels of lists and objects in an event's extra keys; its own keys have three."""
+
 Reason = Literal["malformed", "bad_id", "bad_signature"]
 
 _HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -93,6 +96,7 @@ def parse_event(fields: object, raw: bytes, *, envelope: int = 0) -> Event:
     _check_fields(event)
     canonical = event.serialize()
     if len(raw) - envelope != len(canonical) + _OVERHEAD:
+        _refuse_deep_nesting(fields)
         _refuse_duplicate_keys(raw)
     if hashlib.sha256(canonical).hexdigest() != event.id:
         raise EventError("bad_id", "the id is not the hash of the event")
@@ -128,6 +132,21 @@ def _public_key(pubkey: str) -> PublicKeyXOnly | None:
         return PublicKeyXOnly(bytes.fromhex(pubkey))
     except ValueError:
         return None
+
+
+def _refuse_deep_nesting(fields: dict[str, Any]) -> None:
+    """Refuse extra keys with more than `MOST_NESTED` levels: how many JSON readers bear differs by their release.
+
+    Raises:
+        EventError: `malformed`.
+    """
+    layer: list[Any] = [fields]
+    for _ in range(MOST_NESTED):
+        layer = [inner for item in layer for inner in (item.values() if type(item) is dict else item)]
+        layer = [inner for inner in layer if type(inner) is dict or type(inner) is list]
+        if not layer:
+            return
+    raise EventError("malformed", "nested too deep")
 
 
 def _refuse_duplicate_keys(raw: bytes) -> None:

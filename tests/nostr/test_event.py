@@ -117,10 +117,23 @@ def test_an_extra_key_is_dropped() -> None:
     assert event_from_json(event.to_json()[:-1] + b',"ots":"proof"}') == event
 
 
-@pytest.mark.parametrize("nesting", [b"[" * 990 + b"]" * 990, b"1" * 5000])
+@pytest.mark.parametrize(
+    "nesting",
+    [
+        b"[" * 990 + b"]" * 990,
+        b'{"a":' * 120 + b"1" + b"}" * 120,
+        b"[" * 3000 + b"]" * 3000 + b',"extra":1',
+        b"1" * 5000,
+    ],
+)
 def test_an_extra_key_cannot_break_the_parser(nesting: bytes) -> None:
     raw = signed().to_json()[:-1] + b',"extra":' + nesting + b"}"
     assert refusal(raw) == "malformed"
+
+
+def test_an_extra_key_may_be_nested_a_little() -> None:
+    event = signed()
+    assert event_from_json(event.to_json()[:-1] + b',"extra":' + b"[" * 90 + b"{}" + b"]" * 90 + b"}") == event
 
 
 def test_another_spelling_of_the_same_json_is_the_same_event() -> None:

@@ -57,6 +57,16 @@ def test_the_windowing_core_needs_the_standard_library_only() -> None:
             assert top == NAME or (top in __import__("sys").stdlib_module_names and top not in forbidden), name
 
 
+def test_one_module_holds_all_that_is_taken_of_dagsters_private_ones() -> None:
+    takers = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        for name in imports(path)
+        if name.startswith("dagster") and any(part.startswith("_") for part in name.split("."))
+    }
+    assert takers == {"partition_events.py"}
+
+
 def test_every_folder_of_the_package_is_a_room() -> None:
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders == set(ARROWS)

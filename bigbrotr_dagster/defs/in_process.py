@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_shared.error import SerializableErrorInfo
 
 from bigbrotr_dagster.defs.assets import relay_cursor
@@ -59,7 +58,7 @@ def sync_in_process(
         finally:
             watched.reset(token)
     cause = _cause(result)
-    if cause is not None and cause.cls_name == DagsterExecutionInterruptedError.__name__:
+    if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         raise KeyboardInterrupt
     report = progress.report
     if report is None or (not result.success and not report.failed):

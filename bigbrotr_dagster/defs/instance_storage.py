@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
 from sqlalchemy import func, select
@@ -29,9 +28,7 @@ class ArchiveStorage(DagsterPostgresStorage):
         return {"database_url": dg.Field(dg.StringSource, is_required=False)}
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "ArchiveStorage":
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> "ArchiveStorage":
         """Called by Dagster in each of its processes; the database `dagster` is made when it is missing."""
         url = str(config_value.get("database_url") or database_url())
         where = dagster_database_url(url)
@@ -55,10 +52,11 @@ def _holds_tables(url: str) -> bool:
 
 def _keep_connections(storage: DagsterPostgresStorage) -> None:
     """Give the storages a pool: without one each statement opens a session, 5 ms of PostgreSQL's CPU."""
-    engine = _shared_engine(storage.postgres_url)
-    for part in (storage._event_log_storage, storage._run_storage, storage._schedule_storage):
-        part._engine.dispose()
-        part._engine = engine
+    part: Any
+    for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
+        if isinstance(getattr(part, "_engine", None), Engine):  # else a release of Dagster has moved it
+            part._engine.dispose()
+            part._engine = _shared_engine(storage.postgres_url)
 
 
 @cache

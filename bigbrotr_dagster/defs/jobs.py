@@ -5,17 +5,18 @@ from datetime import datetime
 from math import ceil
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase
 from bigbrotr_dagster.sync import SynchronizerConfig, delete_stale_cursors, finished_since, registered_relays
 
 NETWORK_TAG = "bigbrotr/network"
+
+# Dagster's tags on a run of partitions.
+PARTITION_NAME_TAG = "dagster/partition"
+ASSET_PARTITION_RANGE_START_TAG = "dagster/asset_partition_range_start"
+ASSET_PARTITION_RANGE_END_TAG = "dagster/asset_partition_range_end"
+
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

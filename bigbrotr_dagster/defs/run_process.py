@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import dagster as dg
 import psutil
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from bigbrotr_dagster.defs.partition_events import RunContext
 
@@ -31,7 +30,7 @@ def executing(context: RunContext) -> Iterator[None]:
     context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: _name(psutil.Process())})
     try:
         yield
-    except DagsterExecutionInterruptedError:
+    except dg.DagsterExecutionInterruptedError:
         if DEV_MARK in os.environ or STARTED_BY_TAG in context.run.tags:
             run = context.instance.get_run_by_id(context.run.run_id)
             if run is not None and run.status == dg.DagsterRunStatus.STARTED:

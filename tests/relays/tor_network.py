@@ -6,6 +6,7 @@ until its authorities have agreed on a consensus and the service can be found.
 
 import base64
 import hashlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ TestingTorNetwork 1
 DataDirectory {folder}
 Log notice file {folder}/log
 ShutdownWaitLength 0
+__OwningControllerProcess {owner}
 PathsNeededToBuildCircuits 0.25
 TestingDirAuthVoteExit *
 TestingDirAuthVoteGuard *
@@ -68,7 +70,8 @@ class Tor:
     def __init__(self, folder: Path, options: str) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
-        self.options = EVERYBODY.format(folder=folder) + options
+        common = EVERYBODY.format(folder=folder, owner=os.getpid())  # it ends with us, however we end
+        self.options = common + options
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self, *options: str, directory: str = "") -> list[str]:

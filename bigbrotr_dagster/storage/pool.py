@@ -137,11 +137,23 @@ async def retried(pool: Pool, work: Callable[[Connection], Awaitable[_T]]) -> _T
     for delay in RETRY_DELAYS:
         try:
             async with pool.connection() as connection:
+                _stop_if_cancelled()
                 return await work(connection)
         except psycopg.OperationalError:  # connection lost, server restarting, deadlock
             await asyncio.sleep(delay)
     async with pool.connection() as connection:
         return await work(connection)
+
+
+def _stop_if_cancelled() -> None:
+    """Raise the cancellation that waiting for a connection may have swallowed.
+
+    The pool waits by `asyncio.wait_for`, which before Python 3.12 returns, as if nothing had happened, where the
+    cancellation comes together with the connection. The task would go on for as long as it has work.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _configure(connection: Connection) -> None:

@@ -1,0 +1,31 @@
+"""The pool of connections, where it is cancelled at an awkward moment."""
+
+import asyncio
+
+import pytest
+
+from bigbrotr_dagster.storage.pool import Connection, open_pool, retried
+
+
+@pytest.mark.parametrize("steps", range(16))
+async def test_a_cancellation_that_comes_with_the_connection_is_not_swallowed(database: str, steps: int) -> None:
+    """`steps`: how far the loop gets between the connection's return to the pool and the cancellation."""
+    begun: list[bool] = []
+
+    async def work(_: Connection) -> None:
+        begun.append(True)
+        await asyncio.sleep(5)
+
+    async with open_pool(database, most=1) as pool:
+        only = await pool.getconn()
+        waiting = asyncio.create_task(retried(pool, work))
+        await asyncio.sleep(0.05)
+        returning = asyncio.create_task(pool.putconn(only))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 2)
+        await returning
+        async with pool.connection() as again:
+            assert await (await again.execute("SELECT 1")).fetchone() == (1,)

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from time import monotonic
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
@@ -24,6 +23,7 @@ from bigbrotr_dagster.nostr.exchange import Exchange, SideBySide, authenticate, 
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
+from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import Page, Rejected, Subscription, protocol_error
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
@@ -105,7 +105,7 @@ class Connection:
     def __init__(
         self,
         relay: RelayURL,
-        socket: ClientConnection,
+        socket: RelaySocket,
         authenticator: Authenticator,
         insecure: bool,
         timeout: float,
@@ -198,7 +198,7 @@ class Connection:
     async def _counted(self, id: str) -> int | None:
         while True:
             try:
-                message = messages.parse_message(await self._socket.recv(decode=False))
+                message = messages.parse_message(await self._socket.receive())
             except messages.ProtocolError:
                 continue
             match message:

@@ -4,46 +4,22 @@ Redirects are not followed: the place that they name was not checked (see `reach
 """
 
 import asyncio
-import socket
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure, explain, reach, timed_out
+from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 
 CLOSE_TIMEOUT = 0.1
 """Seconds that a relay has to answer a close frame: a courtesy, which no one waits for across an ocean."""
 
-MAX_UNSENT = 1024 * 1024
-"""Bytes that may wait for a relay that does not read: it can make us answer pings without end."""
-
 USER_AGENT = "bigbrotr-dagster"
-
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
-
-
-class RelaySocket(ClientConnection):
-    """A websockets connection that drops a peer who makes it answer but does not read.
-
-    It acknowledges at once: many relays hold back the end of an answer until what came before is acknowledged
-    (Nagle's algorithm, RFC 896), and TCP may put that off for 40 ms.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the transport."""
-        super().data_received(data)
-        if _QUICKACK is not None:  # each time: the kernel forgets it after a while
-            with suppress(OSError):  # the socket may be closed by now
-                self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        if self.transport.get_write_buffer_size() > MAX_UNSENT:
-            self.transport.abort()
 
 
 class _Connect(websockets_connect):
@@ -69,7 +45,7 @@ async def dial(
     allow_private: bool,
     allow_insecure: bool,
     max_message_size: int,
-) -> tuple[ClientConnection, bool]:
+) -> tuple[RelaySocket, bool]:
     """Open a WebSocket to `relay` in at most `within` seconds.
 
     Returns:
@@ -92,29 +68,29 @@ async def dial(
         raise timed_out(within) from exc
 
 
-async def _open(route: _Route, tls: ssl.SSLContext | None) -> ClientConnection:
+async def _open(route: _Route, tls: ssl.SSLContext | None) -> RelaySocket:
     options: dict[str, Any] = {} if tls is None else {"ssl": tls}
+    options["create_connection"] = partial(RelaySocket, max_message_size=route.max_message_size)
     sock = await reach(
         route.relay, within=route.within, proxy_url=route.proxy_url, allow_private=route.allow_private
     )
     try:
-        return await _Connect(
+        opened = await _Connect(
             route.relay.url,
             sock=sock,
-            create_connection=RelaySocket,
             proxy=None,
             user_agent_header=USER_AGENT,
             # A kilobyte can inflate to a megabyte, and all that one read brings is inflated at once, before
             # any bound of ours applies; it also costs CPU, and CPU is what limits an archive.
             compression=None,
             max_size=route.max_message_size,
-            max_queue=4,  # messages; what one read brings is queued in any case
             open_timeout=None,  # ours
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=20,  # keeps idle connections alive in NATs
             ping_timeout=None,  # each request times its own silence; a paused reader sees no pong
             **options,
         )
+        return cast(RelaySocket, opened)
     except (WebSocketException, OSError, EOFError) as exc:
         raise _explain(exc) from exc
 

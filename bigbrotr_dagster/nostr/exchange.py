@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.patience import Patience
+from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.subscription import Subscription, decoded
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
@@ -23,7 +23,7 @@ class Exchange:
     """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
 
     def __init__(
-        self, socket: ClientConnection, subscription: Subscription, authenticator: Authenticator, grace: float
+        self, socket: RelaySocket, subscription: Subscription, authenticator: Authenticator, grace: float
     ) -> None:
         self._socket = socket
         self._subscription = subscription
@@ -39,7 +39,7 @@ class Exchange:
         asked_at = monotonic()
         await self._ask()
         receive, socket = self._subscription.receive, self._socket
-        raw = await socket.recv(decode=False)
+        raw = await socket.receive()
         self.waited = monotonic() - asked_at
         while True:
             step = receive(raw)
@@ -50,7 +50,7 @@ class Exchange:
                 outcome = await self._act(step, patience)
                 if outcome is not None:
                     return outcome
-            raw = await socket.recv(decode=False)
+            raw = await socket.receive()
 
     def silence(self) -> Outcome | None:
         """Return what silence means, where it means more than itself."""
@@ -113,7 +113,7 @@ class SideBySide:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: RelaySocket,
         subscriptions: Sequence[Subscription],
         authenticator: Authenticator,
         ended: Ended,
@@ -129,7 +129,7 @@ class SideBySide:
         patience.restore()
         await self._ask(self.open.values())
         while True:
-            raw = await self._socket.recv(decode=False)
+            raw = await self._socket.receive()
             message = decoded(raw)
             # What concerns none of them counts against the bounds of the first.
             taker = self.open.get(getattr(message, "subscription", "")) or next(iter(self.open.values()))
@@ -160,7 +160,7 @@ class SideBySide:
             await self._socket.send(messages.req(subscription.id, subscription.filter), text=True)
 
 
-async def authenticate(socket: ClientConnection, authenticator: Authenticator, challenge: str) -> None:
+async def authenticate(socket: RelaySocket, authenticator: Authenticator, challenge: str) -> None:
     """Answer a challenge (NIP-42), if we can."""
     answer = authenticator.answer(challenge)
     if answer is not None:

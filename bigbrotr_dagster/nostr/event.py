@@ -7,10 +7,11 @@ exactly as NIP-01 has it, or refused with a reason.
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import orjson
 from coincurve import PublicKeyXOnly
 
@@ -29,9 +30,12 @@ _HEX_128 = re.compile(r"[0-9a-f]{128}").fullmatch
 _STRINGS = {str}
 _STRINGS_AND_NULLS = {str, type(None)}
 
-Tag = list[str | None]
-"""A tag: strings. null is let through after name and value, for signed events with ["e", id, null, "root"]
-exist; storage indexes only the first two, which are always strings."""
+if TYPE_CHECKING:
+    Tag = list[str | None]
+    """A tag: strings. null is let through after name and value, for signed events with ["e", id, null, "root"]
+    exist; storage indexes only the first two, which are always strings."""
+else:
+    Tag = list[str]  # what the decoder takes; tags with null are looked at one by one (`_event_of`)
 
 
 class EventError(ValueError):
@@ -68,36 +72,34 @@ class Event:
 _EMPTY = Event("0" * 64, "0" * 64, 0, 0, [], "", "0" * 128)
 _OVERHEAD = len(_EMPTY.to_json()) - len(_EMPTY.serialize())
 
+_NAMES = tuple(field.name for field in fields(Event))
+_decode = msgspec.json.Decoder(Event).decode
 
-def parse_event(fields: object, raw: bytes, *, envelope: int = 0) -> Event:
+UNDECODED = (msgspec.DecodeError, RecursionError)
+"""What msgspec raises where JSON is no event, or one that it is too strict for: `parse_event` says which."""
+
+
+def parse_event(decoded: object, raw: bytes, *, envelope: int = 0) -> Event:
     """Build an `Event` from decoded JSON, checking every field and the id, but not the signature.
 
-    `fields` is what orjson decoded from `raw`, or from a part of it; at least `envelope` bytes of `raw` are
-    not the event's. Extra keys are dropped. Duplicate keys are refused, for JSON readers disagree on which
-    one counts; only a `raw` that is longer than it need be has to be searched for them.
+    `decoded` is what orjson made of `raw`, or of the part of it that is the event; or the `Event` that msgspec
+    made of it, whose fields have the right types. At least `envelope` bytes of `raw` are not the event's. Extra
+    keys are dropped. Duplicate keys are refused, for JSON readers disagree on which one counts; only a `raw` that
+    is longer than it need be has to be searched for them.
 
     Raises:
         EventError: `malformed`, or `bad_id` if the id is not the hash of the other fields.
     """
-    if type(fields) is not dict:
-        raise EventError("malformed", "the event is not a JSON object")
-    try:
-        event = Event(
-            fields["id"],
-            fields["pubkey"],
-            fields["created_at"],
-            fields["kind"],
-            fields["tags"],
-            fields["content"],
-            fields["sig"],
-        )
-    except KeyError as exc:
-        raise EventError("malformed", f"no {exc.args[0]}") from exc
-    _check_fields(event)
+    event = decoded if type(decoded) is Event else _event_of(decoded)
+    if not _has_all_digits(event):
+        _check_digits(event)
+    if not 0 <= event.created_at <= MAX_CREATED_AT:
+        raise EventError("malformed", f"created_at is not in 0..{MAX_CREATED_AT}")
+    if not 0 <= event.kind <= MAX_KIND:
+        raise EventError("malformed", f"kind is not in 0..{MAX_KIND}")
     canonical = event.serialize()
     if len(raw) - envelope != len(canonical) + _OVERHEAD:
-        _refuse_deep_nesting(fields)
-        _refuse_duplicate_keys(raw)
+        _refuse_ambiguity(raw)
     if hashlib.sha256(canonical).hexdigest() != event.id:
         raise EventError("bad_id", "the id is not the hash of the event")
     return event
@@ -110,11 +112,15 @@ def event_from_json(raw: bytes | str) -> Event:
         EventError: as `parse_event`, also where `raw` is not JSON.
     """
     encoded = raw.encode() if isinstance(raw, str) else raw
+    decoded: object
     try:
-        fields = orjson.loads(encoded)
-    except orjson.JSONDecodeError as exc:
-        raise EventError("malformed", f"not JSON: {exc}") from exc
-    return parse_event(fields, encoded)
+        decoded = _decode(encoded)
+    except UNDECODED:
+        try:
+            decoded = orjson.loads(encoded)
+        except orjson.JSONDecodeError as exc:
+            raise EventError("malformed", f"not JSON: {exc}") from exc
+    return parse_event(decoded, encoded)
 
 
 def verify_signature(event: Event) -> bool:
@@ -134,13 +140,43 @@ def _public_key(pubkey: str) -> PublicKeyXOnly | None:
         return None
 
 
-def _refuse_deep_nesting(fields: dict[str, Any]) -> None:
-    """Refuse extra keys with more than `MOST_NESTED` levels: how many JSON readers bear differs by their release.
+def _event_of(decoded: object) -> Event:
+    """Check the types of what is most likely no event; `type() is`, for a bool is an int and a subclass not JSON.
 
     Raises:
         EventError: `malformed`.
     """
-    layer: list[Any] = [fields]
+    if type(decoded) is not dict:
+        raise EventError("malformed", "the event is not a JSON object")
+    missing = [name for name in _NAMES if name not in decoded]
+    if missing:
+        raise EventError("malformed", f"no {missing[0]}")
+    for name, wanted in (("created_at", int), ("kind", int), ("content", str), ("tags", list)):
+        if type(decoded[name]) is not wanted:
+            raise EventError("malformed", f"{name} is not of type {wanted.__name__}")
+    for tag in decoded["tags"]:
+        if type(tag) is not list or not (_STRINGS.issuperset(map(type, tag)) or _has_only_late_nulls(tag)):
+            raise EventError("malformed", "a tag is not a list of strings")
+    return Event(*(decoded[name] for name in _NAMES))
+
+
+def _refuse_ambiguity(raw: bytes) -> None:
+    """Refuse JSON in which any object names a key twice, or an event's extra keys nest too deep.
+
+    `raw` is an event, or a message that holds one. How many levels JSON readers bear differs by their release.
+
+    Raises:
+        EventError: `malformed`.
+    """
+    try:
+        decoded = json.loads(raw, object_pairs_hook=_unique)
+    except RecursionError as exc:
+        raise EventError("malformed", "nested too deep") from exc
+    except EventError:
+        raise
+    except ValueError as exc:
+        raise EventError("malformed", f"not JSON: {exc}") from exc
+    layer: list[Any] = [decoded if type(decoded) is dict else decoded[2]]
     for _ in range(MOST_NESTED):
         layer = [inner for item in layer for inner in (item.values() if type(item) is dict else item)]
         layer = [inner for inner in layer if type(inner) is dict or type(inner) is list]
@@ -149,44 +185,11 @@ def _refuse_deep_nesting(fields: dict[str, Any]) -> None:
     raise EventError("malformed", "nested too deep")
 
 
-def _refuse_duplicate_keys(raw: bytes) -> None:
-    """Refuse JSON in which any object names a key twice.
-
-    Raises:
-        EventError: `malformed`.
-    """
-    try:
-        json.loads(raw, object_pairs_hook=_unique)
-    except RecursionError as exc:  # an extra key can nest as deep as it likes
-        raise EventError("malformed", "nested too deep") from exc
-    except EventError:
-        raise
-    except ValueError as exc:
-        raise EventError("malformed", f"not JSON: {exc}") from exc
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise EventError("malformed", "a key appears twice")
     return fields
-
-
-def _check_fields(event: Event) -> None:
-    """Refuse what NIP-01 does not allow; `type() is`, for a bool is an int and a subclass is not JSON."""
-    if not _has_all_digits(event):
-        _check_digits(event)
-    if type(event.created_at) is not int or not 0 <= event.created_at <= MAX_CREATED_AT:
-        raise EventError("malformed", f"created_at is not an integer in 0..{MAX_CREATED_AT}")
-    if type(event.kind) is not int or not 0 <= event.kind <= MAX_KIND:
-        raise EventError("malformed", f"kind is not an integer in 0..{MAX_KIND}")
-    if type(event.content) is not str:
-        raise EventError("malformed", "content is not a string")
-    if type(event.tags) is not list:
-        raise EventError("malformed", "tags is not a list")
-    for tag in event.tags:
-        if type(tag) is not list or not (_STRINGS.issuperset(map(type, tag)) or _has_only_late_nulls(tag)):
-            raise EventError("malformed", "a tag is not a list of strings")
 
 
 def _check_digits(event: Event) -> None:

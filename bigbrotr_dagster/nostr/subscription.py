@@ -5,7 +5,7 @@ concern this subscription), and only what was proven to be an event that the fil
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from bigbrotr_dagster.nostr.event import Event, EventError, Reason, parse_event
@@ -136,7 +136,7 @@ class Subscription:
         if message is None:
             return self._receive_garbage(raw)
         if isinstance(message, EventMessage) and message.subscription == self.id:
-            return self._receive_event(message.fields, raw)
+            return self._receive_event(message.decoded, raw)
         match message:
             case Eose(self.id, hint):
                 return Outcome(Ending.EOSE, hint)
@@ -153,21 +153,21 @@ class Subscription:
             return message
         return None
 
-    def _receive_event(self, fields: object, raw: bytes) -> Outcome | None:
+    def _receive_event(self, decoded: object, raw: bytes) -> Outcome | None:
         self._page.received += 1
         if self._page.received > self._max_events:
             return protocol_error(f"more than {self._max_events} events")
         self.notice = None
         if self._max_event_size is not None and len(raw) - self._envelope > self._max_event_size:
-            self._reject("too_large", fields, raw)
+            self._reject("too_large", decoded, raw)
             return None
         try:
-            event = parse_event(fields, raw, envelope=self._envelope)
+            event = parse_event(decoded, raw, envelope=self._envelope)
         except EventError as exc:
-            self._reject(exc.reason, fields, raw)
+            self._reject(exc.reason, decoded, raw)
         else:
             if not self._take(event):
-                self._reject("off_filter", fields, raw)
+                self._reject("off_filter", decoded, raw)
         return None
 
     def _take(self, event: Event) -> bool:
@@ -191,10 +191,11 @@ class Subscription:
         self._reject("malformed", None, raw)
         return None
 
-    def _reject(self, reason: Rejection, fields: object, raw: bytes) -> None:
+    def _reject(self, reason: Rejection, decoded: object, raw: bytes) -> None:
         page = self._page
         page.rejected_counts[reason] += 1
         claimed = None
+        fields = asdict(decoded) if isinstance(decoded, Event) else decoded
         if isinstance(fields, dict):
             raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
             claimed = fields.get("id")

@@ -188,3 +188,50 @@ def test_a_repeated_key_never_gets_by(content: str, created_at: int, kind: int, 
     key, value = list(fields_of(event).items())[at]
     raw = event.to_json()[:-1] + b"," + orjson.dumps({key: value})[1:]
     assert refusal(raw) == "malformed"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=5,
+)
+SPELLINGS = [
+    (b'":', b'": '),
+    (b'","', b'", "'),
+    (b"e", rb"\u0065"),
+    (b"/", rb"\/"),
+    (b'":1', b'":1.0'),
+    (b"0", b"-0"),
+]
+
+
+@given(
+    content=TEXTS,
+    tags=st.lists(st.lists(TEXTS | st.none(), max_size=4), max_size=3),
+    change=st.dictionaries(
+        st.sampled_from(["id", "kind", "created_at", "tags", "content", "sig", "x"]), JSON, max_size=1
+    ),
+    spelling=st.none() | st.tuples(st.sampled_from(SPELLINGS), st.integers(1, 3)),
+)
+def test_what_msgspec_takes_is_what_we_take(
+    content: str,
+    tags: list[list[str | None]],
+    change: dict[str, Any],
+    spelling: tuple[tuple[bytes, bytes], int] | None,
+) -> None:
+    """An event that msgspec decodes is refused, or taken, as if its fields had been looked at one by one."""
+    raw = orjson.dumps(fields_of(signed(content=content, tags=tags)) | change)
+    if spelling:
+        raw = raw.replace(*spelling[0], spelling[1])
+    try:
+        decoded = orjson.loads(raw)
+        expected: object = parse_event(decoded, raw)
+    except orjson.JSONDecodeError:
+        expected = "malformed"
+    except EventError as error:
+        expected = error.reason
+    try:
+        found: object = event_from_json(raw)
+    except EventError as error:
+        found = error.reason
+    assert found == expected

@@ -65,7 +65,7 @@ class RelaySocket(ClientConnection):
 
     async def _wait(self) -> None:
         if self.connection_lost_waiter.done():
-            raise self.close_exc
+            raise self.protocol.close_exc
         self._unread = 0
         if not self._reading:
             self._reading = True

@@ -18,8 +18,15 @@ from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.rows import holds_nul
 
-# libsecp256k1 runs without the GIL: two threads verify while the event loop receives.
-_verifiers = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="verify")
+THREADS = min(4, (os.cpu_count() or 1) - 2)
+"""Threads that verify while the event loop receives: libsecp256k1 runs without the GIL. One core is the loop's,
+and one PostgreSQL's. Where there is no other, threads would only fight for the GIL: the loop verifies by itself, a
+slice at a time."""
+
+SLICE = 12
+"""Signatures in a slice: half a millisecond in which the loop does nothing else."""
+
+_verifiers = ThreadPoolExecutor(max_workers=max(1, THREADS), thread_name_prefix="verify")
 
 
 @dataclass(slots=True)
@@ -115,12 +122,23 @@ def digest(raw: bytes) -> bytes:
 
 
 async def verify_signatures(events: Sequence[Event]) -> list[bool]:
-    """Whether each event's signature holds, by all cores."""
-    size = max(1, -(-len(events) // _verifiers._max_workers))
+    """Whether each event's signature holds, by all cores that can be had."""
+    if THREADS < 1:
+        return await _verify_between(events)
+    size = max(1, -(-len(events) // THREADS))
     chunks = [events[start : start + size] for start in range(0, len(events), size)]
     loop = asyncio.get_running_loop()
     verdicts = await asyncio.gather(*(loop.run_in_executor(_verifiers, _verify_all, part) for part in chunks))
     return [verdict for part in verdicts for verdict in part]
+
+
+async def _verify_between(events: Sequence[Event]) -> list[bool]:
+    """Verify in the event loop, which does all else that is due after each slice."""
+    verdicts: list[bool] = []
+    for start in range(0, len(events), SLICE):
+        verdicts += _verify_all(events[start : start + SLICE])
+        await asyncio.sleep(0)
+    return verdicts
 
 
 def _verify_all(events: Sequence[Event]) -> list[bool]:

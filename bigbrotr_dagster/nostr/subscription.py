@@ -5,7 +5,7 @@ concern this subscription), and only what was proven to be an event that the fil
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bigbrotr_dagster.nostr.event import Event, EventError, Reason, parse_event
@@ -194,13 +194,16 @@ class Subscription:
     def _reject(self, reason: Rejection, decoded: object, raw: bytes) -> None:
         page = self._page
         page.rejected_counts[reason] += 1
-        claimed = None
-        fields = asdict(decoded) if isinstance(decoded, Event) else decoded
-        if isinstance(fields, dict):
+        claimed: object = None
+        created_at: object = None
+        if isinstance(decoded, Event):
+            claimed, created_at = decoded.id, decoded.created_at
+        elif isinstance(decoded, dict):
+            claimed, created_at = decoded.get("id"), decoded.get("created_at")
+        if isinstance(decoded, Event | dict):
             raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
-            claimed = fields.get("id")
-            if reason in IN_PLACE_OF_EVENTS and type(fields.get("created_at")) is int:
-                page.rejected_at.append(fields["created_at"])
+            if reason in IN_PLACE_OF_EVENTS and type(created_at) is int:
+                page.rejected_at.append(created_at)
         kept = raw[:MAX_RAW_KEPT]
         if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:
             self._raw_kept += len(kept)

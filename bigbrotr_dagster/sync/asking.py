@@ -183,7 +183,8 @@ class Asking:
         self._on_connection += page.received
 
     async def _settle(self, history: History, page: Page, proof: Proof) -> None:
-        history.audit.take([event.created_at for event in page.events])
+        if proof.reread is not None:
+            history.audit.settle(proof.reread, [event.created_at for event in page.events])
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))

@@ -17,7 +17,7 @@ class History:
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
     `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
-    ones, where late events arrive; so is the old window of `audit`. `proved_before` is what earlier runs covered.
+    ones, where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs covered.
     `named` is what a relay is asked for that refuses to give all kinds: the
     common ones by number, under a filter and a coverage of their own.
     """
@@ -40,12 +40,12 @@ class History:
         self._covered = covered
         self.proved_before = covered
         self.audit = audit
-        self._again = (again | audit.seconds) & self._range
+        self._again = again & self._range
         self.named = named
 
     def walk(self, limit: int, habits: Habits) -> Walk:
         """A walk through what is pending, and what is asked for again."""
-        return Walk(self.pending | self._again, limit, habits)
+        return Walk(self.pending | self._again, limit, habits, self.audit.task)
 
     @property
     def _settled(self) -> Coverage:
@@ -71,7 +71,6 @@ class History:
         """
         covered, unproved = Coverage(proof.covered), Coverage(gap.interval for gap in proof.gaps)
         settled = covered | unproved
-        self.audit.settle(settled)
         if self.gaps:
             self.gaps = [
                 replace(gap, interval=part) for gap in self.gaps for part in Coverage([gap.interval]) - settled

@@ -78,7 +78,7 @@ class RelaySync:
         """
         walks = await self._walks()
         waits, fruitless = delays(), 0
-        while any(walk.pending for _, walk in walks) and not self._is_late():
+        while not all(walk.is_done for _, walk in walks) and not self._is_late():
             before, named = self._steps(walks), self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
             if outcome is None:

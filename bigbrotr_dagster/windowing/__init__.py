@@ -3,6 +3,7 @@
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
+from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Proof
 from bigbrotr_dagster.windowing.walk import Walk
 
@@ -18,5 +19,6 @@ __all__ = [
     "Order",
     "Outcome",
     "Proof",
+    "Reread",
     "Walk",
 ]

@@ -131,10 +131,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What one answer settles, once its events are stored."""
+    """What one answer settles, once its events are stored. `reread`: of that the newest events came once more."""
 
     covered: tuple[Interval, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    reread: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

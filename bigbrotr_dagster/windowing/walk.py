@@ -16,6 +16,7 @@ from typing import TypeGuard
 from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.paging import Page
+from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Proof, Step, Task
 
@@ -27,19 +28,26 @@ class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
 
     `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks. `steps` counts
-    the answers that brought the walk nearer to its end, whether they proved something or not.
+    the answers that brought the walk nearer to its end, whether they proved something or not. `reread` is asked
+    for last; it is not `pending`, for it proves nothing.
     """
 
-    def __init__(self, todo: Coverage, limit: int, habits: Habits) -> None:
+    def __init__(self, todo: Coverage, limit: int, habits: Habits, reread: Reread | None = None) -> None:
         self.pending = todo
         self.steps = 0
         self._limit = limit
         self._habits = habits
-        self._tasks: list[Task] = [self._first_task(part) for interval in todo for part in _askable(interval)]
+        self._tasks: list[Task] = [] if reread is None else [reread]
+        self._tasks += [self._first_task(part) for interval in todo for part in _askable(interval)]
         self._asked: dict[Ask, Task] = {}
 
     def _first_task(self, interval: Interval) -> Task:
         return Split(interval) if self._habits.order is Order.UNTRUSTED else Page(interval)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to ask for."""
+        return not self._tasks and not self._asked
 
     def next(self) -> Ask | None:
         """The next request to send, or None when nothing is left that is not already asked for."""

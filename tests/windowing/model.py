@@ -103,6 +103,7 @@ class Outcomes:
     delivered: dict[str, Stamped]
     covered: list[Interval]
     gaps: list[Interval]
+    reread: list[Interval] = field(default_factory=list)
 
 
 def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int = 20_000) -> Outcomes:
@@ -142,3 +143,4 @@ def _take(walk: Walk, relay: Relay, ask: Ask, fails: Iterator[bool] | None, left
     proof = walk.answered(ask, answer)
     left.covered += proof.covered
     left.gaps += [gap.interval for gap in proof.gaps]
+    left.reread += [proof.reread] if proof.reread is not None else []

@@ -105,6 +105,8 @@ class Check:
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         return Step(tasks=(Split(self.proved),))
 
+    refused = broken
+
     def _candidates(self) -> tuple[str, ...]:
         """Authors whose events may be few enough for one answer, and many enough to tell something."""
         busiest = [author for author, _ in Counter(event.pubkey for event in self._expected).most_common()]

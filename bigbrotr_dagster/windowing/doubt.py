@@ -2,7 +2,7 @@
 
 A relay that ignores `until` answers with its newest events whatever it is asked; what it sends above `until` is
 nearly the same each time, and with it an answer is no longer than others. What comes along by chance differs,
-and comes on top. So it is with `since` and what lies below, and with what the relay sends in place of events.
+and comes on top. So it is with `since` and what lies below.
 """
 
 from collections.abc import Set
@@ -34,7 +34,7 @@ class Doubt:
         """What `reason` rests on in this answer, too; None if on nothing, or on chance."""
         strays = {Unproven.UNTIL_IGNORED: answer.newer, Unproven.SINCE_IGNORED: answer.older}.get(reason)
         ids = strays(ask) if strays is not None else frozenset()
-        if not ids and not (reason is Unproven.ALL_REJECTED and answer.refused):
+        if not ids:
             return None
         if before is None or before.reason is not reason:
             return cls(reason, ids)

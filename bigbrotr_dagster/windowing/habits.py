@@ -47,6 +47,17 @@ SMALL_LIMIT = 100
 SHORT_WINDOW = 7_200
 """Seconds: the range up to which they answer otherwise."""
 
+MESSAGE_BYTES = 4_096
+"""Bytes of a REQ, at most: strfry drops a connection for more than `maxWebsocketPayloadSize`, without a word."""
+
+LEAST_MESSAGE_BYTES = 512
+
+AUTHOR_BYTES = 67
+"""Bytes that an author takes in a REQ: 64 hex digits, quotes and a comma."""
+
+MOST_REJECTIONS = 100
+"""Answers of one run that may be nothing but what was rejected. To find one second costs about 60 of them."""
+
 
 @dataclass(slots=True)
 class Habits:
@@ -60,6 +71,9 @@ class Habits:
     that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked
     for at once, None while it takes any number. `pause`: seconds to leave between two requests. `hint`: the most
     events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out.
+    `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one answer
+    of this run brought, asked for or not. `rejections`: answers of this run that held nothing else, and nothing
+    to step past that by.
     """
 
     largest: int = 0
@@ -74,6 +88,21 @@ class Habits:
     limit: int | None = None
     pause: float = 0.0
     hint: int | None = None
+    message_bytes: int = MESSAGE_BYTES
+    longest: int = 0
+    rejections: int = 0
+
+    @property
+    def most_authors(self) -> int:
+        """So many authors one filter may name."""
+        return max(1, (self.message_bytes - 256) // AUTHOR_BYTES)  # 256: the rest of the REQ
+
+    def ask_in_fewer_bytes(self) -> bool:
+        """Send half as much in one message from now on; False where that is as little as can be."""
+        if self.message_bytes <= LEAST_MESSAGE_BYTES:
+            return False
+        self.message_bytes = max(LEAST_MESSAGE_BYTES, self.message_bytes // 2)
+        return True
 
     @property
     def is_unknown(self) -> bool:

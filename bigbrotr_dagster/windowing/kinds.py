@@ -1,6 +1,13 @@
 """Kinds that are asked for by number, where asking for all kinds proves nothing or is refused."""
 
-COMMON_KINDS = (
+from collections.abc import Iterable
+
+MOST_KINDS = 20
+"""Kinds in one filter: what `@nostr-relay` (npm) takes; strfry's `filterValidation` has a bound, too."""
+
+Kinds = tuple[int, ...]
+
+COMMON_KINDS: Kinds = (
     *(0, 1, 3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 40, 42, 43, 44, 818, 1059, 1063, 1111, 1311, 1617, 1984, 1985),
     *(4550, 5300, 6300, 7000, 9041, 9734, 9735, 9802, 10000, 10001, 10002, 10003, 10050, 22242, 24133, 27235),
     *(30000, 30001, 30003, 30008, 30009, 30017, 30018, 30023, 30024, 30030, 30078, 30311, 30315, 30402, 31922),
@@ -8,8 +15,41 @@ COMMON_KINDS = (
 )
 """The busiest kinds of the public network."""
 
-READABLE_KINDS = tuple(kind for kind in COMMON_KINDS if kind not in (4, 13, 14, 1059, 22242, 24133))
-"""Those of them that relays give to anyone (strfry keeps 4 and 1059 from strangers)."""
+_BUSIEST: Kinds = (
+    1,
+    7,
+    6,
+    0,
+    3,
+    9735,
+    10002,
+    1111,
+    5,
+    30023,
+    16,
+    30078,
+    1984,
+    10000,
+    30311,
+    30315,
+    1311,
+    42,
+    30000,
+)
+
+_RESTRICTED = frozenset({4, 13, 14, 1059, 22242, 24133})
+
+
+def grouped(kinds: Iterable[int]) -> tuple[Kinds, ...]:
+    """The kinds in their order, so many at a time as one filter may hold."""
+    listed = tuple(kinds)
+    return tuple(listed[start : start + MOST_KINDS] for start in range(0, len(listed), MOST_KINDS))
+
+
+READABLE_KINDS = grouped(
+    (*_BUSIEST, *(kind for kind in COMMON_KINDS if kind not in _RESTRICTED and kind not in _BUSIEST))
+)
+"""Those that relays give to anyone (strfry keeps 4 and 1059 from strangers), in groups: the busiest ones first."""
 
 LARGE_WINDOW = 7 * 86_400
 """Seconds: that nothing is left in a larger window is confirmed with `READABLE_KINDS` before it counts."""

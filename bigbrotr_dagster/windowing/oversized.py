@@ -54,7 +54,7 @@ class Oversized:
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         if self._is_found:  # it was not that
-            return Step(tasks=tuple(map(self.resume, cut_in_two(self.window, ()))))
+            return Step(tasks=tuple(map(self.resume, cut_in_two(self.window))))
         return Step(tasks=(replace(self, fine=self._asking.until, doubted=False),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -68,6 +68,9 @@ class Oversized:
             gap = Gap(self.window, Unproven.OVERSIZED, detail=detail)
         rest = Coverage([self.window]) - Coverage([gap.interval])
         return Step(Proof(gaps=(gap,)), tuple(map(self.resume, rest)))
+
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
 
     def _unaskable(self, habits: Habits) -> Interval:
         """The second, and those beside it that cannot be asked for without it: see `Habits.bounds`."""

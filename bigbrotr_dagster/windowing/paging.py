@@ -7,6 +7,9 @@ new although it had room for more.
 
 So each event is transferred once, apart from those of the boundary seconds; and one request beyond the full
 pages is the proof that nothing is left, whatever the relay's cap is.
+
+What a relay sends in place of events uses up its room, too. Where only such things come, the seconds that they
+claim say where to go on; they prove nothing, for anybody may claim any second: what lies above is split.
 """
 
 from dataclasses import dataclass, replace
@@ -15,11 +18,11 @@ from bigbrotr_dagster.windowing.checking import Check
 from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
-from bigbrotr_dagster.windowing.splitting import Split
+from bigbrotr_dagster.windowing.splitting import Split, unconfirmed
 from bigbrotr_dagster.windowing.tasks import (
     Answer,
     Ask,
@@ -74,9 +77,9 @@ class Page:
             return Step(tasks=(self,))
         if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
             return Step(tasks=(Split(self.window),))
-        if habits.may_be_cut(answer.size, ask.limit):
-            return self._all_rejected(ask, answer, habits)
-        return self._end(ask, habits)
+        if answer.is_cut_by_rejected(ask, habits):
+            return Step(tasks=(Split(self.window),))
+        return self._end(ask, answer, habits)
 
     def _is_in_part(self, ask: Ask, inside: list[Stamped]) -> bool:
         """Older events came, though not all of the newest second that are known: `until` is not inclusive."""
@@ -94,16 +97,12 @@ class Page:
             return None
         return self._until_ignored(inside) if doubt.is_certain else Step(tasks=(replace(self, doubt=doubt),))
 
-    def _all_rejected(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        doubt = Doubt.of(Unproven.ALL_REJECTED, answer, ask, habits, self.doubt)
-        if doubt is not None and not doubt.is_certain:
-            return Step(tasks=(replace(self, doubt=doubt),))
-        return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
-
     def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], claimed: list[int], habits: Habits) -> Step:
         if any(event.created_at < self.window.since for event in answer.events):
             return self._proves(self.window, inside, ask, answer, habits)  # newest first, all of it came before
-        newest, oldest = self.window.until, min([*claimed, *(event.created_at for event in inside)])
+        newest, oldest = self.window.until, min((event.created_at for event in inside), default=self.window.until)
+        if oldest == newest and claimed and answer.is_cut_by_rejected(ask, habits):
+            return self._stepped_past(newest, claimed, inside)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
@@ -114,13 +113,21 @@ class Page:
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
                 return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
-            if not inside:
-                gap = Gap(Interval(newest, newest), Unproven.ALL_REJECTED)
-                return Step(Proof(gaps=(gap,)), below(self.window))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
         if ids <= self.boundary:
-            return self._end(ask, habits)
+            if answer.is_cut_by_rejected(ask, habits):
+                return Step(tasks=(Split(self.window),))
+            return self._end(ask, answer, habits)
         return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, most=self.most),))
+
+    def _stepped_past(self, newest: int, claimed: list[int], inside: list[Stamped]) -> Step:
+        """No event came from below the newest second, but things that claim these seconds. Few of them may lie."""
+        oldest = sorted(claimed)[len(claimed) // 2]
+        oldest = min(claimed) if oldest == newest else oldest
+        if oldest == newest:
+            return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
+        rest = Page(Interval(self.window.since, oldest))
+        return Step(tasks=(rest, Split(Interval(oldest + 1, newest))))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for fewer events, so that what is too large comes alone."""
@@ -163,14 +170,15 @@ class Page:
                 )
         return Step.covers(proved, *rest)
 
-    def _end(self, ask: Ask, habits: Habits) -> Step:
+    def _end(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Nothing came but `boundary`, and nothing says that more was cut."""
         if self.boundary and habits.varies:
             return Step(tasks=(*below(self.window), Agree(self.window.until, self.boundary)))
         if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
             return Step(tasks=(Confirm(self.window, self.boundary),))
-        if self.boundary and self.window.seconds > 1 and not habits.had_room(len(self.boundary), ask.limit):
-            return Step(tasks=(Confirm(self.window, self.boundary, kinds=None),))
+        came = max(answer.size, len(self.boundary))
+        if self.boundary and self.window.seconds > 1 and not habits.had_room(came, ask.limit):
+            return Step(tasks=(Confirm(self.window, self.boundary, groups=(None,)),))
         return Step.covers(self.window)
 
     def _until_ignored(self, inside: list[Stamped]) -> Step:
@@ -188,13 +196,14 @@ class Confirm:
 
     Ask below that second, for kinds that no relay has a reason to keep back: some count their limit first and
     remove what is not for everybody then, so that an answer can be empty although older events exist
-    (relays.md, strfry). It also finds out a cap so small that the boundary filled it; where that is all that is to
-    be found out, of all `kinds`. `most`, `doubt`: see `Page`.
+    (relays.md, strfry). The busiest kinds tell; of a relay that is known to do so, all `groups` are asked for.
+    It also finds out a cap so small that the boundary filled it; where that is all that is to be found out, the
+    one group is None, all kinds. `most`, `doubt`: see `Page`.
     """
 
     window: Interval
     boundary: frozenset[str]
-    kinds: tuple[int, ...] | None = READABLE_KINDS
+    groups: tuple[Kinds | None, ...] = READABLE_KINDS
     most: int | None = None
     doubt: Doubt | None = None
 
@@ -210,13 +219,13 @@ class Confirm:
         return (Page(second, self.boundary, len(self.boundary)),)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), self.kinds)
+        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), self.groups[0])
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: see `Page`; only whether there is anything matters here."""
         if ask.limit > 1:
             return Step(tasks=(replace(self, most=1),))
-        return Step(tasks=(Oversized.within(self._below, Page, self.kinds), *self._boundary_second))
+        return Step(tasks=(Oversized.within(self._below, Page, self.groups[0]), *self._boundary_second))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
@@ -230,7 +239,14 @@ class Confirm:
             return self._contradicted(ask, fresh, habits)
         if answer.crowds(self._below, ask, habits):
             return Step(tasks=(self,))
+        if answer.is_cut_by_rejected(ask, habits):
+            return Step(tasks=(Split(self._below), *self._boundary_second))
+        if habits.hides and len(self.groups) > 1:
+            return Step(tasks=(replace(self, groups=self.groups[1:], doubt=None),))
         return Step.covers(self.window)
+
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return unconfirmed(self.window, len(self.boundary), detail, habits)
 
     def _contradicted(self, ask: Ask, fresh: list[Stamped], habits: Habits) -> Step:
         """There is more: page on from there, and look carefully at what lies between."""

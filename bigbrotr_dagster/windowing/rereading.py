@@ -1,4 +1,4 @@
-"""A look at old seconds that are proved already: relays get old events at any time. It is cheap, and proves nothing.
+"""A look at old seconds that are proved already: relays get old events at any time. Cheap, and no proof.
 
 One request for the newest events of a window, whatever the window's length: so what it costs does not depend on
 how the relay's events are spread over the years. How far down it reached is where the next look goes on.

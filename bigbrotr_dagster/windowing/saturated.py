@@ -10,23 +10,33 @@ one second, with its reason.
 A relay whose cap varies is asked for the second until three answers in a row bring nothing new, before that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import COMMON_KINDS
+from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, grouped
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
 AGREEMENTS = 3
 
+MOST_AT_ONCE = 10_000
+"""Events: the largest `limit` of a REQ, for a relay that states more than ours (NIP-11, `max_limit`)."""
+
+MOST_GROUPS_KNOWN = 20
+"""Requests that authors are worth who are only known to have been active at that time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """A part of a second: these kinds, and of those these authors; None is all, none are those seen by then."""
+    """A part of a second: these kinds, and of those these authors; None is all, none are those seen by then.
+
+    `limit`: of the REQ, where it is larger than usual.
+    """
 
     kinds: tuple[int, ...] | None
     authors: tuple[str, ...] | None = None
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,8 @@ class Saturated:
     """One `second`. `parts` are still to be asked, the next one last; `seen` maps ids to authors.
 
     `full` says that a part could not be narrowed any further and still filled its answer; `more` that the
-    parts brought events which the first answer had not.
+    parts brought events which the first answer had not. `known` are authors who were active at that time, asked
+    for where the second would be a gap otherwise; None until somebody has told (`supplied`).
     """
 
     second: int
@@ -43,65 +54,101 @@ class Saturated:
     kinds: frozenset[int]
     full: bool = False
     more: bool = False
+    known: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, second: int, events: Sequence[Stamped]) -> "Saturated":
         kinds = frozenset(event.kind for event in events)
-        others = Narrowed(tuple(kind for kind in COMMON_KINDS if kind not in kinds))
+        others = map(Narrowed, grouped(kind for kind in COMMON_KINDS if kind not in kinds))
         seen = {event.id: event.pubkey for event in events}
         # In the end everything by its authors: that finds kinds which nobody thought of.
-        parts = (Narrowed(None, ()), others, *(Narrowed((kind,)) for kind in sorted(kinds)))
+        parts = (Narrowed(None, ()), *others, *_each(kinds))
         return cls(second, parts, seen, kinds)
+
+    def supplied(self, authors: Iterable[str], limit: int, stated: int | None) -> "Saturated":
+        """The same with what others know of this second: authors, and the limit that the relay states.
+
+        Where that is more than `limit`, all of the second is asked for at once, first.
+        """
+        larger = min(stated or 0, MOST_AT_ONCE)
+        whole = (Narrowed(None, limit=larger),) if larger > limit else ()
+        return replace(self, parts=(*self.parts, *whole), known=tuple(authors))
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         part = self.parts[-1]
-        return Ask(*habits.bounds(Interval(self.second, self.second)), limit, part.kinds, part.authors)
+        authors = part.authors and part.authors[: habits.most_authors]
+        here = Interval(self.second, self.second)
+        return Ask(*habits.bounds(here), max(limit, part.limit), part.kinds, authors)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        before = habits.largest
         answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = [event for event in here if event.id not in self.seen]
         found = {event.kind for event in fresh} - self.kinds
         seen = self.seen | {event.id: event.pubkey for event in fresh}
+        is_whole = self.parts[-1].limit > 0
+        more = self.more or (bool(fresh) and not is_whole)
+        taken = replace(self, seen=seen, kinds=self.kinds | found, more=more)
+        if is_whole:  # what it brought is proved by the parts that follow
+            habits.largest = before
+            return replace(taken, parts=(*self.parts[:-1], *_each(found)))._next(habits)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
-        taken = replace(self, seen=seen, kinds=self.kinds | found, more=self.more or bool(fresh))
         counted = answer.counted(ask, habits)
         # What exceeds the most that the relay ever sent came on top, and took no room.
         if suspected(counted if counted <= habits.largest else answer.size, ask.limit):
-            return taken._narrowed(found, habits)
-        by_kind = (Narrowed((kind,)) for kind in sorted(found)) if ask.kinds is None else ()
-        return replace(taken, parts=(*self.parts[:-1], *by_kind))._next(habits)
+            return taken._narrowed(ask, found, habits)
+        by_kind = _each(found) if ask.kinds is None else ()
+        return replace(taken, parts=(*self._left(ask), *by_kind))._next(habits)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for less."""
-        return self._narrowed(set(), habits)
+        return self._narrowed(ask, set(), habits)
 
-    def _narrowed(self, found: set[int], habits: Habits) -> Step:
-        """Put what the last part is made of in its place."""
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The relay does not answer for kinds or authors: what is left of the second cannot be had."""
+        return Step.gives_up(replace(self._gap, detail=detail))
+
+    def _left(self, ask: Ask) -> tuple[Narrowed, ...]:
+        """The parts without what was just asked for."""
         *parts, part = self.parts
-        narrower = _narrower(part, found)
+        authors = part.authors[len(ask.authors) :] if part.authors and ask.authors else ()
+        return (*parts, replace(part, authors=authors)) if authors else tuple(parts)
+
+    def _narrowed(self, ask: Ask, found: set[int], habits: Habits) -> Step:
+        """Put what the last part is made of in its place."""
+        narrower = _narrower(Narrowed(ask.kinds, ask.authors), found)
         # Authors last of all: the other kinds still bring more of them to ask for.
-        by_author = part.kinds is not None and len(part.kinds) == 1
-        parts = [*narrower, *parts] if by_author else [*parts, *narrower]
-        return replace(self, parts=tuple(parts), full=self.full or not narrower)._next(habits)
+        by_author = ask.kinds is not None and len(ask.kinds) == 1
+        left = self._left(ask)
+        parts = (*narrower, *left) if by_author else (*left, *narrower)
+        return replace(self, parts=parts, full=self.full or not narrower)._next(habits)
 
     def _next(self, habits: Habits) -> Step:
         if not self.parts:
             return self._settled(habits)
         *parts, part = self.parts
         if part.authors == ():
-            at_once, known = max(1, habits.largest // 2), sorted(set(self.seen.values()))
-            groups = (tuple(known[start : start + at_once]) for start in range(0, len(known), at_once))
+            groups = _author_groups(sorted(set(self.seen.values())), habits)
             parts += (Narrowed(part.kinds, group) for group in groups)
             return replace(self, parts=tuple(parts))._next(habits)
         return Step(tasks=(self,))
 
     def _settled(self, habits: Habits) -> Step:
-        here = Interval(self.second, self.second)
         # Where the relay is known to cut, kinds that nobody thought of may be missing whatever the parts say.
-        if self.full or self.more or habits.cut_at is not None:
-            return Step.gives_up(Gap(here, Unproven.SATURATED, len(self.seen)))
-        return Step.covers(here)
+        if not (self.full or self.more or habits.cut_at is not None):
+            return Step.covers(Interval(self.second, self.second))
+        asked = set(self.seen.values())
+        groups = _author_groups([author for author in self.known or () if author not in asked], habits)
+        if groups:
+            parts = tuple(Narrowed(None, group) for group in groups[:MOST_GROUPS_KNOWN])
+            return Step(tasks=(replace(self, parts=parts, known=()),))
+        return Step.gives_up(self._gap)
+
+    @property
+    def _gap(self) -> Gap:
+        reason = Unproven.SATURATED if self.seen else Unproven.ALL_REJECTED
+        return Gap(Interval(self.second, self.second), reason, len(self.seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +174,8 @@ class Agree:
             return Step(tasks=(Agree(self.second, self.seen | fresh),))
         if self.times + 1 < AGREEMENTS:
             return Step(tasks=(replace(self, times=self.times + 1),))
-        if habits.may_be_cut(len(self.seen), ask.limit):  # it may be cut in the same place each time
+        came = max(len(self.seen), answer.size)
+        if habits.may_be_cut(came, ask.limit):  # it may be cut in the same place each time
             return Step(tasks=(Saturated.of(self.second, here),))
         return Step.covers(Interval(self.second, self.second))
 
@@ -137,10 +185,21 @@ def _narrower(part: Narrowed, found: set[int]) -> tuple[Narrowed, ...]:
     if part.kinds is not None and len(part.kinds) > 1:
         rest = [kind for kind in part.kinds if kind not in found]
         halves = (tuple(rest[: len(rest) // 2]), tuple(rest[len(rest) // 2 :]))
-        return (*(Narrowed(half) for half in halves if half), *(Narrowed((kind,)) for kind in sorted(found)))
+        return (*(Narrowed(half) for half in halves if half), *_each(found))
     if part.authors is None:
         return (Narrowed(part.kinds, ()),)
     if len(part.authors) > 1:
         middle = len(part.authors) // 2
         return Narrowed(part.kinds, part.authors[:middle]), Narrowed(part.kinds, part.authors[middle:])
     return ()
+
+
+def _each(kinds: Iterable[int]) -> tuple[Narrowed, ...]:
+    """A part for each kind."""
+    return tuple(Narrowed((kind,)) for kind in sorted(kinds))
+
+
+def _author_groups(authors: Sequence[str], habits: Habits) -> list[tuple[str, ...]]:
+    """Authors, so many at a time that their events have room in an answer."""
+    at_once = min(habits.most_authors, max(1, habits.largest // 2))
+    return [tuple(authors[start : start + at_once]) for start in range(0, len(authors), at_once)]

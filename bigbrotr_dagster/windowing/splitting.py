@@ -11,9 +11,9 @@ Halves are halves of the events seen, not of the time: Nostr's years before 2021
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
@@ -24,10 +24,15 @@ TOLERATED_SHARE = 50
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The `events` of an answer that was `counted` so many events long."""
+    """The `events` of an answer that was `counted` so many events long; `rejected` of them were none.
+
+    `claimed`: the seconds that those claim.
+    """
 
     events: tuple[Stamped, ...]
     counted: int
+    rejected: int = 0
+    claimed: tuple[int, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -36,6 +41,9 @@ class Seen:
     def may_be_cut(self, limit: int, habits: Habits) -> bool:
         """By what is known of the relay now, which may be more than when the answer came."""
         return habits.may_be_cut(self.counted, limit)
+
+    def is_cut_by_rejected(self, limit: int, habits: Habits) -> bool:
+        return self.rejected > 0 and habits.may_be_cut(len(self.events) + self.rejected, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,8 @@ class Split:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
         counted = answer.counted(ask, habits)
-        seen = Seen(tuple(answer.inside(self._asking())), counted)
+        claimed = tuple(second for second in answer.refused_at if second in self._asking())
+        seen = Seen(tuple(answer.inside(self._asking())), counted, answer.rejected(habits), claimed)
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
         useless = _useless(ask, answer, len(seen.events)) if is_cut and counted <= habits.largest else None
@@ -66,6 +75,10 @@ class Split:
             if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, doubt.reason, len(seen.events)))
             return Step(tasks=(replace(self, doubt=doubt),))
+        if not seen.events and seen.is_cut_by_rejected(ask.limit, habits):
+            habits.rejections += 1
+            if habits.rejections > MOST_REJECTIONS:
+                return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
         if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
             return Step(tasks=(self,))
         if self.whole is None:
@@ -78,7 +91,7 @@ class Split:
         """The answer was more than we take: look for what it was in one half and the other."""
         if self.window.seconds == 1:
             return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
-        return Step(tasks=tuple(map(Split, cut_in_two(self.window, self.whole.events if self.whole else ()))))
+        return Step(tasks=tuple(map(Split, cut_in_two(self.window, self.whole))))
 
     def _asking(self) -> Interval:
         if self.whole is None:
@@ -102,6 +115,8 @@ class Split:
         parts = older.ids | newer.ids
         halved = tuple(map(_half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
+        if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
+            return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
             return Step(tasks=(Again(self.window, len(whole.events), parts, halved),))
         if whole.ids != parts or (whole.events and is_cut):
@@ -145,19 +160,27 @@ class Readable:
     window: Interval
     seen: frozenset[str]
     halves: tuple[Split, ...]
+    groups: tuple[Kinds, ...] = READABLE_KINDS
 
     def ask(self, limit: int, habits: Habits) -> Ask:
-        return Ask(*habits.bounds(self.window), limit, READABLE_KINDS)
+        return Ask(*habits.bounds(self.window), limit, self.groups[0])
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         answer.teach(habits, ask)
-        if all(event.id in self.seen for event in answer.inside(self.window)):
-            return Step.covers(self.window)
-        habits.note_hiding()
-        return Step(tasks=self.halves)
+        if answer.is_cut_by_rejected(ask, habits):
+            return Step(tasks=self.halves)
+        if any(event.id not in self.seen for event in answer.inside(self.window)):
+            habits.note_hiding()
+            return Step(tasks=self.halves)
+        if habits.hides and len(self.groups) > 1:
+            return Step(tasks=(replace(self, groups=self.groups[1:]),))
+        return Step.covers(self.window)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         return Step(tasks=self.halves)
+
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        return unconfirmed(self.window, len(self.seen), detail, habits)
 
 
 def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...], habits: Habits) -> Step:
@@ -171,7 +194,7 @@ def _half(window: Interval, whole: Seen) -> Split:
     """A window that is to be split, for its whole is answered. A single second is asked again."""
     if window.seconds == 1:
         return Split(window)
-    return Split(window, whole, None, cut_in_two(window, whole.events))
+    return Split(window, whole, None, cut_in_two(window, whole))
 
 
 def _useless(ask: Ask, answer: Answer, inside: int) -> Unproven | None:
@@ -180,12 +203,19 @@ def _useless(ask: Ask, answer: Answer, inside: int) -> Unproven | None:
         return Unproven.UNTIL_IGNORED
     if len(answer.older(ask)) > inside:
         return Unproven.SINCE_IGNORED
-    return Unproven.ALL_REJECTED if answer.refused and not inside else None
+    return None
 
 
-def cut_in_two(window: Interval, events: tuple[Stamped, ...]) -> tuple[Interval, Interval]:
-    """The older and the newer half of a window of at least two seconds, parted at the median event."""
-    times = sorted(event.created_at for event in events)
+def unconfirmed(window: Interval, held: int, detail: str, habits: Habits) -> Step:
+    """The relay does not answer for kinds. Its EOSE is what counts then, unless it is known to hide events."""
+    if habits.hides:
+        return Step.gives_up(Gap(window, Unproven.REFUSED, held, detail))
+    return Step.covers(window)
+
+
+def cut_in_two(window: Interval, seen: Seen | None = None) -> tuple[Interval, Interval]:
+    """The older and the newer half of a window of at least two seconds, parted at the median of what came."""
+    times = sorted((*(event.created_at for event in seen.events), *seen.claimed)) if seen is not None else []
     middle = times[len(times) // 2] if times else (window.since + window.until) // 2
     middle = min(max(middle, window.since), window.until - 1)
     return Interval(window.since, middle), Interval(middle + 1, window.until)

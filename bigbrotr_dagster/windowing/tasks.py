@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.outcome import Outcome
 
@@ -37,6 +37,11 @@ class Ask:
     kinds: tuple[int, ...] | None = None
     authors: tuple[str, ...] | None = None
 
+    @property
+    def is_narrow(self) -> bool:
+        """It names kinds or authors: a relay may refuse that, and answer wider asks."""
+        return self.kinds is not None or self.authors is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -45,8 +50,8 @@ class Answer:
     `events` are inside the ask, in arrival order, each id once; `strays` match the filter but lie outside
     the ask's seconds: a relay sends them that ignores `since` or `until`, or just so. `refused` counts what the
     relay sent in place of events: it used up the relay's cap like them; `refused_at` are the seconds that these
-    claim, as far as they claim any. `off_filter` counts what was not asked for
-    at all.
+    claim, as far as they claim any, in the order of arrival: a hint where to go on, and never proof. `off_filter`
+    counts what was not asked for at all.
     """
 
     events: Sequence[Stamped]
@@ -74,9 +79,23 @@ class Answer:
         """How many events the relay sent in all, asked for or not."""
         return self.size + len(self.strays) + self.off_filter
 
+    def rejected(self, habits: Habits) -> int:
+        """How many messages took up the relay's room that hold no event of the ask.
+
+        What was not asked for at all may have come on top: it took none where other answers were longer.
+        """
+        on_top = self.everything < max(habits.longest, CREDIBLE_CAP)
+        return self.refused + (0 if on_top else self.off_filter)
+
+    def is_cut_by_rejected(self, ask: Ask, habits: Habits) -> bool:
+        """Whether what was rejected may have used up the relay's room before all of the ask was sent."""
+        rejected = self.rejected(habits)
+        return rejected > 0 and habits.may_be_cut(len(self.events) + rejected, ask.limit)
+
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""
         habits.largest = max(habits.largest, self.size)
+        habits.longest = max(habits.longest, self.everything)
         if ask.kinds is None and ask.authors is None:  # some relays take other paths for those
             habits.note_bounds(ask.since, ask.until, (event.created_at for event in self.events))
 
@@ -169,3 +188,10 @@ class Breakable(Task, Protocol):
     """A task that knows what to do when an answer is more than we take."""
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step: ...
+
+
+@runtime_checkable
+class Narrow(Task, Protocol):
+    """A task that may name kinds or authors, and knows what to do where the relay will not answer that."""
+
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step: ...

@@ -10,6 +10,7 @@ An answer moves seconds out of `pending`; a request that failed moves nothing. T
 stored before, or together with, what the answer's `Proof` says.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -17,8 +18,9 @@ from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.paging import Page
 from bigbrotr_dagster.windowing.rereading import Reread
+from bigbrotr_dagster.windowing.saturated import Saturated
 from bigbrotr_dagster.windowing.splitting import Split
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Proof, Step, Task
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Narrow, Proof, Step, Task
 
 FIRST_SECONDS = 2
 """With a spare second below (see `Habits.bounds`), the rest is still not asked for from 0 on."""
@@ -80,6 +82,29 @@ class Walk:
     def failed(self, ask: Ask) -> None:
         """Put `ask` back: its request did not end with EOSE, and proves nothing."""
         self._tasks.append(self._asked.pop(ask))
+
+    def refused(self, ask: Ask, detail: str) -> Proof | None:
+        """As `failed`, where the relay will not answer an ask that is so narrow; None where the ask is not.
+
+        What only that could have proved is set aside, as a gap with `detail`: what is older goes on.
+        """
+        task = self._asked[ask]
+        if not ask.is_narrow or not isinstance(task, Narrow):
+            return None
+        del self._asked[ask]
+        return self._take(task.refused(ask, detail, self._habits))
+
+    @property
+    def crowded(self) -> int | None:
+        """The second that is asked for next, if it filled an answer and nobody has told what is known of it."""
+        task = self._tasks[-1] if self._tasks else None
+        return task.second if isinstance(task, Saturated) and task.known is None else None
+
+    def supply(self, authors: Iterable[str], stated: int | None) -> None:
+        """Tell of the `crowded` second: authors who were active, and the `max_limit` that the relay states."""
+        task = self._tasks[-1]
+        if isinstance(task, Saturated):
+            self._tasks[-1] = task.supplied(authors, self._habits.most(self._limit), stated)
 
     def broken(self, ask: Ask, detail: str, *, flood: bool = False) -> Proof:
         """As `failed`, where the answer was more than we take, in one message or in all.

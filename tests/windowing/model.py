@@ -1,10 +1,10 @@
 """A relay as a function: events in, the answer to one ask out. Its habits are arguments."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Hint, Interval, Outcome, Walk
+from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Hint, Interval, Outcome, Proof, Walk
 from bigbrotr_dagster.windowing.tasks import Stamped
 
 EOSE = Outcome(Ending.EOSE)
@@ -18,6 +18,8 @@ class Stamp:
     created_at: int
     kind: int = 1
     pubkey: str = "a"
+    damage: str = ""
+    """It is no event: its second shows ("claims"), does not ("silent"), or is said to be the first ("lies")."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Relay:
     forged: frozenset[str] = frozenset()
     """Ids of events that are none: they take room in an answer, and are thrown away."""
     finishes: bool = False
+    ignores_kinds: bool = False
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
     random: Random = field(init=False)
@@ -58,14 +61,19 @@ class Relay:
         sent = self._cut(matching, min(ask.limit, cap))
         sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
-        refused = [event.created_at for event in sent if event.id in self.forged]
-        sent = [event for event in sent if event.id not in self.forged]
+        refused = [event for event in sent if event.id in self.forged or event.damage]
+        claimed = [
+            1 if event.damage == "lies" else event.created_at for event in refused if event.damage != "silent"
+        ]
+        asked = [event for event in sent if ask.kinds is None or event.kind in ask.kinds]
+        off_filter = len([event for event in sent if event not in asked and event not in refused])
+        sent = [event for event in asked if event not in refused]
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
         hint = Hint.NONE
         if self.finishes:
             hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
-        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), refused_at=refused)
+        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed)
 
     def _matching(self, ask: Ask) -> list[Stamp]:
         """In the order of the answer; ties come in any order, and are cut anywhere."""
@@ -91,7 +99,7 @@ class Relay:
         return (
             (self.ignores_since or event.created_at >= since)
             and (self.ignores_until or event.created_at <= until)
-            and (ask.kinds is None or event.kind in ask.kinds)
+            and (ask.kinds is None or event.kind in ask.kinds or self.ignores_kinds)
             and (ask.authors is None or event.pubkey in ask.authors)
         )
 
@@ -134,13 +142,37 @@ def run_together(
     raise AssertionError(f"the walk has not ended after {most} rounds")
 
 
+def run_filtered(walk: Walk, relay: Relay, kinds: tuple[int, ...], most: int = 20_000) -> Outcomes:
+    """As `run`, for a walk under a filter of `kinds`."""
+    left = Outcomes({}, [], [])
+    for _ in range(most):
+        ask = walk.next()
+        if ask is None:
+            return left
+        narrowed = tuple(kind for kind in kinds if ask.kinds is None or kind in ask.kinds)
+        answer = relay.answer(replace(ask, kinds=narrowed)) if narrowed else Answer([], EOSE)
+        left.delivered |= {event.id: event for event in (*answer.events, *answer.strays)}
+        _note(walk.answered(ask, answer), left)
+    raise AssertionError(f"the walk has not ended after {most} requests")
+
+
+def step(walk: Walk, relay: Relay, left: Outcomes) -> None:
+    """One request and its answer."""
+    ask = walk.next()
+    assert ask is not None
+    _take(walk, relay, ask, None, left)
+
+
 def _take(walk: Walk, relay: Relay, ask: Ask, fails: Iterator[bool] | None, left: Outcomes) -> None:
     answer = relay.answer(ask)
     if fails is not None and next(fails):
         walk.failed(ask)
         return
     left.delivered |= {event.id: event for event in (*answer.events, *answer.strays)}
-    proof = walk.answered(ask, answer)
+    _note(walk.answered(ask, answer), left)
+
+
+def _note(proof: Proof, left: Outcomes) -> None:
     left.covered += proof.covered
     left.gaps += [gap.interval for gap in proof.gaps]
     left.reread += [proof.reread] if proof.reread is not None else []

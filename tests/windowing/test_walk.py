@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
 from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
-from tests.windowing.model import EOSE, Relay, Stamp, run, run_together
+from tests.windowing.model import EOSE, Outcomes, Relay, Stamp, run, run_filtered, run_together, step
 
 END = 120
 RANGE = Coverage.between(1, END)  # a since-exclusive relay cannot be asked for second 0
@@ -44,7 +44,7 @@ def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) ->
     assert walk.pending == Coverage()
     assert sum(part.seconds for part in (*left.covered, *left.gaps)) == RANGE.seconds, "and only once"
     covered = Coverage(left.covered)
-    given = [event for event in relay.events if event.kind not in relay.hides]
+    given = [event for event in relay.events if event.kind not in relay.hides and not event.damage]
     lost = [event for event in given if event.created_at in covered and event.id not in left.delivered]
     assert not lost, "an interval is covered only if every event in it was delivered"
 
@@ -121,6 +121,100 @@ def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay,
     if relay.cap < CREDIBLE_CAP:
         habits.cut_at = relay.cap
     assert_the_promise(relay, Walk(RANGE, 20, habits))
+
+
+def damaged(count: int) -> st.SearchStrategy[list[Stamp]]:
+    """Up to so many things that are no events, in few seconds."""
+    thing = st.builds(
+        Stamp,
+        id=st.uuids().map(str),
+        created_at=st.one_of(st.integers(100, END), st.integers(1, END), st.just(60)),
+        damage=st.sampled_from(["claims", "silent", "lies"]),
+    )
+    return st.lists(thing, max_size=count, unique_by=lambda stamp: stamp.id)
+
+
+@given(stamps(0, 1, 7), damaged(120), st.integers(2, 30), st.booleans(), st.integers(0, 99))
+def test_what_comes_in_place_of_events_hides_none(
+    events: list[Stamp], damage: list[Stamp], cap: int, known: bool, seed: int
+) -> None:
+    cap = cap if known else max(cap, CREDIBLE_CAP)
+    relay = Relay([*events, *damage], cap, seed)
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(largest=cap, cut_at=cap) if known else Habits()))
+
+
+@given(stamps(0, 1, 7), damaged(120), st.integers(2, 30), st.integers(0, 99))
+def test_nor_where_windows_are_split(events: list[Stamp], damage: list[Stamp], cap: int, seed: int) -> None:
+    relay = Relay([*events, *damage], cap, seed, random_subset=True)
+    assert_the_promise(relay, Walk(RANGE, 20, Habits(cap, cap, order=Order.UNTRUSTED)))
+
+
+@pytest.mark.parametrize("damage", ["claims", "silent", "lies"])
+@pytest.mark.parametrize("cap", [100, 500])
+@pytest.mark.parametrize("newest", [10**6, 500_000])
+def test_the_good_ones_behind_many_bad_ones_are_found(damage: str, cap: int, newest: int) -> None:
+    bad = [Stamp(f"bad {n}", newest - n, damage=damage) for n in range(600)]
+    good = [Stamp(f"{n}", 3 * n + 10) for n in range(300)] + [Stamp(f"new {n}", 10**6 - n) for n in range(3)]
+    relay = Relay([*bad, *good], cap)
+    left = run(Walk(Coverage.between(2, 10**6), 500, Habits()), relay)
+    assert {event.id for event in good} == set(left.delivered)
+    assert left.gaps == []
+    assert len(relay.asks) <= 150
+
+
+@given(stamps(0, 1, 7, 777), stamps(3, least=20), st.integers(CREDIBLE_CAP, 60), st.integers(0, 99))
+def test_a_relay_that_ignores_kinds_proves_nothing_by_other_kinds(
+    events: list[Stamp], others: list[Stamp], cap: int, seed: int
+) -> None:
+    relay = Relay(events + [Stamp(f"o{n}", event.created_at, 3) for n, event in enumerate(others)], cap, seed)
+    relay.ignores_kinds = True
+    walk = Walk(RANGE, 40, Habits())
+    left = run_filtered(walk, relay, (0, 1, 7, 777))
+    lost = [one for one in events if one.created_at in Coverage(left.covered) and one.id not in left.delivered]
+    assert not lost
+    assert Coverage(left.covered) | Coverage(left.gaps) == RANGE
+
+
+@given(stamps(0, 1, 7, 777, least=40), st.integers(CREDIBLE_CAP, 30), st.booleans())
+def test_what_a_relay_will_not_answer_narrowly_is_set_aside(events: list[Stamp], cap: int, hides: bool) -> None:
+    relay = Relay(events, cap)
+    walk, covered, gaps = Walk(RANGE, 40, Habits(hides=hides)), Coverage(), Coverage()
+    delivered = set()
+    while (ask := walk.next()) is not None:
+        assert len(relay.asks) < 400
+        answer = relay.answer(ask)
+        if ask.is_narrow:
+            proof = walk.refused(ask, "bad req")
+            assert proof is not None
+        else:
+            delivered |= {event.id for event in answer.events}
+            proof = walk.answered(ask, answer)
+        covered |= Coverage(proof.covered)
+        gaps |= Coverage(gap.interval for gap in proof.gaps)
+    assert covered | gaps == RANGE
+    assert not [event for event in events if event.created_at in covered and event.id not in delivered]
+    if not hides:
+        assert all(part.seconds == 1 for part in gaps), "only crowded seconds"
+
+
+def test_authors_known_otherwise_and_a_larger_limit_close_a_crowded_second() -> None:
+    burst = [Stamp(f"b{n}", 500, kind=n % 3, pubkey=f"p{n % 900}") for n in range(3_000)]
+    others = [Stamp(f"{n}", n) for n in range(400)]
+    for authors, stated in ((900, None), (0, 5_000)):
+        relay = Relay([*burst, *others], 500)
+        walk = Walk(Coverage.between(2, 10**6), 500, Habits())
+        left, told = Outcomes({}, [], []), False
+        while not walk.is_done:
+            if walk.crowded is not None:
+                walk.supply([f"p{n}" for n in range(authors)], stated)
+                relay.cap, told = stated or 500, True
+            step(walk, relay, left)
+            relay.cap = 500 if relay.asks[-1].limit <= 500 else relay.cap
+        assert told
+        assert {event.id for event in burst} <= set(left.delivered)
+        assert left.gaps == ([] if stated else [Interval(500, 500)])
+        assert max(len(ask.authors or ()) for ask in relay.asks) <= 60, "a REQ has few bytes"
+        assert max(len(ask.kinds or ()) for ask in relay.asks) <= 20, "and few kinds"
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

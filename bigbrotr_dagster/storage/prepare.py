@@ -94,6 +94,12 @@ async def prepare(
     return batch
 
 
+async def authors_around(connection: Connection, second: int) -> list[str]:
+    """Authors of stored events of about that second, the nearest first."""
+    cursor = await connection.execute(query("authors_around"), {"second": second})
+    return [pubkey.hex() for (pubkey,) in await cursor.fetchall()]
+
+
 async def known_events(connection: Connection, ids: Collection[str], known: Known) -> dict[str, int]:
     """The numbers of those events that are stored.
 

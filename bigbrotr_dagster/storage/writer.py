@@ -23,7 +23,7 @@ from bigbrotr_dagster.storage.commit import commit
 from bigbrotr_dagster.storage.delivery import Delivery
 from bigbrotr_dagster.storage.known import Known
 from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, DatabaseUnavailable, Pool, retried
-from bigbrotr_dagster.storage.prepare import PreparedBatch, prepare
+from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
 
 QUEUED_BYTES = 32 * 2**20
 """Deliveries that are not stored yet hold at most this much of what relays sent, and one more answer."""
@@ -71,6 +71,14 @@ class BatchWriter:
             mine = self._put
             await self._changed.wait_for(lambda: self._failure or self._stored >= mine)
             self._raise_failure()
+
+    async def authors_around(self, second: int) -> list[str]:
+        """Authors of stored events of about that second, the nearest first; at most 1,000 (hex).
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        return await retried(self._pool, lambda connection: authors_around(connection, second))
 
     async def run(self) -> None:
         """Store batches until cancelled, or until one has to be given up."""

@@ -1,6 +1,7 @@
 """Asking one relay: a request goes out; what comes goes to the walk, then to the writer, and is counted."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -23,6 +24,10 @@ EVENTS_PER_PAGE = 10
 
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer, or of all that come side by side."""
+
+
+NARROW_TRIES = 2
+"""Requests for kinds or authors that may go unanswered before the relay is taken not to answer such ones."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ class Asking:
         self._cursor = cursor
         self._on_connection = 0  # events since the last one was opened
         self._most_unproved = 0  # events of an answer that settled nothing
+        self._unanswered = Counter[Ask]()  # narrow asks, by how often nothing came
 
     def connected(self, connection: Connection) -> None:
         """The next requests go out on this connection."""
@@ -79,17 +85,26 @@ class Asking:
                 selection, max_events=EVENTS_PER_PAGE * ask.limit, max_bytes=PAGE_BYTES
             )
             self._count(page)
-        proof = Proof()
-        if reaction(page.outcome) is Reaction.PROVED:
+        outcome, proof = page.outcome, Proof()
+        if reaction(outcome) is Reaction.PROVED:
             proof = walk.answered(ask, _answer(page))
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
         else:
-            proof = self._fail(walk, ask, page)
+            refused = self._set_aside(walk, ask, page)
+            proof = self._fail(walk, ask, page) if refused is None else refused
+            if refused is not None and not connection.closed:
+                outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
         if proof.gaps:
             gaps = await self._hints.estimated(connection, history, self._habits, proof.gaps)
             proof = replace(proof, gaps=gaps)
         await self._settle(history, page, proof)
-        return page.outcome
+        return outcome
+
+    async def supply(self, walk: Walk) -> None:
+        """Tell the walk of a crowded second: who was active then, and what the relay says it answers at once."""
+        if walk.crowded is not None:
+            authors = await self._writer.authors_around(walk.crowded)
+            walk.supply(authors, (await self._hints.limits()).max_limit)
 
     async def several(
         self,
@@ -189,6 +204,21 @@ class Asking:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
         await self.deliver(history, page, proof)
+
+    def _set_aside(self, walk: Walk, ask: Ask, page: Page) -> Proof | None:
+        """What becomes of an ask that the relay will not answer for it names kinds or authors; None if it may yet.
+
+        A relay may drop a connection for a message that is too long: then it gets shorter ones.
+        """
+        if not ask.is_narrow or page.received or page.outcome.prefix == "rate-limited":
+            return None
+        if page.outcome.ending is Ending.DISCONNECTED and ask.authors and self._habits.ask_in_fewer_bytes():
+            self.restrained += 1
+            return None
+        self._unanswered[ask] += 1
+        if reaction(page.outcome) is not Reaction.REFUSED and self._unanswered[ask] < NARROW_TRIES:
+            return None
+        return walk.refused(ask, str(page.outcome))
 
     def _fail(self, walk: Walk, ask: Ask, page: Page) -> Proof:
         """Put the ask back, asking for less where that may help.

@@ -1,28 +1,29 @@
 """Old seconds are read again in rotation, one request a run: relays get old events at any time.
 
-Below what `lookback` reads anyway, each run goes on where the last one ended, downwards, and starts again at the
-top. What a run reads is bounded in events (see `windowing.rereading`), however they are spread over the years.
+Below what `lookback` reads anyway, windows follow each other downwards, and start again at the top. Each is as
+long as holds about a hundred events, by what the last one held. Where it holds more, the next run goes on in its
+midst: what a run reads is bounded (see `windowing.rereading`), however events are spread over the years.
 """
 
 from bigbrotr_dagster.storage.state import Rotation
 from bigbrotr_dagster.windowing import Coverage, Interval, Reread
 
-FEW_EVENTS, MANY_EVENTS = 50, 150
-"""Where a window's length is ours to choose, it is doubled below the one, and halved above the other."""
-
+MANY_EVENTS, FEW_EVENTS = 150, 50
 SHORTEST, LONGEST = 60, 10 * 365 * 86_400
-"""Seconds."""
 
 
 class Audit:
-    """What this run reads again of `covered`; nothing where nothing old is covered."""
+    """What this run reads again of `covered`; nothing where nothing old is covered, or all of it is new."""
 
     def __init__(self, rotation: Rotation, covered: Coverage) -> None:
-        self._rotation = rotation
+        self._seconds = rotation.seconds
         self._read: Interval | None = None
         self._events = 0
-        window = _next_window(rotation, covered)
-        self.task = None if window is None else Reread(window, rotation.seconds)
+        self.task: Reread | None = None
+        if rotation.audited_from is None:  # the first sync has just read it; so it counts as the first pass
+            self._read = next(iter(covered), None)
+        elif covered:
+            self.task = Reread(_next_window(rotation, covered))
 
     def settle(self, reread: Interval, created_at: list[int]) -> None:
         """So far down the answer reached, whose events have these seconds."""
@@ -34,7 +35,9 @@ class Audit:
         """Where the next run goes on; None if this one has not got its answer."""
         if self._read is None:
             return None
-        seconds = self._rotation.seconds
+        if self.task is None:
+            return Rotation(self._read.since, self._seconds)
+        seconds = self._seconds
         if self._events > MANY_EVENTS:
             seconds = max(SHORTEST, seconds // 2)
         elif self._events < FEW_EVENTS:
@@ -42,10 +45,8 @@ class Audit:
         return Rotation(self._read.since, seconds)
 
 
-def _next_window(rotation: Rotation, covered: Coverage) -> Interval | None:
-    """The stretch that lies below what was read last, or the newest one once the oldest has been read."""
-    below = covered
-    if rotation.audited_from is not None:
-        below = covered & Coverage.between(0, rotation.audited_from - 1)
-    parts = list(below) or list(covered)
-    return parts[-1] if parts else None
+def _next_window(rotation: Rotation, covered: Coverage) -> Interval:
+    """The next seconds below the last window, or the newest ones once the oldest have been read."""
+    below = covered & Coverage.between(0, (rotation.audited_from or 0) - 1)
+    newest = (list(below) or list(covered))[-1]
+    return Interval(max(newest.since, newest.until - rotation.seconds + 1), newest.until)

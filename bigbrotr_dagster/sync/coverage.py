@@ -114,10 +114,9 @@ def asked_seconds(config: SynchronizerConfig, now: float) -> list[Asked]:
     asked = []
     for given in config.processing.filters:
         history = open_history(given, config.processing, now, SyncState(0, {}, {}, Habits(), {}))
-        for one in (history, history.named):
-            if one is not None:
-                parts = [(part.since, part.until + 1) for part in one.pending]
-                asked += [Asked(one.hash, since, until, always=one is history) for since, until in parts]
+        for one in (history, *history.named):
+            parts = [(part.since, part.until + 1) for part in one.pending]
+            asked += [Asked(one.hash, since, until, always=one is history) for since, until in parts]
     return asked
 
 

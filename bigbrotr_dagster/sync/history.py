@@ -8,7 +8,7 @@ from bigbrotr_dagster.storage.state import Rotation, SyncState
 from bigbrotr_dagster.sync.audit import Audit
 from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
-from bigbrotr_dagster.windowing.kinds import COMMON_KINDS
+from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, grouped
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
@@ -18,8 +18,8 @@ class History:
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
     `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
     ones, where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs covered.
-    `named` is what a relay is asked for that refuses to give all kinds: the
-    common ones by number, under a filter and a coverage of their own.
+    `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few at a
+    time, each few under a filter and a coverage of their own.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class History:
         gaps: list[Gap],
         again: Coverage,
         audit: Audit,
-        named: "History | None" = None,
+        named: "tuple[History, ...]" = (),
     ) -> None:
         self.filter = selection
         self.hash = selection.hash()
@@ -110,7 +110,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
     late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)
     bounds = (max(wanted.since, bounded.since or 0), end, min(untils))
 
-    def under(key: Filter, named: History | None = None) -> History:
+    def under(key: Filter, named: tuple[History, ...] = ()) -> History:
         name = key.hash()
         retried = Coverage(state.retried.get(name, []))
         covered = state.covered.get(name, Coverage())
@@ -118,4 +118,6 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
         audit = Audit(state.rotations.get(name, Rotation()), old)
         return History(key, bounds, covered, state.gaps.get(name, []), late | retried, audit, named)
 
-    return under(selection, under(selection.narrowed(kinds=COMMON_KINDS)) if selection.kinds is None else None)
+    if selection.kinds is not None:
+        return under(selection)
+    return under(selection, tuple(under(selection.narrowed(kinds=kinds)) for kinds in grouped(COMMON_KINDS)))

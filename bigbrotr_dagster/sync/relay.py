@@ -107,12 +107,12 @@ class RelaySync:
         """
         walks = []
         for history in list(self.histories):
-            asked = history
-            if self._state.habits.rung.names_kinds and history.named is not None:
+            asked: tuple[History, ...] = (history,)
+            if self._state.habits.rung.names_kinds and history.named:
                 await self._name_gaps(history, Unproven.REFUSED, refusal)
                 asked = history.named
-                self.histories.append(asked)
-            walks.append((asked, asked.walk(self._config.processing.limit, self._state.habits)))
+                self.histories.extend(asked)
+            walks += [(each, each.walk(self._config.processing.limit, self._state.habits)) for each in asked]
         return walks
 
     @property
@@ -209,6 +209,7 @@ class RelaySync:
 
     async def _next(self, connection: Connection, walk: Walk) -> list[Ask]:
         """The next requests: more than one where the relay is far."""
+        await self._asking.supply(walk)
         distance, width = self._asking.distance, 1
         if distance.is_far(connection):
             distance.heed((await self._hints.limits()).max_subscriptions)
@@ -220,7 +221,8 @@ class RelaySync:
         self._check_progress()
         distance = self._asking.distance
         width = distance.width(self._state.habits)
-        return [] if width == 1 or self._is_late() else distance.asks(walk, width - under_way)
+        waits = width == 1 or walk.crowded is not None or self._is_late()
+        return [] if waits else distance.asks(walk, width - under_way)
 
     async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
         """Whether the relay refused more than it says that it answers; it is not asked for that again."""

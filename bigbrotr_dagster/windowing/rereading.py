@@ -1,7 +1,7 @@
 """A look at old seconds that are proved already: relays get old events at any time. Cheap, and no proof.
 
-One request for the newest events of a window, whatever the window's length: so what it costs does not depend on
-how the relay's events are spread over the years. How far down it reached is where the next look goes on.
+One request for the newest events of a window, whatever the window's length: so what it costs is bounded however
+the relay's events are spread over the years. How far down it reached is where the next look goes on.
 """
 
 from dataclasses import dataclass, replace
@@ -16,14 +16,9 @@ MOST_EVENTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """The newest events of `window`, at most `most` of them.
-
-    Of a relay whose answers may hold any part of a window, or are restrained to short ones, only the newest
-    `seconds` are asked for: there a cut answer does not tell how far down it reached.
-    """
+    """The newest events of `window`, at most `most` of them."""
 
     window: Interval
-    seconds: int
     most: int = MOST_EVENTS
 
     def ask(self, limit: int, habits: Habits) -> Ask:
@@ -34,7 +29,7 @@ class Reread:
         asked = self._asking(habits)
         times = [event.created_at for event in answer.inside(asked)]
         is_cut = habits.may_be_cut(answer.counted(ask, habits), ask.limit)
-        if not is_cut or not times or habits.order is Order.UNTRUSTED:
+        if not is_cut or not times or habits.order is Order.UNTRUSTED:  # that does not tell how far down it went
             return Step(Proof(reread=asked))
         # The oldest second may be cut: the next look begins with it, unless that would not get any further.
         lowest = min(min(times) + 1, asked.until)
@@ -47,9 +42,5 @@ class Reread:
         return Step(Proof(reread=self._asking(habits)))
 
     def _asking(self, habits: Habits) -> Interval:
-        longest = self.window.seconds
-        if habits.order is Order.UNTRUSTED:
-            longest = min(longest, self.seconds)
-        if habits.rung.shortens:
-            longest = min(longest, SHORT_WINDOW - 2)
-        return Interval(self.window.until - longest + 1, self.window.until)
+        longest = SHORT_WINDOW - 2 if habits.rung.shortens else self.window.seconds
+        return Interval(max(self.window.since, self.window.until - longest + 1), self.window.until)

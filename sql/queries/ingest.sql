@@ -12,6 +12,19 @@ SELECT event_seq, seen_at, relay_id FROM observation WITH NO DATA;
 -- when they were stored.
 SELECT id, seq FROM event WHERE id = ANY(%(ids)b);
 
+-- name: authors_around
+-- Who was active at about that second, the nearest first: of 10,000 events on either side of it, at most 1,000
+-- authors. A relay can be asked for these where it does not give all of a second at once.
+SELECT pubkey
+FROM (
+    (SELECT pubkey, created_at - %(second)s AS away FROM event
+     WHERE created_at >= %(second)s ORDER BY created_at, id LIMIT 10000)
+    UNION ALL
+    (SELECT pubkey, %(second)s - created_at FROM event
+     WHERE created_at < %(second)s ORDER BY created_at DESC, id DESC LIMIT 10000)
+) AS near
+GROUP BY pubkey ORDER BY min(away), pubkey LIMIT 1000;
+
 -- name: relay_keys
 -- The numbers that observations know these relays by.
 SELECT url, id FROM relay_key WHERE url = ANY(%(urls)s);

@@ -4,14 +4,16 @@
 SELECT filter_hash, covered, audited_from, audit_seconds FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: retry_gap
--- The gap of each filter that was tried longest ago is tried again, at growing intervals of up to a day (a crowded
--- second costs dozens of requests); so are all that `gaps retry` marked.
+-- The gap of each filter that was tried longest ago is tried again, at growing intervals of up to a day. A crowded
+-- second, which is read whole each time, from an hour on, up to 30 days. So are all that `gaps retry` marked.
 UPDATE sync_gap SET last_try = now(), tries = tries + 1
 WHERE (relay_url, filter_hash, since, until) IN (
     SELECT DISTINCT ON (filter_hash) relay_url, filter_hash, since, until
     FROM sync_gap
     WHERE relay_url = %(relay_url)s
-      AND last_try <= now() - least((2 ^ least(tries - 1, 12) - 1) * 300, 86400) * interval '1 second'
+      AND last_try <= now() - interval '1 second' * CASE
+          WHEN reason LIKE 'saturated%%' THEN least(2 ^ least(tries - 1, 12) * 3600, 30 * 86400)
+          ELSE least((2 ^ least(tries - 1, 12) - 1) * 300, 86400) END
     ORDER BY filter_hash, last_try, since DESC
 ) OR (relay_url = %(relay_url)s AND last_try = '-infinity')
 RETURNING filter_hash, since, until;

@@ -14,30 +14,52 @@ def looked_at(audit: Audit) -> Interval | None:
     return audit.task and audit.task.window
 
 
-def test_stretches_follow_each_other_downwards_and_start_again() -> None:
+def test_windows_follow_each_other_downwards_and_start_again() -> None:
     covered = Coverage([Interval(100, 199), Interval(300, 1000)])
-    windows, rotation = [], Rotation()
-    for reached in (601, 300, 100, 700):
+    windows, rotation = [], Rotation(0, 400)
+    for _ in range(5):
         audit = Audit(rotation, covered)
         window = looked_at(audit)
         assert window is not None
         windows.append(window)
-        audit.settle(Interval(reached, window.until), [])
+        audit.settle(window, [window.since] * 100)
         assert audit.rotation is not None
         rotation = audit.rotation
-    assert windows == [Interval(300, 1000), Interval(300, 600), Interval(100, 199), Interval(300, 1000)]
+    assert windows == [
+        Interval(601, 1000),
+        Interval(300, 600),
+        Interval(100, 199),
+        Interval(601, 1000),
+        Interval(300, 600),
+    ]
 
 
-def test_a_window_of_ours_grows_with_few_events_and_shrinks_with_many() -> None:
+def test_a_window_that_held_more_than_was_asked_for_is_gone_on_with() -> None:
+    audit = Audit(Rotation(0, 400), Coverage.between(300, 1000))
+    audit.settle(Interval(900, 1000), [950] * 200)
+    assert audit.rotation == Rotation(900, 200)
+    assert looked_at(Audit(audit.rotation, Coverage.between(300, 1000))) == Interval(700, 899)
+
+
+def test_a_window_grows_with_few_events_and_shrinks_with_many() -> None:
     covered = Coverage.between(0, 10**9)
-    for events, seconds in ((0, 8000), (100, 4000), (200, 2000)):
+    for events, seconds in ((0, 8000), (100, 4000), (500, 2000)):
         audit = Audit(Rotation(10**8, 4000), covered)
-        audit.settle(Interval(10**8 - 4000, 10**8 - 1), [10**8 - 1] * events)
-        assert audit.rotation == Rotation(10**8 - 4000, seconds)
+        window = looked_at(audit)
+        assert window is not None
+        audit.settle(window, [window.until] * events)
+        assert audit.rotation == Rotation(window.since, seconds)
+
+
+def test_what_the_first_sync_has_just_read_waits_for_the_next_but_one() -> None:
+    audit = Audit(Rotation(), Coverage.between(5, 100))
+    assert looked_at(audit) is None
+    assert audit.rotation == Rotation(5)
+    assert looked_at(Audit(Rotation(5), Coverage.between(5, 100))) == Interval(5, 100)
 
 
 def test_what_was_not_answered_is_read_by_the_next_run() -> None:
-    assert Audit(Rotation(), Coverage.between(0, 100)).rotation is None
+    assert Audit(Rotation(0), Coverage.between(0, 100)).rotation is None
     assert looked_at(Audit(Rotation(), Coverage())) is None
 
 

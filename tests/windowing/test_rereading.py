@@ -25,15 +25,17 @@ def spread(clusters: list[tuple[int, int, int]]) -> list[Stamp]:
     ]
 
 
-def audited(relay: Relay, covered: Coverage, habits: Habits, runs: int) -> list[tuple[Interval, int]]:
-    """What each of several runs read again, and the events that it brought."""
-    read, rotation = [], Rotation()
-    for _ in range(runs):
+def audited(relay: Relay, covered: Coverage, habits: Habits, most: int) -> list[tuple[Interval, int]]:
+    """What each of several runs read again, and the events that it brought, until all was read once."""
+    read: list[tuple[Interval, int]] = []
+    rotation = Rotation(0)
+    while covered - Coverage(window for window, _ in read):
+        assert len(read) < most, f"not all is read after {most} runs"
         audit = Audit(rotation, covered)
         before = relay.sent
-        proofs = run(Walk(Coverage(), 500, habits, audit.task), relay)
-        [reread] = proofs.reread
-        audit.settle(reread, [event.created_at for event in proofs.delivered.values()])
+        outcomes = run(Walk(Coverage(), 500, habits, audit.task), relay)
+        [reread] = outcomes.reread
+        audit.settle(reread, [event.created_at for event in outcomes.delivered.values()])
         assert audit.rotation is not None
         rotation = audit.rotation
         read.append((reread, relay.sent - before))
@@ -46,30 +48,28 @@ def test_no_run_reads_more_than_its_bound_and_all_is_read_in_time(
 ) -> None:
     relay = Relay(spread(clusters), cap)
     covered = Coverage(Interval(min(span), max(span)) for span in spans)
-    held = [event for event in relay.events if event.created_at in covered]
-    crowds = sum(count // 50 for _, count, length in clusters if count > 50 * (length + 1))
-    runs = 2 * len(held) // 99 + len(covered) + crowds + 2
+    crowded = sum(count // 50 for _, count, length in clusters if count > 50 * (length + 1))
+    halvings = 32 * (len(clusters) + len(covered) + 1)  # from ten years to a minute, and back
     habits = Habits(largest=cap, cut_at=cap, since_exclusive=False, until_exclusive=False)
-    read = audited(relay, covered, habits, runs)
+    read = audited(relay, covered, habits, len(relay.events) // 40 + crowded + halvings)
     assert max(events for _, events in read) <= MOST_EVENTS
-    assert covered - Coverage(window for window, _ in read) == Coverage()
 
 
 @given(bursts, st.sampled_from([Habits(order=Order.UNTRUSTED), Habits(rung=Rung.SHORT_WINDOW)]))
-def test_a_relay_that_cuts_anywhere_is_read_in_windows(clusters: list[tuple[int, int, int]], habits: Habits):
+def test_a_relay_that_cuts_anywhere_or_wants_short_windows_is_read_within_the_bound(
+    clusters: list[tuple[int, int, int]], habits: Habits
+) -> None:
     relay = Relay(spread(clusters), 500, random_subset=habits.order is Order.UNTRUSTED)
-    read = audited(relay, Coverage.between(1, 10 * YEAR), habits, 30)
+    read = audited(relay, Coverage.between(1, YEAR // 50), habits, 2_000)
     assert max(events for _, events in read) <= MOST_EVENTS
-    ends = [window.until for window, _ in read]
-    assert ends == sorted(ends, reverse=True) or any(window.since == 1 for window, _ in read), "downwards"
 
 
 def test_what_is_more_than_we_take_is_passed_over() -> None:
-    audit = Audit(Rotation(), Coverage.between(1, 1000))
+    audit = Audit(Rotation(0, 1_000), Coverage.between(1, 1_000))
     walk = Walk(Coverage(), 500, Habits(), audit.task)
     asked = []
     while (ask := walk.next()) is not None:
         asked.append(ask.limit)
         proof = walk.broken(ask, "a message of 3 MiB")
-    assert proof.reread == Interval(1, 1000)
+    assert proof.reread == Interval(1, 1_000)
     assert asked == [200, 100, 50, 25, 12, 6, 3, 1]

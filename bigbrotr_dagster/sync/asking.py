@@ -210,7 +210,8 @@ class Asking:
 
         A relay may drop a connection for a message that is too long: then it gets shorter ones.
         """
-        if not ask.is_narrow or page.received or page.outcome.prefix == "rate-limited":
+        passing = page.outcome.ending is Ending.PROTOCOL_ERROR or page.outcome.prefix == "rate-limited"
+        if not ask.is_narrow or page.received or passing:
             return None
         if page.outcome.ending is Ending.DISCONNECTED and ask.authors and self._habits.ask_in_fewer_bytes():
             self.restrained += 1

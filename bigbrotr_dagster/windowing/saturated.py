@@ -23,8 +23,8 @@ AGREEMENTS = 3
 MOST_AT_ONCE = 10_000
 """Events: the largest `limit` of a REQ, for a relay that states more than ours (NIP-11, `max_limit`)."""
 
-MOST_GROUPS_KNOWN = 20
-"""Requests that authors are worth who are only known to have been active at that time."""
+MOST_GROUPS_KNOWN, FEWEST_KNOWN = 20, 10
+"""Requests that authors are worth who are only known to have been active then, and authors of the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ class Saturated:
         suspected = habits.is_full if habits.varies else habits.may_be_cut
         counted = answer.counted(ask, habits)
         # What exceeds the most that the relay ever sent came on top, and took no room.
-        if suspected(counted if counted <= habits.largest else answer.size, ask.limit):
+        room = counted if counted <= habits.largest else len(answer.events) + answer.rejected(habits)
+        if suspected(room, ask.limit):
             return taken._narrowed(ask, found, habits)
         by_kind = _each(found) if ask.kinds is None else ()
         return replace(taken, parts=(*self._left(ask), *by_kind))._next(habits)
@@ -140,7 +141,7 @@ class Saturated:
             return Step.covers(Interval(self.second, self.second))
         asked = set(self.seen.values())
         groups = _author_groups([author for author in self.known or () if author not in asked], habits)
-        if groups:
+        if groups and len(groups[0]) >= FEWEST_KNOWN:
             parts = tuple(Narrowed(None, group) for group in groups[:MOST_GROUPS_KNOWN])
             return Step(tasks=(replace(self, parts=parts, known=()),))
         return Step.gives_up(self._gap)

@@ -117,15 +117,11 @@ def parse_message(raw: bytes) -> Message:
         subscription, start = head
         return EventMessage(subscription, _read_or_none(raw[start:]))
     try:
-        parts = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        try:
-            parts = salvage.read(raw)
-        except Unreadable as exc:
-            if salvage.is_event(raw):
-                return EventMessage(None, None)
-            raise ProtocolError(f"not JSON: {exc}") from exc
-    return _message_of(parts)
+        return _message_of(salvage.loads(raw))
+    except Unreadable as exc:
+        if salvage.is_event(raw):
+            return EventMessage(None, None)
+        raise ProtocolError(f"not JSON: {exc}") from exc
 
 
 def _read_or_none(raw: bytes) -> object:

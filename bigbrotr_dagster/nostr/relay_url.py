@@ -69,9 +69,11 @@ class RelayURL:
 
 
 def parse_relay_url(text: str) -> RelayURL:
-    """Bring `text` into normal form: lower-case scheme and host, no default port, no trailing slash.
+    """Bring `text` into normal form: lower-case scheme and host, no default port, no path of slashes alone.
 
-    Two texts that name the same relay give the same `url`; parsing a normal form gives itself.
+    Two texts that name the same relay give the same `url`; parsing a normal form gives itself. `/chat` and
+    `/chat/` are two: a server may answer at one and not at the other (RFC 3986, 6.2.3), and only asking tells.
+    Where it answers at both, each is archived for itself; the events are stored once.
 
     Raises:
         InvalidRelayURL: if `text` is not an absolute ws:// or wss:// URL, or names a user or a fragment.
@@ -82,7 +84,7 @@ def parse_relay_url(text: str) -> RelayURL:
         raise InvalidRelayURL(f"{_shown(text)}: expected ws://host or wss://host")
     scheme = shape[1].lower()
     host, port = _split_authority(text, shape[2], _DEFAULT_PORTS[scheme])
-    path = _escaped(text, shape[3].rstrip("/"), _PATH_SAFE)
+    path = _escaped(text, shape[3], _PATH_SAFE) if shape[3].strip("/") else ""
     query = _escaped(text, shape[4] or "", _QUERY_SAFE)
     url = f"{scheme}://{_bracketed(host)}"
     if port != _DEFAULT_PORTS[scheme]:

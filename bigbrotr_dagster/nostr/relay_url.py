@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
+import idna
+
 MAX_LENGTH = 512
 """Longest accepted URL in characters, before and after it is brought into normal form."""
 
@@ -142,7 +144,7 @@ def _split_authority(text: str, authority: str, default_port: int) -> tuple[str,
         raise InvalidRelayURL(f"{_shown(text)}: user names are not allowed")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise InvalidRelayURL(f"{_shown(text)}: {authority!r} is not host:port")
+        raise InvalidRelayURL(f"{_shown(text)}: {authority!a} is not host:port")
     port = int(parts[2] or default_port)
     if not 1 <= port <= 65535:
         raise InvalidRelayURL(f"{_shown(text)}: port {port} is not in 1..65535")
@@ -153,15 +155,31 @@ def _normal_host(text: str, host: str) -> str:
     if host.startswith("["):
         return _normal_ipv6(text, host[1:-1])
     try:
-        name = host.encode("idna").decode("ascii").lower().removesuffix(".")
-    except UnicodeError as exc:
-        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name") from exc
+        name = ".".join(map(_a_label, idna.uts46_remap(host, std3_rules=False).split("."))).removesuffix(".")
+    except ValueError as exc:  # of it, idna's errors
+        raise InvalidRelayURL(f"{_shown(text)}: {host!a} is not a host name") from exc
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name")
+        raise InvalidRelayURL(f"{_shown(text)}: {host!a} is not a host name")
     if _NUMBER.fullmatch(labels[-1]):
         return _normal_ipv4(text, name)
     return name
+
+
+def _a_label(label: str) -> str:
+    """The label in ASCII, as browsers have it (UTS 46, not transitional): there are names of emoji, which
+    IDNA 2008 would not register, and DNS has underscores.
+
+    Raises:
+        ValueError: it cannot be in a name.
+    """
+    if label.isascii():
+        return label
+    idna.check_nfc(label)
+    idna.check_hyphen_ok(label)
+    idna.check_initial_combiner(label)
+    idna.check_bidi(label)
+    return f"xn--{label.encode('punycode').decode('ascii')}"
 
 
 def _normal_ipv4(text: str, name: str) -> str:

@@ -23,7 +23,8 @@ from python_socks import ProxyConnectionError, ProxyType
 from python_socks import ProxyError as SocksError
 from python_socks.async_.asyncio import Proxy
 
-from bigbrotr_dagster.nostr.relay_url import Network, RelayURL, is_private_address
+from bigbrotr_dagster.nostr.address import is_private_address
+from bigbrotr_dagster.nostr.relay_url import Network, RelayURL
 from bigbrotr_dagster.nostr.text import one_line
 
 MAX_LINE = 300

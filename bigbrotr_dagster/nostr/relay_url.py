@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import idna
 
+from bigbrotr_dagster.nostr.address import BAD_PORTS, is_private_address
+
 MAX_LENGTH = 512
 """Longest accepted URL in characters, before and after it is brought into normal form."""
 
@@ -30,9 +32,6 @@ _QUERY_SAFE = _PATH_SAFE + "?"
 
 _LOCAL_SUFFIXES = ("localhost", "local", "internal", "lan", "home.arpa")
 _RESERVED_SUFFIXES = ("test", "example", "invalid", "alt", "arpa")  # RFC 2606, 6761, 9476
-
-# IPv6 ranges that carry an IPv4 address: whoever routes them may deliver to that address.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Network(StrEnum):
@@ -97,37 +96,6 @@ def parse_relay_url(text: str) -> RelayURL:
     return RelayURL(url, host, port, scheme == "wss", _network(host))
 
 
-def is_private_address(ip: str) -> bool:
-    """Tell whether `ip` is anything but a public unicast address.
-
-    Loopback, private, link-local, carrier-grade NAT, unspecified, multicast, documentation and reserved
-    ranges are private, and so is an IPv6 address that carries such an IPv4 address (mapped, 6to4, Teredo,
-    NAT64).
-
-    Raises:
-        ValueError: if `ip` is not an IP address.
-    """
-    return _is_private(ipaddress.ip_address(ip))
-
-
-def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        if any(map(_is_private, _embedded(address))):
-            return True
-        if address.ipv4_mapped is not None or address in _NAT64:
-            return False  # "reserved" to Python, yet NAT64 is how an IPv6-only host reaches public IPv4
-        if address.is_site_local:
-            return True
-    return not address.is_global or address.is_multicast or address.is_reserved
-
-
-def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    teredo = address.teredo
-    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    candidates = [address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None, nat64]
-    return [candidate for candidate in candidates if candidate is not None]
-
-
 def _refuse_unprintable(text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise InvalidRelayURL(f"{_shown(text)}: {len(text)} characters, more than {MAX_LENGTH}")
@@ -148,6 +116,8 @@ def _split_authority(text: str, authority: str, default_port: int) -> tuple[str,
     port = int(parts[2] or default_port)
     if not 1 <= port <= 65535:
         raise InvalidRelayURL(f"{_shown(text)}: port {port} is not in 1..65535")
+    if port in BAD_PORTS:
+        raise InvalidRelayURL(f"{_shown(text)}: port {port} is another protocol's, as browsers have it")
     return _normal_host(text, parts[1]), port
 
 

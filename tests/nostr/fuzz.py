@@ -26,13 +26,14 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from bigbrotr_dagster.nostr import nip11
+from bigbrotr_dagster.nostr.address import is_private_address
 from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.connection import ConnectError, connect
 from bigbrotr_dagster.nostr.event import EventError, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.frames import FrameSplitter
 from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, ProtocolError, parse_message
-from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, is_private_address, parse_relay_url
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
 from bigbrotr_dagster.nostr.text import one_line
 from bigbrotr_dagster.storage.rows import holds_nul, pack_events

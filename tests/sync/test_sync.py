@@ -69,8 +69,14 @@ async def test_one_relays_failure_never_stops_another(database: str, events: lis
 
 
 async def test_a_private_relay_is_refused_unless_that_is_allowed(database: str) -> None:
-    [report] = (await sync_relays(database, config(allow_private=False), ["ws://127.0.0.1:1"])).relays
+    [report] = (await sync_relays(database, config(allow_private=False), ["ws://127.0.0.1:2"])).relays
     assert report.error == "private address; allow_private is not set"
+
+
+async def test_a_port_of_another_protocol_is_not_dialled(database: str) -> None:
+    [report] = (await sync_relays(database, config(), ["ws://127.0.0.1:25"])).relays
+    assert report.error == "'ws://127.0.0.1:25': port 25 is another protocol's, as browsers have it"
+    assert report.requests == 0
 
 
 async def test_a_dropped_connection_costs_a_request_not_an_event(database: str, events: list[Event]) -> None:

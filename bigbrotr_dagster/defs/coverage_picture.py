@@ -196,7 +196,7 @@ def _axis(coverage: ArchiveCoverage, cell: int) -> Iterator[str]:
 
 def _row(relay: RelayCoverage, y: int, right: int) -> str:
     """A relay's name on the left, its share and gaps on the right."""
-    name = relay.url.removeprefix("wss://").rstrip("/")
+    name = relay.url.removeprefix("wss://")
     name = name if len(name) <= 38 else f"{name[:22]}…{name[-15:]}"
     share = f"<text x='{right}' y='{y}'>{percent(relay.seconds)}{_gaps(relay.gaps)}</text>"
     return f"<text x='{LABELS - 8}' y='{y}' text-anchor='end'>{escape(name)}</text>{share}"

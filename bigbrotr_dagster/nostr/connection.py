@@ -23,9 +23,11 @@ from bigbrotr_dagster.nostr.exchange import Exchange, SideBySide, authenticate, 
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
+from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.nostr.subscription import Page, Rejected, Subscription, protocol_error
+from bigbrotr_dagster.nostr.subscription import Page, Subscription, protocol_error
+from bigbrotr_dagster.nostr.text import one_line
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 __all__ = ["ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
@@ -248,4 +250,4 @@ class Connection:
 
 
 def _one_line(exc: ConnectionClosed) -> str:
-    return " ".join(str(exc).split())[: messages.MAX_TEXT].replace("\0", "�")
+    return one_line(str(exc))

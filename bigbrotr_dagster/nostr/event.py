@@ -1,19 +1,22 @@
 """NIP-01 events: strict parsing, id and signature.
 
-An archive must store the same event that its author signed, so nothing is repaired: an event is taken
-exactly as NIP-01 has it, or refused with a reason.
+An archive must store the same event that its author signed, so nothing is repaired: an event is one whose NIP-01
+array has the id that it claims, or it is refused with a reason. What is not hashed does not count: how a number is
+spelled (1.7e9), upper-case digits, other keys beside NIP-01's.
 """
 
 import hashlib
-import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import orjson
 from coincurve import PublicKeyXOnly
+
+from bigbrotr_dagster.nostr import salvage
+from bigbrotr_dagster.nostr.salvage import Repeated, Unreadable
 
 MAX_CREATED_AT = 2**63 - 1
 """Latest `created_at` in seconds: what PostgreSQL's bigint holds."""
@@ -25,8 +28,7 @@ MOST_NESTED = 100
 
 Reason = Literal["malformed", "bad_id", "bad_signature"]
 
-_HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
-_HEX_128 = re.compile(r"[0-9a-f]{128}").fullmatch
+_HEX = re.compile(r"[0-9A-Fa-f]*").fullmatch
 _STRINGS = {str}
 _STRINGS_AND_NULLS = {str, type(None)}
 
@@ -75,30 +77,33 @@ _OVERHEAD = len(_EMPTY.to_json()) - len(_EMPTY.serialize())
 _NAMES = tuple(field.name for field in fields(Event))
 _decode = msgspec.json.Decoder(Event).decode
 
-UNDECODED = (msgspec.DecodeError, RecursionError)
+UNDECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises where JSON is no event, or one that it is too strict for: `parse_event` says which."""
 
 
 def parse_event(decoded: object, raw: bytes, *, envelope: int = 0) -> Event:
     """Build an `Event` from decoded JSON, checking every field and the id, but not the signature.
 
-    `decoded` is what orjson made of `raw`, or of the part of it that is the event; or the `Event` that msgspec
-    made of it, whose fields have the right types. At least `envelope` bytes of `raw` are not the event's. Extra
-    keys are dropped. Duplicate keys are refused, for JSON readers disagree on which one counts; only a `raw` that
-    is longer than it need be has to be searched for them.
+    `decoded` is what was read of `raw`, an event or a message that holds one; or the `Event` that msgspec made of
+    it, whose fields have the right types. At least `envelope` bytes of `raw` are then not the event's. Extra keys
+    are dropped. Duplicate keys are refused, for JSON readers disagree on which one counts; what msgspec took is
+    searched for them only where `raw` is longer than it need be.
 
     Raises:
         EventError: `malformed`, or `bad_id` if the id is not the hash of the other fields.
     """
     event = decoded if type(decoded) is Event else _event_of(decoded)
     if not _has_all_digits(event):
-        _check_digits(event)
+        event = _in_lower_case(event)
     if not 0 <= event.created_at <= MAX_CREATED_AT:
         raise EventError("malformed", f"created_at is not in 0..{MAX_CREATED_AT}")
     if not 0 <= event.kind <= MAX_KIND:
         raise EventError("malformed", f"kind is not in 0..{MAX_KIND}")
-    canonical = event.serialize()
-    if len(raw) - envelope != len(canonical) + _OVERHEAD:
+    try:
+        canonical = event.serialize()
+    except orjson.JSONEncodeError as exc:
+        raise EventError("malformed", "a text is not Unicode") from exc
+    if type(decoded) is not Event or len(raw) - envelope != len(canonical) + _OVERHEAD:
         _refuse_ambiguity(raw)
     if hashlib.sha256(canonical).hexdigest() != event.id:
         raise EventError("bad_id", "the id is not the hash of the event")
@@ -111,14 +116,14 @@ def event_from_json(raw: bytes | str) -> Event:
     Raises:
         EventError: as `parse_event`, also where `raw` is not JSON.
     """
-    encoded = raw.encode() if isinstance(raw, str) else raw
+    encoded = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
     decoded: object
     try:
         decoded = _decode(encoded)
     except UNDECODED:
         try:
-            decoded = orjson.loads(encoded)
-        except orjson.JSONDecodeError as exc:
+            decoded = salvage.read(encoded)
+        except Unreadable as exc:
             raise EventError("malformed", f"not JSON: {exc}") from exc
     return parse_event(decoded, encoded)
 
@@ -146,22 +151,25 @@ def _event_of(decoded: object) -> Event:
     Raises:
         EventError: `malformed`.
     """
-    if type(decoded) is not dict:
+    if not isinstance(decoded, dict):
         raise EventError("malformed", "the event is not a JSON object")
     missing = [name for name in _NAMES if name not in decoded]
     if missing:
-        raise EventError("malformed", f"no {missing[0]}")
+        raise EventError("malformed", f"no {missing[0]}, or two")
+    values = {name: decoded[name] for name in _NAMES}
+    for name in ("created_at", "kind"):
+        values[name] = salvage.integral(values[name])
     for name, wanted in (("created_at", int), ("kind", int), ("content", str), ("tags", list)):
-        if type(decoded[name]) is not wanted:
+        if type(values[name]) is not wanted:
             raise EventError("malformed", f"{name} is not of type {wanted.__name__}")
-    for tag in decoded["tags"]:
+    for tag in values["tags"]:
         if type(tag) is not list or not (_STRINGS.issuperset(map(type, tag)) or _has_only_late_nulls(tag)):
             raise EventError("malformed", "a tag is not a list of strings")
-    return Event(*(decoded[name] for name in _NAMES))
+    return Event(**values)
 
 
 def _refuse_ambiguity(raw: bytes) -> None:
-    """Refuse JSON in which any object names a key twice, or an event's extra keys nest too deep.
+    """Refuse an event in which any object names a key twice, or whose extra keys nest too deep.
 
     `raw` is an event, or a message that holds one. How many levels JSON readers bear differs by their release.
 
@@ -169,40 +177,35 @@ def _refuse_ambiguity(raw: bytes) -> None:
         EventError: `malformed`.
     """
     try:
-        decoded = json.loads(raw, object_pairs_hook=_unique)
-    except RecursionError as exc:
-        raise EventError("malformed", "nested too deep") from exc
-    except EventError:
-        raise
-    except ValueError as exc:
+        decoded, _ = salvage.read_first(raw[raw.index(b"{") :])  # our subscription ids hold no brace
+    except Unreadable as exc:
         raise EventError("malformed", f"not JSON: {exc}") from exc
-    layer: list[Any] = [decoded if type(decoded) is dict else decoded[2]]
+    layer: list[Any] = [decoded]
     for _ in range(MOST_NESTED):
-        layer = [inner for item in layer for inner in (item.values() if type(item) is dict else item)]
-        layer = [inner for inner in layer if type(inner) is dict or type(inner) is list]
+        if any(type(item) is Repeated for item in layer):
+            raise EventError("malformed", "a key appears twice")
+        layer = [inner for item in layer for inner in (item.values() if isinstance(item, dict) else item)]
+        layer = [inner for inner in layer if isinstance(inner, dict | list)]
         if not layer:
             return
     raise EventError("malformed", "nested too deep")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise EventError("malformed", "a key appears twice")
-    return fields
+def _in_lower_case(event: Event) -> Event:
+    """What is hashed and signed has lower-case digits, or is refused for its id; so the same event is meant.
 
-
-def _check_digits(event: Event) -> None:
-    if type(event.id) is not str or not _HEX_64(event.id):
-        raise EventError("malformed", "id is not 64 lower-case hex digits")
-    if type(event.pubkey) is not str or not _HEX_64(event.pubkey):
-        raise EventError("malformed", "pubkey is not 64 lower-case hex digits")
-    if type(event.sig) is not str or not _HEX_128(event.sig):
-        raise EventError("malformed", "sig is not 128 lower-case hex digits")
+    Raises:
+        EventError: `malformed`, if they are not hex digits of the right number.
+    """
+    for name, digits in (("id", 64), ("pubkey", 64), ("sig", 128)):
+        value = getattr(event, name)
+        if type(value) is not str or len(value) != digits or not _HEX(value):
+            raise EventError("malformed", f"{name} is not {digits} hex digits")
+    return replace(event, id=event.id.lower(), pubkey=event.pubkey.lower(), sig=event.sig.lower())
 
 
 def _has_all_digits(event: Event) -> bool:
-    """As `_check_digits`, in half of the time; it cannot say what is wrong."""
+    """Whether id, public key and signature are as NIP-01 has them; quickly, so it cannot say what is wrong."""
     id, pubkey, sig = event.id, event.pubkey, event.sig
     if not (type(id) is type(pubkey) is type(sig) is str and len(id) == len(pubkey) == 64 and len(sig) == 128):
         return False

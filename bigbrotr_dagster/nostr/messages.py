@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import orjson
 
+from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.event import UNDECODED, Event
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.salvage import Unreadable
+from bigbrotr_dagster.nostr.text import is_unicode, one_line
 from bigbrotr_dagster.windowing.outcome import Hint
-
-MAX_TEXT = 1000
-"""Characters kept of what a relay says: texts end up in logs and in the database."""
 
 MAX_COUNT = 2**53
 """Events: what a relay says it has beyond this is nonsense."""
@@ -30,9 +30,13 @@ class ProtocolError(ValueError):
 
 
 class EventMessage(NamedTuple):
-    """["EVENT", subscription, event]; `decoded` is for `parse_event`: little of it is checked yet."""
+    """["EVENT", subscription, event]; `decoded` is for `parse_event`: little of it is checked yet.
 
-    subscription: str
+    It is None if no event can be read of it, and so is the subscription: whatever the message is, it came in place
+    of an event.
+    """
+
+    subscription: str | None
     decoded: object
 
 
@@ -98,6 +102,8 @@ Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Count | U
 def parse_message(raw: bytes) -> Message:
     """Decode one message of a relay.
 
+    An EVENT is one by its beginning, also where the rest is no JSON, or more than there should be.
+
     Raises:
         ProtocolError: if it is not JSON, not an array with a label, or lacks what its label promises.
     """
@@ -106,29 +112,47 @@ def parse_message(raw: bytes) -> Message:
             return EventMessage(*_decode_event(raw)[1:])
         except UNDECODED:
             pass  # what it is then is found out below
+    head = salvage.event_head(raw)
+    if head is not None:
+        subscription, start = head
+        return EventMessage(subscription, _read_or_none(raw[start:]))
     try:
-        parts = orjson.loads(raw)
-    except orjson.JSONDecodeError as exc:
+        return _message_of(salvage.loads(raw))
+    except Unreadable as exc:
+        if salvage.is_event(raw):
+            return EventMessage(None, None)
         raise ProtocolError(f"not JSON: {exc}") from exc
+
+
+def _read_or_none(raw: bytes) -> object:
+    try:
+        return salvage.read_first(raw)[0]
+    except Unreadable:
+        return None
+
+
+def _message_of(parts: object) -> Message:
     match parts:
-        case ["EVENT", str(subscription), fields]:
-            return EventMessage(subscription, fields)
+        case ["EVENT", str(subscription), *rest]:
+            return EventMessage(subscription, rest[0] if rest else None)
+        case ["EVENT", *rest]:
+            return EventMessage(None, rest[0] if rest else None)
         case ["EOSE", str(subscription), *hints]:
             return Eose(subscription, _hint(hints))
         case ["CLOSED", str(subscription), *rest]:
             return Closed(subscription, *split_prefix(_text(rest)))
         case ["NOTICE", *rest]:
             return Notice(_text(rest))
-        case ["AUTH", str(challenge)]:
+        case ["AUTH", str(challenge)] if is_unicode(challenge):  # it is signed
             return AuthChallenge(challenge)
         case ["OK", str(event_id), bool(accepted), *rest]:
             return Ok(event_id, accepted, *split_prefix(_text(rest)))
         case ["COUNT", str(subscription), {"count": int(events)}] if 0 <= events <= MAX_COUNT:
             return Count(subscription, events)
-        case ["EVENT" | "EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" as label, *_]:
+        case ["EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" as label, *_]:
             raise ProtocolError(f"{label} lacks its fields")
         case [str(label), *_]:
-            return Unknown(label[:MAX_TEXT])
+            return Unknown(one_line(label))
     raise ProtocolError("not a JSON array that starts with a label")
 
 
@@ -159,8 +183,7 @@ def auth(event: Event) -> bytes:
 
 
 def _text(rest: list[Any]) -> str:
-    text = rest[0] if rest and isinstance(rest[0], str) else ""
-    return text.replace("\0", "�")[:MAX_TEXT]  # PostgreSQL's text holds no NUL
+    return one_line(rest[0]) if rest and isinstance(rest[0], str) else ""
 
 
 def _hint(hints: list[Any]) -> Hint:

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import h11
-import orjson
 
+from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.dial import USER_AGENT, tls_context
 from bigbrotr_dagster.nostr.reach import reach
 from bigbrotr_dagster.nostr.relay_url import RelayURL
@@ -73,10 +73,18 @@ async def fetch_limits(
             try:
                 client = h11.Connection(h11.CLIENT)
                 writer.write(_request(client, relay))
-                return parse_limits(orjson.loads(await _document(client, reader)))
+                return read_limits(await _document(client, reader))
             finally:
                 writer.transport.abort()
-    except (OSError, h11.RemoteProtocolError, orjson.JSONDecodeError):
+    except (OSError, h11.RemoteProtocolError):
+        return RelayLimits()
+
+
+def read_limits(raw: bytes) -> RelayLimits:
+    """Read the limits from a NIP-11 document; never raises, whatever it is."""
+    try:
+        return parse_limits(salvage.loads(raw))
+    except salvage.Unreadable:
         return RelayLimits()
 
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
+import idna
+
+from bigbrotr_dagster.nostr.address import BAD_PORTS, is_private_address
+
 MAX_LENGTH = 512
 """Longest accepted URL in characters, before and after it is brought into normal form."""
 
@@ -28,9 +32,6 @@ _QUERY_SAFE = _PATH_SAFE + "?"
 
 _LOCAL_SUFFIXES = ("localhost", "local", "internal", "lan", "home.arpa")
 _RESERVED_SUFFIXES = ("test", "example", "invalid", "alt", "arpa")  # RFC 2606, 6761, 9476
-
-# IPv6 ranges that carry an IPv4 address: whoever routes them may deliver to that address.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Network(StrEnum):
@@ -69,9 +70,11 @@ class RelayURL:
 
 
 def parse_relay_url(text: str) -> RelayURL:
-    """Bring `text` into normal form: lower-case scheme and host, no default port, no trailing slash.
+    """Bring `text` into normal form: lower-case scheme and host, no default port, no path of slashes alone.
 
-    Two texts that name the same relay give the same `url`; parsing a normal form gives itself.
+    Two texts that name the same relay give the same `url`; parsing a normal form gives itself. `/chat` and
+    `/chat/` are two: a server may answer at one and not at the other (RFC 3986, 6.2.3), and only asking tells.
+    Where it answers at both, each is archived for itself; the events are stored once.
 
     Raises:
         InvalidRelayURL: if `text` is not an absolute ws:// or wss:// URL, or names a user or a fragment.
@@ -82,7 +85,7 @@ def parse_relay_url(text: str) -> RelayURL:
         raise InvalidRelayURL(f"{_shown(text)}: expected ws://host or wss://host")
     scheme = shape[1].lower()
     host, port = _split_authority(text, shape[2], _DEFAULT_PORTS[scheme])
-    path = _escaped(text, shape[3].rstrip("/"), _PATH_SAFE)
+    path = _escaped(text, shape[3], _PATH_SAFE) if shape[3].strip("/") else ""
     query = _escaped(text, shape[4] or "", _QUERY_SAFE)
     url = f"{scheme}://{_bracketed(host)}"
     if port != _DEFAULT_PORTS[scheme]:
@@ -91,37 +94,6 @@ def parse_relay_url(text: str) -> RelayURL:
     if len(url) > MAX_LENGTH:
         raise InvalidRelayURL(f"{_shown(text)}: {len(url)} characters, more than {MAX_LENGTH}")
     return RelayURL(url, host, port, scheme == "wss", _network(host))
-
-
-def is_private_address(ip: str) -> bool:
-    """Tell whether `ip` is anything but a public unicast address.
-
-    Loopback, private, link-local, carrier-grade NAT, unspecified, multicast, documentation and reserved
-    ranges are private, and so is an IPv6 address that carries such an IPv4 address (mapped, 6to4, Teredo,
-    NAT64).
-
-    Raises:
-        ValueError: if `ip` is not an IP address.
-    """
-    return _is_private(ipaddress.ip_address(ip))
-
-
-def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        if any(map(_is_private, _embedded(address))):
-            return True
-        if address.ipv4_mapped is not None or address in _NAT64:
-            return False  # "reserved" to Python, yet NAT64 is how an IPv6-only host reaches public IPv4
-        if address.is_site_local:
-            return True
-    return not address.is_global or address.is_multicast or address.is_reserved
-
-
-def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    teredo = address.teredo
-    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    candidates = [address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None, nat64]
-    return [candidate for candidate in candidates if candidate is not None]
 
 
 def _refuse_unprintable(text: str) -> None:
@@ -140,10 +112,12 @@ def _split_authority(text: str, authority: str, default_port: int) -> tuple[str,
         raise InvalidRelayURL(f"{_shown(text)}: user names are not allowed")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise InvalidRelayURL(f"{_shown(text)}: {authority!r} is not host:port")
+        raise InvalidRelayURL(f"{_shown(text)}: {authority!a} is not host:port")
     port = int(parts[2] or default_port)
     if not 1 <= port <= 65535:
         raise InvalidRelayURL(f"{_shown(text)}: port {port} is not in 1..65535")
+    if port in BAD_PORTS:
+        raise InvalidRelayURL(f"{_shown(text)}: port {port} is another protocol's, as browsers have it")
     return _normal_host(text, parts[1]), port
 
 
@@ -151,15 +125,31 @@ def _normal_host(text: str, host: str) -> str:
     if host.startswith("["):
         return _normal_ipv6(text, host[1:-1])
     try:
-        name = host.encode("idna").decode("ascii").lower().removesuffix(".")
-    except UnicodeError as exc:
-        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name") from exc
+        name = ".".join(map(_a_label, idna.uts46_remap(host, std3_rules=False).split("."))).removesuffix(".")
+    except ValueError as exc:  # of it, idna's errors
+        raise InvalidRelayURL(f"{_shown(text)}: {host!a} is not a host name") from exc
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise InvalidRelayURL(f"{_shown(text)}: {host!r} is not a host name")
+        raise InvalidRelayURL(f"{_shown(text)}: {host!a} is not a host name")
     if _NUMBER.fullmatch(labels[-1]):
         return _normal_ipv4(text, name)
     return name
+
+
+def _a_label(label: str) -> str:
+    """The label in ASCII, as browsers have it (UTS 46, not transitional): there are names of emoji, which
+    IDNA 2008 would not register, and DNS has underscores.
+
+    Raises:
+        ValueError: it cannot be in a name.
+    """
+    if label.isascii():
+        return label
+    idna.check_nfc(label)
+    idna.check_hyphen_ok(label)
+    idna.check_initial_combiner(label)
+    idna.check_bidi(label)
+    return f"xn--{label.encode('punycode').decode('ascii')}"
 
 
 def _normal_ipv4(text: str, name: str) -> str:

@@ -6,9 +6,8 @@ concern this subscription), and only what was proven to be an event that the fil
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
 
-from bigbrotr_dagster.nostr.event import Event, EventError, Reason, parse_event
+from bigbrotr_dagster.nostr.event import Event, EventError, parse_event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.messages import (
     AuthChallenge,
@@ -21,10 +20,8 @@ from bigbrotr_dagster.nostr.messages import (
     ProtocolError,
     parse_message,
 )
+from bigbrotr_dagster.nostr.rejected import Rejected, Rejection, rejected
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
-
-MAX_RAW_KEPT = 64 * 1024
-"""Bytes kept of one rejected event."""
 
 MAX_REJECTED_KEPT = 100
 MAX_REJECTED_BYTES = 1024 * 1024
@@ -36,24 +33,6 @@ MAX_GARBAGE = 1000
 MAX_IGNORED = 10_000
 """Messages in one page that do not concern its subscription: other subscriptions' events, notices."""
 
-Rejection = Reason | Literal["too_large", "off_filter"]
-
-IN_PLACE_OF_EVENTS = ("bad_id", "too_large")
-"""What was asked for, as far as the relay is concerned: it used up the room in its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """What a relay sent in place of an event that we asked for.
-
-    `raw` is the event's JSON, or the whole message where there is no event in it; cut at `MAX_RAW_KEPT`.
-    `id` is what it claims to be.
-    """
-
-    reason: Rejection
-    raw: bytes
-    id: str | None = None
-
 
 @dataclass(slots=True)
 class Page:
@@ -62,6 +41,10 @@ class Page:
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
     it, `ignored` the messages that do not concern it. `waited`: seconds to its first message; `lasted`: in all.
+
+    `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
+    them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
+    any. What does not match the filter's selection is counted in `rejected_counts` alone, as "off_filter".
     """
 
     outcome: Outcome
@@ -69,6 +52,7 @@ class Page:
     outside: list[Event] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rejected_counts: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
     rejected_at: list[int] = field(default_factory=list)
     duplicates: int = 0
     received: int = 0
@@ -135,7 +119,7 @@ class Subscription:
             return protocol_error(f"more than {self._max_bytes} bytes")
         if message is None:
             return self._receive_garbage(raw)
-        if isinstance(message, EventMessage) and message.subscription == self.id:
+        if isinstance(message, EventMessage) and message.subscription in (self.id, None):
             return self._receive_event(message.decoded, raw)
         match message:
             case Eose(self.id, hint):
@@ -159,15 +143,15 @@ class Subscription:
             return protocol_error(f"more than {self._max_events} events")
         self.notice = None
         if self._max_event_size is not None and len(raw) - self._envelope > self._max_event_size:
-            self._reject("too_large", decoded, raw)
+            self._refuse("too_large", raw)
             return None
         try:
             event = parse_event(decoded, raw, envelope=self._envelope)
         except EventError as exc:
-            self._reject(exc.reason, decoded, raw)
+            self._refuse(exc.reason, raw)
         else:
             if not self._take(event):
-                self._reject("off_filter", decoded, raw)
+                self._reject(rejected("off_filter", raw))
         return None
 
     def _take(self, event: Event) -> bool:
@@ -188,26 +172,22 @@ class Subscription:
         self._garbage += 1
         if self._garbage > MAX_GARBAGE:
             return protocol_error(f"more than {MAX_GARBAGE} messages that are not NIP-01's")
-        self._reject("malformed", None, raw)
+        self._reject(rejected("malformed", raw))
         return None
 
-    def _reject(self, reason: Rejection, decoded: object, raw: bytes) -> None:
+    def _refuse(self, reason: Rejection, raw: bytes) -> None:
+        item = rejected(reason, raw)
+        self._page.refused += 1
+        if item.created_at is not None:
+            self._page.rejected_at.append(item.created_at)
+        self._reject(item)
+
+    def _reject(self, item: Rejected) -> None:
         page = self._page
-        page.rejected_counts[reason] += 1
-        claimed: object = None
-        created_at: object = None
-        if isinstance(decoded, Event):
-            claimed, created_at = decoded.id, decoded.created_at
-        elif isinstance(decoded, dict):
-            claimed, created_at = decoded.get("id"), decoded.get("created_at")
-        if isinstance(decoded, Event | dict):
-            raw = raw[raw.index(b"{") : raw.rindex(b"}") + 1]  # our subscription ids hold no brace
-            if reason in IN_PLACE_OF_EVENTS and type(created_at) is int:
-                page.rejected_at.append(created_at)
-        kept = raw[:MAX_RAW_KEPT]
-        if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(kept) <= MAX_REJECTED_BYTES:
-            self._raw_kept += len(kept)
-            page.rejected.append(Rejected(reason, kept, _hex_id(claimed)))
+        page.rejected_counts[item.reason] += 1
+        if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(item.raw) <= MAX_REJECTED_BYTES:
+            self._raw_kept += len(item.raw)
+            page.rejected.append(item)
 
 
 def decoded(raw: bytes) -> Message | None:
@@ -221,9 +201,3 @@ def decoded(raw: bytes) -> Message | None:
 def protocol_error(text: str) -> Outcome:
     """Return the outcome for what no relay may do."""
     return Outcome(Ending.PROTOCOL_ERROR, text=text)
-
-
-def _hex_id(claimed: object) -> str | None:
-    if isinstance(claimed, str) and len(claimed) == 64 and not claimed.strip("0123456789abcdef"):
-        return claimed
-    return None

@@ -9,7 +9,6 @@ from itertools import count
 from bigbrotr_dagster.nostr.connection import Connection, Page
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.nostr.subscription import IN_PLACE_OF_EVENTS
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
@@ -240,6 +239,5 @@ class Asking:
 
 def _answer(page: Page) -> Answer:
     """What the walk is told of a page."""
-    counts = page.rejected_counts
-    refused = sum(counts[reason] for reason in IN_PLACE_OF_EVENTS)
-    return Answer(page.events, page.outcome, page.outside, refused, counts["off_filter"], page.rejected_at)
+    off_filter = page.rejected_counts["off_filter"]
+    return Answer(page.events, page.outcome, page.outside, page.refused, off_filter, page.rejected_at)

@@ -13,7 +13,7 @@ import psycopg
 
 from bigbrotr_dagster.nostr.event import Event, EventError, event_from_json
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.nostr.subscription import MAX_RAW_KEPT
+from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
 from bigbrotr_dagster.storage import quarantine as store
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried
 from bigbrotr_dagster.storage.prepare import verify_signatures

@@ -116,7 +116,7 @@ def one_line(result: Result) -> str:
 
 def test_a_dead_relay_fails_and_the_others_go_on(relay: Held, tmp_path: Path, debian_server: str) -> None:
     database = in_database(debian_server, "beside_a_dead_one")
-    dead = "ws://127.0.0.1:9"
+    dead = "ws://127.0.0.1:2"
     both = run(tmp_path, *relay.command(), "--relay", dead, BIGBROTR_DATABASE_URL=database)
     assert both.code == 0
     assert (both.report["relays_ok"], both.report["relays_failed"]) == (1, 1)

@@ -8,7 +8,8 @@ from websockets.asyncio.server import ServerConnection
 
 from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.nostr.subscription import MAX_GARBAGE, MAX_IGNORED, MAX_RAW_KEPT, MAX_REJECTED_KEPT
+from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
+from bigbrotr_dagster.nostr.subscription import MAX_GARBAGE, MAX_IGNORED, MAX_REJECTED_KEPT
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import FOREVER, A, B, C, ask, event, received, relay, saying, send, signed
 
@@ -20,7 +21,7 @@ async def test_what_is_no_event_is_rejected_with_its_reason_and_raw_bytes() -> N
     assert page.outcome.ending is Ending.EOSE
     assert page.events == [C]
     assert page.rejected_counts == {"bad_id": 1, "malformed": 2}
-    assert page.rejected_at == [A.created_at]
+    assert (page.refused, page.rejected_at) == (3, [A.created_at, B.created_at])
     assert [(each.reason, each.id) for each in page.rejected[:2]] == [("bad_id", A.id), ("malformed", B.id)]
     assert [orjson.loads(each.raw) for each in page.rejected[:2]] == [forged, malformed]
 

@@ -24,7 +24,7 @@ class ScriptedRelay:
 
     `twist` gets the number of the REQ (from 1), its subscription id and the honest answer, and returns what is
     sent instead. `delay` is a pause in seconds before every answer. With `counts` it answers COUNT (NIP-45), and
-    with `limitation` it has a NIP-11 document.
+    with `limitation` it has a NIP-11 document. It lives at `path` only, if one is given.
     """
 
     events: list[Event]
@@ -33,6 +33,7 @@ class ScriptedRelay:
     twist: Callable[[int, str, list[list[object]]], Messages] | None = None
     counts: bool = False
     limitation: dict[str, object] | None = None
+    path: str | None = None
     counted: list[Filter] = field(default_factory=list)
     documents_sent: int = 0
     requests: list[Filter] = field(default_factory=list)
@@ -59,7 +60,9 @@ class ScriptedRelay:
             self.connections -= 1
 
     def inform(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no handshake with the NIP-11 document, if there is one."""
+        """Answer what is no handshake with the NIP-11 document, if there is one, and other paths with 404."""
+        if self.path is not None and request.path != self.path:
+            return socket.respond(404, "not here")
         if self.limitation is None or request.headers.get("Accept") != "application/nostr+json":
             return None
         self.documents_sent += 1
@@ -97,11 +100,12 @@ async def scripted(
     tls: ssl.SSLContext | None = None,
     counts: bool = False,
     limitation: dict[str, object] | None = None,
+    path: str | None = None,
 ) -> AsyncIterator[ScriptedRelay]:
     """A running relay; its `url` is set."""
-    relay = ScriptedRelay(events, cap, delay, twist, counts=counts, limitation=limitation)
+    relay = ScriptedRelay(events, cap, delay, twist, counts=counts, limitation=limitation, path=path)
     options = {"compression": None, "close_timeout": 0.1, "ssl": tls, "process_request": relay.inform}
     async with serve(relay.serve, "127.0.0.1", 0, **options) as server:
         scheme = "wss" if tls else "ws"
-        relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}{path or ''}"
         yield relay

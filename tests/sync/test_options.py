@@ -89,7 +89,7 @@ async def test_a_lower_since_and_another_filter_are_filled_in(database: str) -> 
 
 async def test_a_relay_that_fails_is_left_alone_for_longer_each_time_up_to_a_day(database: str) -> None:
     options = config(interval=300)
-    dead = "ws://127.0.0.1:1"
+    dead = "ws://127.0.0.1:2"
     for failures in range(12):
         [report] = (await sync_relays(database, options, [dead])).relays
         assert not report.ok

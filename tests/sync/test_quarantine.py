@@ -10,7 +10,7 @@ import pytest
 
 from bigbrotr_dagster.cli import main
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.nostr.subscription import MAX_RAW_KEPT
+from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
 from bigbrotr_dagster.storage import quarantine as store
 from bigbrotr_dagster.storage.delivery import Quarantined
 from bigbrotr_dagster.storage.pool import open_pool

@@ -35,6 +35,18 @@ async def test_a_relay_is_stored_whole_and_its_cursor_stands_at_the_end(
     assert cursors_beyond_coverage(any_database) == []
 
 
+async def test_a_relay_at_a_path_with_a_trailing_slash_is_another_than_at_the_one_without(
+    database: str, events: list[Event]
+) -> None:
+    async with scripted(events, path="/chat/") as relay:
+        without = relay.url.removesuffix("/")
+        assert register_relays(database, [without, relay.url]) == 2
+        reports = {one.url: one for one in (await sync_relays(database, config(), [without, relay.url])).relays}
+    assert reports[relay.url].ok
+    assert stored_ids(database, relay.url) == {event.id for event in events}
+    assert reports[without].error == "HTTP status 404 instead of 101"
+
+
 async def test_a_second_sync_asks_only_for_what_is_new(database: str, events: list[Event]) -> None:
     async with scripted(events) as relay:
         await sync_relays(database, config(), [relay.url])
@@ -57,8 +69,14 @@ async def test_one_relays_failure_never_stops_another(database: str, events: lis
 
 
 async def test_a_private_relay_is_refused_unless_that_is_allowed(database: str) -> None:
-    [report] = (await sync_relays(database, config(allow_private=False), ["ws://127.0.0.1:1"])).relays
+    [report] = (await sync_relays(database, config(allow_private=False), ["ws://127.0.0.1:2"])).relays
     assert report.error == "private address; allow_private is not set"
+
+
+async def test_a_port_of_another_protocol_is_not_dialled(database: str) -> None:
+    [report] = (await sync_relays(database, config(), ["ws://127.0.0.1:25"])).relays
+    assert report.error == "'ws://127.0.0.1:25': port 25 is another protocol's, as browsers have it"
+    assert report.requests == 0
 
 
 async def test_a_dropped_connection_costs_a_request_not_an_event(database: str, events: list[Event]) -> None:

@@ -240,4 +240,6 @@ class Asking:
 def _answer(page: Page) -> Answer:
     """What the walk is told of a page."""
     off_filter = page.rejected_counts["off_filter"]
-    return Answer(page.events, page.outcome, page.outside, page.refused, off_filter, page.rejected_at)
+    return Answer(
+        page.events, page.outcome, page.outside, page.refused, off_filter, page.rejected_at, page.duplicates
+    )

@@ -55,8 +55,11 @@ LEAST_MESSAGE_BYTES = 512
 AUTHOR_BYTES = 67
 """Bytes that an author takes in a REQ: 64 hex digits, quotes and a comma."""
 
-MOST_REJECTIONS = 100
-"""Answers of one run that may be nothing but what was rejected. To find one second costs about 60 of them."""
+REJECTED_SHARE = 10
+"""What was rejected is suspected of having filled an answer where that is one in so many of the largest answer."""
+
+MOST_REJECTIONS = 12
+"""Windows in a row of which either half was full, and of nothing but what was rejected: the bounds do not help."""
 
 
 @dataclass(slots=True)
@@ -72,8 +75,8 @@ class Habits:
     for at once, None while it takes any number. `pause`: seconds to leave between two requests. `hint`: the most
     events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out.
     `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one answer
-    of this run brought, asked for or not. `rejections`: answers of this run that held nothing else, and nothing
-    to step past that by.
+    of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either half
+    was full, and of nothing but what was rejected.
     """
 
     largest: int = 0
@@ -171,6 +174,16 @@ class Habits:
         if count == 0:
             return False
         return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
+
+    def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
+        """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.
+
+        What came on top of other answers makes `largest` more than the relay's cap, and a cap may vary. So the
+        answer need not be as long as others are, as long as the cap is not known.
+        """
+        is_known = self.cut_at is not None and not self.varies
+        many = not is_known and REJECTED_SHARE * rejected >= self.largest
+        return rejected > 0 and (many or self.may_be_cut(events + rejected, limit))
 
     def had_room(self, count: int, limit: int) -> bool:
         """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""

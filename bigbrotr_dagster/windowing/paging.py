@@ -101,13 +101,20 @@ class Page:
         if any(event.created_at < self.window.since for event in answer.events):
             return self._proves(self.window, inside, ask, answer, habits)  # newest first, all of it came before
         newest, oldest = self.window.until, min((event.created_at for event in inside), default=self.window.until)
-        if oldest == newest and claimed and answer.is_cut_by_rejected(ask, habits):
+        below_newest = claimed and min(claimed) < newest
+        if oldest == newest and claimed and (below_newest or answer.is_cut_by_rejected(ask, habits)):
             return self._stepped_past(newest, claimed, inside)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
             rest = Page(Interval(self.window.since, oldest), ids, _came(ask, answer), most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
+        if (
+            answer.rejected(habits) > len(inside)
+            and self.window.seconds > 1
+            and answer.is_cut_by_rejected(ask, habits)
+        ):
+            return Step(tasks=(Split(self.window),))
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
             if self.most is not None and answer.size >= ask.limit == self.most:  # no cap but ours
                 if self.window.seconds > 1:

@@ -94,10 +94,7 @@ class Saturated:
             habits.largest = before
             return replace(taken, parts=(*self.parts[:-1], *_each(found)))._next(habits)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
-        counted = answer.counted(ask, habits)
-        # What exceeds the most that the relay ever sent came on top, and took no room.
-        room = counted if counted <= habits.largest else len(answer.events) + answer.rejected(habits)
-        if suspected(room, ask.limit):
+        if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)
         by_kind = _each(found) if ask.kinds is None else ()
         return replace(taken, parts=(*self._left(ask), *by_kind))._next(habits)
@@ -169,13 +166,13 @@ class Agree:
         fresh = frozenset(event.id for event in here) - self.seen
         if answer.crowds(Interval(self.second, self.second), ask, habits) and not fresh:
             return Step(tasks=(self,))
-        if habits.is_full(answer.counted(ask, habits), ask.limit):
+        if habits.is_full(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit):
             return Step(tasks=(Saturated.of(self.second, here),))
         if fresh:
             return Step(tasks=(Agree(self.second, self.seen | fresh),))
         if self.times + 1 < AGREEMENTS:
             return Step(tasks=(replace(self, times=self.times + 1),))
-        came = max(len(self.seen), answer.size)
+        came = max(len(self.seen), answer.room(ask, habits))
         if habits.may_be_cut(came, ask.limit):  # it may be cut in the same place each time
             return Step(tasks=(Saturated.of(self.second, here),))
         return Step.covers(Interval(self.second, self.second))

@@ -43,7 +43,10 @@ class Seen:
         return habits.may_be_cut(self.counted, limit)
 
     def is_cut_by_rejected(self, limit: int, habits: Habits) -> bool:
-        return self.rejected > 0 and habits.may_be_cut(len(self.events) + self.rejected, limit)
+        return habits.is_cut_by_rejected(len(self.events), self.rejected, limit)
+
+    def is_filled_by_rejected(self, limit: int, habits: Habits) -> bool:
+        return not self.events and habits.may_be_cut(self.rejected, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Split:
         answer.teach(habits, ask)
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
-        seen = Seen(tuple(answer.inside(self._asking())), counted, answer.rejected(habits), claimed)
+        room = max(counted, answer.room(ask, habits))
+        seen = Seen(tuple(answer.inside(self._asking())), room, answer.rejected(habits), claimed)
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
         useless = _useless(ask, answer, len(seen.events)) if is_cut and counted <= habits.largest else None
@@ -75,10 +79,8 @@ class Split:
             if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, doubt.reason, len(seen.events)))
             return Step(tasks=(replace(self, doubt=doubt),))
-        if not seen.events and seen.is_cut_by_rejected(ask.limit, habits):
-            habits.rejections += 1
-            if habits.rejections > MOST_REJECTIONS:
-                return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        if habits.rejections >= MOST_REJECTIONS and seen.is_filled_by_rejected(ask.limit, habits):
+            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
         if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
             return Step(tasks=(self,))
         if self.whole is None:
@@ -104,7 +106,7 @@ class Split:
             return Step.covers(self.window)
         if self.window.seconds > 1:
             return Step(tasks=(_half(self.window, seen),))
-        if habits.is_full(seen.counted, limit):
+        if habits.is_full(seen.counted, limit) or seen.is_cut_by_rejected(limit, habits):
             return Step(tasks=(Saturated.of(self.window.until, seen.events),))
         if seen.may_be_cut(limit, habits):
             return Step(tasks=(Agree(self.window.until, seen.ids),))
@@ -115,6 +117,8 @@ class Split:
         parts = older.ids | newer.ids
         halved = tuple(map(_half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
+        in_vain = all(half.is_filled_by_rejected(limit, habits) for half in (older, newer))
+        habits.rejections = habits.rejections + 1 if in_vain else 0
         if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:

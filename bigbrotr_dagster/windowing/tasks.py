@@ -51,7 +51,7 @@ class Answer:
     the ask's seconds: a relay sends them that ignores `since` or `until`, or just so. `refused` counts what the
     relay sent in place of events: it used up the relay's cap like them; `refused_at` are the seconds that these
     claim, as far as they claim any, in the order of arrival: a hint where to go on, and never proof. `off_filter`
-    counts what was not asked for at all.
+    counts what was not asked for at all, `duplicates` the copies of events that had come already.
     """
 
     events: Sequence[Stamped]
@@ -60,6 +60,7 @@ class Answer:
     refused: int = 0
     off_filter: int = 0
     refused_at: Sequence[int] = ()
+    duplicates: int = 0
 
     @property
     def size(self) -> int:
@@ -79,23 +80,32 @@ class Answer:
         """How many events the relay sent in all, asked for or not."""
         return self.size + len(self.strays) + self.off_filter
 
+    @property
+    def messages(self) -> int:
+        """How many EVENT messages the answer had, copies among them."""
+        return self.everything + self.duplicates
+
     def rejected(self, habits: Habits) -> int:
         """How many messages took up the relay's room that hold no event of the ask.
 
-        What was not asked for at all may have come on top: it took none where other answers were longer.
+        What was not asked for at all, or came twice, may be on top: it took none where other answers were longer.
         """
-        on_top = self.everything < max(habits.longest, CREDIBLE_CAP)
-        return self.refused + (0 if on_top else self.off_filter)
+        on_top = self.messages < max(habits.longest, CREDIBLE_CAP)
+        return self.refused + (0 if on_top else self.off_filter + self.duplicates)
+
+    def room(self, ask: Ask, habits: Habits) -> int:
+        """`counted`, or more where copies filled the answer; what exceeds all other answers came on top."""
+        counted, least = self.counted(ask, habits), len(self.events) + self.rejected(habits)
+        return max(counted, least) if counted <= habits.largest else least
 
     def is_cut_by_rejected(self, ask: Ask, habits: Habits) -> bool:
         """Whether what was rejected may have used up the relay's room before all of the ask was sent."""
-        rejected = self.rejected(habits)
-        return rejected > 0 and habits.may_be_cut(len(self.events) + rejected, ask.limit)
+        return habits.is_cut_by_rejected(len(self.events), self.rejected(habits), ask.limit)
 
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""
         habits.largest = max(habits.largest, self.size)
-        habits.longest = max(habits.longest, self.everything)
+        habits.longest = max(habits.longest, self.messages)
         if ask.kinds is None and ask.authors is None:  # some relays take other paths for those
             habits.note_bounds(ask.since, ask.until, (event.created_at for event in self.events))
 

@@ -15,7 +15,7 @@ What the relay would give to a patient asker is the oracle's business (`tests/sy
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -29,6 +29,7 @@ from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signatur
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
 from bigbrotr_dagster.windowing import Coverage
+from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
 from tests.relays.distant import distant
 
 DEFAULT_CAP = 100
@@ -126,6 +127,50 @@ def large(size: int, count: int) -> list[Event]:
     return [_signed(random, NOW - DAY * random.randint(10, 300), 1, more=more) for _ in range(count)]
 
 
+def _with(**changes: object) -> Callable[[Event], bytes]:
+    return lambda event: orjson.dumps(orjson.loads(event.to_json()) | changes)
+
+
+def _replaced(found: bytes, put: bytes) -> Callable[[Event], bytes]:
+    return lambda event: event.to_json().replace(found, put, 1)
+
+
+DAMAGES: dict[str, Sequence[Callable[[Event], bytes]]] = {
+    "claiming": (
+        _with(tags=[["expiration", 1234567890]]),
+        _replaced(b'"content":"', rb'"content":"\ud800'),
+        _replaced(b'"content":"', b'"content":"\xff\xfe'),
+        _with(content=None),
+        _with(pubkey={}),
+        _replaced(b'"sig":', b'"signature":'),
+        _replaced(b"}", b',"kind":2}'),
+        _replaced(b"}", b""),
+    ),
+    "silent": (
+        _with(created_at=None),
+        lambda event: _replaced(b'"created_at":%d' % event.created_at, b'"created_at":"%d"' % event.created_at)(
+            event
+        ),
+        _with(created_at=-1),
+        lambda event: b"null",
+        lambda event: b'{"id":"' + event.id.encode(),
+    ),
+    "lying": (_with(created_at=5), _with(created_at=NOW - 3 * DAY), _with(created_at=NOW + DAY)),
+}
+"""What is no event, with its second, without any, or with a wrong one."""
+
+
+@cache
+def damaged(damage: str) -> list[tuple[Event, bytes]]:
+    """250 newer than all else, 150 in the midst, 40 strewn; each with what is sent in its place."""
+    random = Random(damage)
+    times = [NOW - 1000 + step for step in range(250)]
+    times += [NOW - 150 * DAY + step for step in range(150)]
+    times += [NOW - 2 * DAY - random.randrange(400 * DAY) for _ in range(40)]
+    events = [_signed(random, created_at) for created_at in times]
+    return [(event, random.choice(DAMAGES[damage])(event)) for event in events]
+
+
 @cache
 def far_future() -> list[Event]:
     random = Random(6)
@@ -146,13 +191,17 @@ FOREIGN = [_signed(Random(number), NOW - number * DAY) for number in range(1, 21
 
 @dataclass(frozen=True, slots=True, order=True)
 class Held:
-    """An event as the relay has it; `genuine` unless its id or signature is wrong or it is too large."""
+    """An event as the relay has it; `genuine` unless its id or signature is wrong or it is too large.
+
+    `known`: whether what the relay sends tells which event it should be.
+    """
 
     created_at: int
     id: str
     event: Event = field(compare=False)
     raw: bytes = field(compare=False)
     genuine: bool = field(compare=False, default=True)
+    known: bool = field(compare=False, default=True)
 
 
 def held(event: Event, genuine: bool = True) -> Held:
@@ -459,6 +508,22 @@ class Forged(Mode):
     def prepare(self, relay: "HostileRelay") -> None:
         count = max(3, len(relay.events) // 50)
         relay.hold(held(event, genuine=False) for event in forged(self.part, count))
+
+
+@dataclass(frozen=True)
+class Damaged(Mode):
+    """What the relay sends for 440 of its events is none (see `DAMAGES`), though each takes room in an answer."""
+
+    damage: str
+
+    def prepare(self, relay: "HostileRelay") -> None:
+        items = damaged(self.damage)
+        relay.hold(Held(event.created_at, event.id, event, raw, False, False) for event, raw in items)
+
+    def warrants(self, relay: "HostileRelay") -> Coverage:
+        """Where few fill an answer and do not tell their second, it is not looked for for ever."""
+        endless = self.damage != "claiming" and relay.saturates_at < CREDIBLE_CAP
+        return Coverage.between(0, NOW) if endless else Coverage()
 
 
 @dataclass(frozen=True)
@@ -770,6 +835,9 @@ MODES: dict[str, Mode] = {
     "bad-signatures": Forged("sig"),
     "wrong-ids": Forged("id"),
     "garbage": Garbage(),
+    "damaged-events": Damaged("claiming"),
+    "damaged-without-seconds": Damaged("silent"),
+    "damaged-with-wrong-seconds": Damaged("lying"),
     "other-subscriptions": OtherSubscriptions(),
     "outside-filter": OutsideFilter(),
     "far-future": FarFuture(),

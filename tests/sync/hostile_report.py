@@ -12,6 +12,7 @@ from pathlib import Path
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import ensure_database
 from tests.conftest import in_database
+from tests.sync import oracle
 from tests.sync.oracle import far_modes, first_lines, pairs, single_modes, verdicts_on
 
 
@@ -20,8 +21,10 @@ def main() -> None:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs instead of the single modes")
     parser.add_argument("--seed", type=int, default=3, help="of the pairs")
+    parser.add_argument("--seconds", type=int, default=oracle.ROUND_SECONDS, help="that one sync may take")
     parser.add_argument("--far", action="store_true", help="the single modes at a distance")
     given = parser.parse_args()
+    oracle.ROUND_SECONDS = given.seconds
     relays = far_modes() if given.far else single_modes()
     if given.pairs:
         relays = pairs(given.pairs, given.seed)

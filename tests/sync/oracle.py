@@ -97,9 +97,10 @@ def archive(database: str, url: str) -> Archive:
 
 
 def given(relay: HostileRelay, end: int) -> list[Held]:
-    """The events up to `end` that a patient asker gets, forged ones among them."""
+    """The events up to `end` that a patient asker gets, forged ones among them, but none that cannot be known."""
     removed = RESTRICTED_KINDS if any(isinstance(mode, Restricted) for mode in relay.modes) else frozenset()
-    return [item for item in relay.events if item.created_at <= end and item.event.kind not in removed]
+    held = [item for item in relay.events if item.known and item.created_at <= end]
+    return [item for item in held if item.event.kind not in removed]
 
 
 def warranted(relay: HostileRelay) -> Coverage:

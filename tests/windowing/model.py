@@ -47,6 +47,8 @@ class Relay:
     """Ids of events that are none: they take room in an answer, and are thrown away."""
     finishes: bool = False
     ignores_kinds: bool = False
+    copies: int = 1
+    """It sends each event so often, and each copy takes room."""
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
     random: Random = field(init=False)
@@ -58,7 +60,10 @@ class Relay:
         self.asks.append(ask)
         matching = self._matching(ask)
         cap = self.cap if self.least_cap is None else self.random.randint(min(self.least_cap, self.cap), self.cap)
+        matching = [event for event in matching for _ in range(self.copies)]
         sent = self._cut(matching, min(ask.limit, cap))
+        duplicates = len(sent) - len(set(sent))
+        sent = list(dict.fromkeys(sent))
         sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
         refused = [event for event in sent if event.id in self.forged or event.damage]
@@ -73,7 +78,7 @@ class Relay:
         hint = Hint.NONE
         if self.finishes:
             hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
-        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed)
+        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed, duplicates)
 
     def _matching(self, ask: Ask) -> list[Stamp]:
         """In the order of the answer; ties come in any order, and are cut anywhere."""

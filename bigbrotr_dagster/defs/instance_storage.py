@@ -12,11 +12,18 @@ from typing import Any
 import dagster as dg
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from bigbrotr_dagster.storage.pool import CONNECT_TIMEOUT, dagster_database_url, database_url, ensure_database
+from bigbrotr_dagster.storage.dagster_database import (
+    CONNECT_TIMEOUT,
+    SESSION_NAME,
+    dagster_database_url,
+    ensure_dagster_database,
+    settings,
+)
+from bigbrotr_dagster.storage.pool import database_url
 
 
 class ArchiveStorage(DagsterPostgresStorage):
@@ -34,10 +41,24 @@ class ArchiveStorage(DagsterPostgresStorage):
         where = dagster_database_url(url)
         is_prepared = _holds_tables(where)
         if not is_prepared:
-            ensure_database(url, "dagster")
+            ensure_dagster_database(url)
         storage = cls(postgres_url=where, should_autocreate_tables=not is_prepared, inst_data=inst_data)
         _keep_connections(storage)
         return storage
+
+
+@event.listens_for(Engine, "connect")
+def _begin_session(connection: Any, _: object) -> None:
+    """Give every session of Dagster's our settings: its times are in UTC only where the session is."""
+    if (
+        getattr(connection, "info", None) is None
+        or connection.info.dsn_parameters.get("application_name") != SESSION_NAME
+    ):
+        return  # another database of this process
+    before, connection.autocommit = connection.autocommit, True
+    with connection.cursor() as cursor:
+        cursor.execute(settings())
+    connection.autocommit = before
 
 
 def _holds_tables(url: str) -> bool:

@@ -39,7 +39,9 @@ def database_url(*, make: bool = True) -> str:
         return given
     folder = data_dir()
     if not make and not embedded.exists(folder):
-        raise DatabaseUnavailable(f"there is no archive in {folder} yet: `dev`, `sync` and `relays add` make one")
+        raise DatabaseUnavailable(
+            f"there is no archive in {folder} yet: `dev`, `sync`, `relays add` or `db migrate` makes one"
+        )
     try:
         return embedded.start(folder)
     except embedded.EmbeddedUnavailable as error:

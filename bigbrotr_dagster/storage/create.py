@@ -1,9 +1,13 @@
 """Databases that are made where they are missing, and looked at where they are only read."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import LiteralString
+
 import psycopg
 from psycopg.rows import TupleRow
 
-from bigbrotr_dagster.storage.address import database_name, parameters, shown
+from bigbrotr_dagster.storage.address import database_name, shown
 from bigbrotr_dagster.storage.migrations import migrate, missing_migrations
 from bigbrotr_dagster.storage.session import PARAMETERS, connect, settings
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, unavailable
@@ -38,13 +42,19 @@ def ensure_readable(url: str) -> None:
     Raises:
         DatabaseUnavailable: the server does not answer, or has no such archive.
     """
-    with connect(url) as connection:
-        missing = missing_migrations(connection)
-        if missing:
-            what = "holds no archive yet" if missing[0][0] == 1 else "has an older schema than this program"
-            raise DatabaseUnavailable(
-                f"PostgreSQL at {shown(url)} {what}: `bigbrotr-dagster db migrate` sees to it"
-            )
+    try:
+        with connect(url) as connection:
+            missing = missing_migrations(connection)
+    except DatabaseUnavailable:
+        with _maintenance(url) as asked:
+            if asked is None or _exists(asked, database_name(url)):
+                raise
+        problem = "does not exist"
+    else:
+        if not missing:
+            return
+        problem = "holds no archive yet" if missing[0][0] == 1 else "has an older schema than this program"
+    raise DatabaseUnavailable(f"database {shown(url)} {problem}: `bigbrotr-dagster db migrate` sees to it")
 
 
 def create_database(url: str, name: str) -> bool:
@@ -53,26 +63,19 @@ def create_database(url: str, name: str) -> bool:
     Raises:
         DatabaseUnavailable: the server refuses to make it.
     """
-    connection = _maintenance_connection(url)
-    if connection is None:
-        return False
-    with connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+    with _maintenance(url) as connection:
+        if connection is None or _exists(connection, name):
             return False
         try:
             _create(connection, name)
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             pass  # another process was faster
         except psycopg.errors.InsufficientPrivilege as error:
-            order = _order(name, NEW).as_string(connection)
-            why = error.diag.message_primary
-            raise DatabaseUnavailable(
-                f"PostgreSQL at {shown(url)}: {why}; let an administrator do it: {order} OWNER"
-                f" {psycopg.sql.Identifier(connection.info.user).as_string(connection)}"
-            ) from error
-        except psycopg.Error as error:
-            raise unavailable(error, shown(url)) from error
-    return True
+            owner = psycopg.sql.Identifier(connection.info.user).as_string(connection)
+            order = f"{_order(name, NEW).as_string(connection)} OWNER {owner}"
+            said = f"PostgreSQL at {shown(url)}: {error.diag.message_primary}"
+            raise DatabaseUnavailable(f"{said}; let an administrator do it: {order}") from error
+        return True
 
 
 def _create(connection: psycopg.Connection[TupleRow], name: str) -> None:
@@ -82,18 +85,30 @@ def _create(connection: psycopg.Connection[TupleRow], name: str) -> None:
         connection.execute(_order(name, NEW + PLAIN_LOCALE))
 
 
-def _order(name: str, words: str) -> psycopg.sql.Composed:
+def _order(name: str, words: LiteralString) -> psycopg.sql.Composed:
     return psycopg.sql.SQL(words).format(psycopg.sql.Identifier(name))
 
 
-def _maintenance_connection(url: str) -> psycopg.Connection[TupleRow] | None:
-    """Not one of our sessions: the database it is in may be of any encoding."""
-    parameters(url)
-    for name in MAINTENANCE_DATABASES:
+def _exists(connection: psycopg.Connection[TupleRow], name: str) -> bool:
+    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount == 1
+
+
+@contextmanager
+def _maintenance(url: str) -> Iterator[psycopg.Connection[TupleRow] | None]:
+    """A connection to a database that is always there; None where this role gets none.
+
+    It is not one of our sessions, for that database may be of any encoding.
+    """
+    with ExitStack() as stack:
+        found = None
+        for name in MAINTENANCE_DATABASES:
+            with suppress(psycopg.Error):
+                given = PARAMETERS | {"dbname": name}
+                one = stack.enter_context(closing(psycopg.connect(url, autocommit=True, **given)))  # type: ignore[arg-type]
+                one.execute(settings())
+                found = one
+                break
         try:
-            connection = psycopg.connect(url, autocommit=True, **(PARAMETERS | {"dbname": name}))  # type: ignore[arg-type]
-            connection.execute(settings())
-            return connection
-        except psycopg.Error:
-            continue
-    return None
+            yield found
+        except psycopg.Error as error:
+            raise unavailable(error, shown(url)) from error

@@ -19,7 +19,7 @@ from bigbrotr_dagster.storage.address import data_dir, database_url, shown
 from bigbrotr_dagster.storage.create import ensure_database
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.session import CONNECT_TIMEOUT, PARAMETERS, begin, connect, connect_async
-from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, unavailable
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -52,7 +52,7 @@ async def open_pool(url: str, *, most: int = 5) -> AsyncIterator[Pool]:
     """A pool of at most `most` connections, each in autocommit mode and ready for the batch writer.
 
     Raises:
-        DatabaseUnavailable: no connection within `CONNECT_TIMEOUT` seconds.
+        DatabaseUnavailable: no connection within `CONNECT_TIMEOUT` seconds, or nothing can be written there.
     """
     pool = Pool(
         url,
@@ -64,11 +64,12 @@ async def open_pool(url: str, *, most: int = 5) -> AsyncIterator[Pool]:
         configure=partial(_configure, url),
         check=Pool.check_connection,
     )
+    async with await connect_async(url) as first:  # a pool tries on, and does not say why
+        await _make_staging(url, first)
     try:
         await pool.open(wait=True, timeout=CONNECT_TIMEOUT)
     except PoolTimeout as error:
         await pool.close()
-        await (await connect_async(url)).close()  # it says why
         raise DatabaseUnavailable(f"no answer from PostgreSQL at {shown(url)}") from error
     async with pool:
         yield pool
@@ -106,4 +107,11 @@ def _stop_if_cancelled() -> None:
 
 async def _configure(url: str, connection: Connection) -> None:
     await begin(url, connection)
-    await connection.execute(query("make_staging"), prepare=False)
+    await _make_staging(url, connection)
+
+
+async def _make_staging(url: str, connection: Connection) -> None:
+    try:
+        await connection.execute(query("make_staging"), prepare=False)
+    except psycopg.Error as error:
+        raise unavailable(error, shown(url)) from error

@@ -6,6 +6,7 @@ mode it gives each transaction any backend: locks, temporary tables and settings
 
 import select
 import time
+from contextlib import ExitStack, closing
 from functools import cache
 
 import psycopg
@@ -29,7 +30,8 @@ def shares_backends(url: str) -> bool:
     Raises:
         psycopg.Error: it does not answer.
     """
-    with psycopg.connect(url, autocommit=True) as one, psycopg.connect(url, autocommit=True) as other:
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(closing(psycopg.connect(url, autocommit=True))) for _ in range(2))
         try:
             first = _answer(one, ASK_BACKEND)
             second = _answer(other, b"BEGIN; " + ASK_BACKEND) if first else None

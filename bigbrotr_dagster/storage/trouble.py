@@ -47,7 +47,7 @@ CONNECTION_ADVICE = {
 }
 """What to do where no session begins, by English words: libpq gives no SQLSTATE then. Advice only hangs on it."""
 
-UNREACHABLE = "does the server run, and does BIGBROTR_DATABASE_URL name it?"
+UNREACHABLE = "does BIGBROTR_DATABASE_URL name a running server?"
 
 
 class DatabaseUnavailable(Exception):
@@ -71,7 +71,7 @@ def unavailable(error: BaseException, where: str | None = None) -> DatabaseUnava
     """One line on an error of psycopg's (or psycopg2's): who says it, what, and what to do."""
     diagnosis = getattr(error, "diag", None)
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    said = one_line(getattr(diagnosis, "message_primary", None) or str(error) or type(error).__name__)
+    said = one_line(getattr(diagnosis, "message_primary", None) or _said(error))
     advice = _advice(state) if state else _connection_advice(error, said)
     place = f"PostgreSQL at {one_line(where)}" if where else "PostgreSQL"
     return DatabaseUnavailable(f"{place}: {said}" + (f"; {advice}" if advice else ""))
@@ -81,6 +81,11 @@ def one_line(text: str) -> str:
     """Text of any kind on one line, without control characters, cut where it is long."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + " ..."
+
+
+def _said(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if not line.strip().startswith("Is the server running")]
+    return " ".join(lines) or type(error).__name__
 
 
 def _advice(state: str) -> str | None:
@@ -102,6 +107,7 @@ def _causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
     seen.add(id(error))
     yield error
     inner = [*error.exceptions] if isinstance(error, BaseExceptionGroup) else []
-    for one in (*inner, getattr(error, "orig", None), error.__cause__, error.__context__):
+    before = None if error.__suppress_context__ else error.__context__
+    for one in (*inner, getattr(error, "orig", None), error.__cause__, before):
         if isinstance(one, BaseException):
             yield from _causes(one, seen)

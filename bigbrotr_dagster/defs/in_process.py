@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from bigbrotr_dagster.defs.assets import relay_cursor
+from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.partitions import follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import STARTED_BY_TAG
@@ -42,6 +43,7 @@ def sync_in_process(
     if allow_private is not None:
         config["allow_private"] = allow_private
     with dg.DagsterInstance.get() as instance:
+        require_own(instance.daemon_cursor_storage, database_url)
         follow_registry(instance, registered_relays(database_url))
         token = watched.set(progress)
         try:

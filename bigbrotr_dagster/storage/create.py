@@ -1,6 +1,6 @@
 """Databases that are made where they are missing, and looked at where they are only read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import LiteralString
 
@@ -9,11 +9,15 @@ from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import database_name, shown
 from bigbrotr_dagster.storage.migrations import migrate, missing_migrations
+from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.session import PARAMETERS, connect, settings
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, unavailable
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
 """Where to ask which databases there are; one or the other is on every server."""
+
+NEW_TIMEOUT = 20
+"""Seconds to connect to a database that was missing a moment ago: PgBouncer remembers that for 15."""
 
 NEW = "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0"
 PLAIN_LOCALE = " LC_COLLATE 'C' LC_CTYPE 'C'"
@@ -32,7 +36,7 @@ def ensure_database(url: str) -> None:
     except DatabaseUnavailable:
         if not create_database(url, database_name(url)):
             raise
-        with connect(url) as connection:
+        with connect(url, connect_timeout=NEW_TIMEOUT) as connection:
             migrate(connection)
 
 
@@ -55,6 +59,17 @@ def ensure_readable(url: str) -> None:
             return
         problem = "holds no archive yet" if missing[0][0] == 1 else "has an older schema than this program"
     raise DatabaseUnavailable(f"database {shown(url)} {problem}: `bigbrotr-dagster db migrate` sees to it")
+
+
+def databases(url: str, names: Sequence[str]) -> set[str] | None:
+    """Those of the names that the server of `url` has a database of; None where it does not say.
+
+    Whoever has asked need not try: a pooler remembers for 15 s that a database was missing.
+    """
+    with _maintenance(url) as connection:
+        if connection is None:
+            return None
+        return {name for (name,) in connection.execute(query("databases"), {"names": list(names)})}
 
 
 def create_database(url: str, name: str) -> bool:
@@ -90,7 +105,7 @@ def _order(name: str, words: LiteralString) -> psycopg.sql.Composed:
 
 
 def _exists(connection: psycopg.Connection[TupleRow], name: str) -> bool:
-    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount == 1
+    return connection.execute(query("databases"), {"names": [name]}).rowcount == 1
 
 
 @contextmanager

@@ -35,3 +35,20 @@ FROM (SELECT DISTINCT nspname
       FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
       WHERE relname IN ('sync_coverage', 'event_logs') AND relkind IN ('r', 'p')
         AND has_schema_privilege(pg_namespace.oid, 'USAGE')) AS found;
+
+-- name: archive_identity
+SELECT id::text FROM archive_identity;
+
+-- name: databases
+-- Which of these databases the server has.
+SELECT datname FROM pg_database WHERE datname = ANY(%(names)s);
+
+-- name: dagster_owner
+-- The archive that an instance of Dagster's belongs to, by its own note.
+SELECT value FROM kvs WHERE key = %(key)s;
+
+-- name: dagster_partitions
+SELECT partition FROM dynamic_partitions WHERE partitions_def_name = 'relay';
+
+-- name: registered_among
+SELECT count(*) FROM relay WHERE url = ANY(%(urls)s);

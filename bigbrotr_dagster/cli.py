@@ -5,6 +5,7 @@ failed; 2 for usage; 130 after Ctrl-C. Dagster is imported by the commands that 
 """
 
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
 from bigbrotr_dagster import __version__
 from bigbrotr_dagster.cli_common import (
     PROGRAM,
+    archive_to_read,
     complain,
     config_option,
     one_relay_url,
@@ -30,6 +32,7 @@ from bigbrotr_dagster.cli_operations import metrics, quarantine
 from bigbrotr_dagster.devserver import DevServerError, run_dev
 from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
 from bigbrotr_dagster.storage import embedded, postgres_server
+from bigbrotr_dagster.storage.address import without_password
 from bigbrotr_dagster.storage.pool import (
     DatabaseUnavailable,
     connect,
@@ -39,6 +42,7 @@ from bigbrotr_dagster.storage.pool import (
 )
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.state import reset_cursor
+from bigbrotr_dagster.storage.trouble import database_trouble, one_line
 from bigbrotr_dagster.sync import (
     ConfigError,
     load_config,
@@ -125,28 +129,28 @@ def relays_add(urls: tuple[str, ...], allow_private: bool) -> None:
 
 
 @relays.command("import")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @private_option
-def relays_import(file: TextIO, allow_private: bool) -> None:
+def relays_import(file: BinaryIO, allow_private: bool) -> None:
     """Register the relays in FILE, one URL a line; `-` is standard input. Bad lines are named and left out."""
     good: list[str] = []
     bad = 0
     for number, line in enumerate(file, 1):
-        text = line.partition(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
         try:
-            good += relay_urls([text], allow_private)
-        except click.UsageError as error:
+            text = line.decode("utf-8-sig").partition(" #")[0].strip()
+            if text and not text.startswith("#"):
+                good += relay_urls([text], allow_private)
+        except (click.UsageError, UnicodeDecodeError) as error:
             bad += 1
-            complain(f"{file.name}:{number}: {error.message}")
+            why = error.message if isinstance(error, click.UsageError) else "not UTF-8"
+            complain(f"{file.name}:{number}: {why}")
     print(f"{register_relays(ready_database(), good)} added, {bad} bad lines")
 
 
 @relays.command("list")
 def relays_list() -> None:
     """Print every registered relay with its network."""
-    for relay in registered_relays(ready_database()):
+    for relay in registered_relays(archive_to_read()):
         print(f"{relay.network}\t{relay.url}")
 
 
@@ -170,7 +174,7 @@ def cursors() -> None:
 def cursors_show(url: str | None) -> None:
     """Print the cursor, the gaps and the last outcome of every relay, or of one."""
     url = one_relay_url(url)
-    states = relay_states(ready_database(), url)
+    states = relay_states(archive_to_read(), url)
     if url is not None and not states:
         raise click.ClickException(f"{url} is not registered")
     for state in states:
@@ -188,7 +192,7 @@ def cursors_show(url: str | None) -> None:
 def cursors_reset(url: str, to: int, dry_run: bool) -> None:
     """Forget what is proved of a relay from a second on, so that it is read again. Events stay."""
     [normal] = relay_urls([url], allow_private=True)
-    with connect(ready_database()) as connection:
+    with connect(archive_to_read() if dry_run else ready_database()) as connection:
         seconds, events = reset_cursor(connection, normal, to, dry_run=dry_run)
     verb = "would be" if dry_run else "will be"
     stretch = f"{seconds} covered seconds from {shown_time(to)} on"
@@ -205,7 +209,7 @@ def gaps() -> None:
 def gaps_list(url: str | None) -> None:
     """Print the gaps of every relay, or of one: from, to, reason, events held there and missing there, tries."""
     url = one_relay_url(url)
-    with connect(ready_database()) as connection:
+    with connect(archive_to_read()) as connection:
         for gap in relay_gaps(connection, url):
             span = f"{shown_time(gap.since)}\t{shown_time(gap.until)}"
             missing = "unknown" if gap.missing is None else gap.missing
@@ -234,7 +238,7 @@ def db() -> None:
 @db.command("url")
 def db_url() -> None:
     """Print the archive's URL. The embedded server runs only while something uses it."""
-    print(ready_database())
+    print(archive_to_read())
 
 
 @db.command("migrate")
@@ -248,9 +252,9 @@ def db_migrate() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def db_psql(arguments: tuple[str, ...]) -> int:
     """Open psql on the archive; further ARGUMENTS go to it."""
-    url = ready_database()
+    url, secret = without_password(archive_to_read())
     program = shutil.which("psql") or str(postgres_server.binaries() / "psql")
-    return subprocess.call([program, url, *arguments])
+    return subprocess.call([program, url, *arguments], env=os.environ | secret)
 
 
 @db.command("stop")
@@ -259,11 +263,19 @@ def db_stop() -> None:
     print("stopped" if embedded.stop(data_dir()) else "it was not running")
 
 
+def _say_once() -> None:
+    """What a database's absence makes libraries say at each try, our one line says at the end."""
+    for library in ("psycopg", "sqlalchemy.pool"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(lambda record: record.levelno > logging.WARNING)  # dagster_postgres's retries
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code, and prints one line where something is wrong."""
     # Without this SIGTERM would end us with the embedded server left running; Dagster's runs have their own way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _say_once()
     try:
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -278,4 +290,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         complain("stopped; everything that was received is stored")
         return 130
+    except Exception as error:
+        trouble = database_trouble(error)
+        if trouble is None and not isinstance(error, OSError):
+            raise  # a mistake of ours, which its traceback names
+        complain(one_line(str(trouble or error)))
+        return 1
     return code if isinstance(code, int) else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bigbrotr_dagster.storage.create import ensure_readable
 from bigbrotr_dagster.storage.pool import database_url, ensure_database
 from bigbrotr_dagster.sync import InvalidRelayURL, parse_relay_url
 
@@ -24,6 +25,13 @@ def ready_database() -> str:
     """The URL of the archive, whose schema is up to date."""
     url = database_url()
     ensure_database(url)
+    return url
+
+
+def archive_to_read() -> str:
+    """The URL of an archive that is there; nothing is made or changed for a mere look."""
+    url = database_url(make=False)
+    ensure_readable(url)
     return url
 
 

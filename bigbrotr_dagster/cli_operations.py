@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bigbrotr_dagster.cli_common import config_option, one_relay_url, ready_database, shown_time
+from bigbrotr_dagster.cli_common import archive_to_read, config_option, one_relay_url, ready_database, shown_time
 from bigbrotr_dagster.metrics_server import serve_metrics
 from bigbrotr_dagster.storage.pool import database_url
 from bigbrotr_dagster.sync import load_config
@@ -26,7 +26,7 @@ def quarantine() -> None:
 def quarantine_list(url: str | None, reason: str | None, count: bool) -> None:
     """Print the rejected events of every relay, or of one: relay, reason, id, when seen, bytes kept."""
     url = one_relay_url(url)
-    database = ready_database()
+    database = archive_to_read()
     if count:
         for line in quarantine_counts(database, url, reason):
             print(f"{line.reason}\t{line.entries} entries\t{line.relays} relays\t{line.bytes} bytes")
@@ -57,4 +57,4 @@ def quarantine_replay(url: str | None, reason: str | None, config_path: Path | N
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def metrics(port: int, host: str) -> None:
     """Serve figures of the archive to Prometheus until Ctrl-C; the database may come and go meanwhile."""
-    serve_metrics(database_url(), host, port)
+    serve_metrics(database_url(make=False), host, port)

@@ -64,15 +64,28 @@ def run_dev(port: int, config_path: Path | None, demo: bool, allow_private: bool
 
 
 def prepare_home() -> Path:
-    """The folder that Dagster reads dagster.yaml from: DAGSTER_HOME, else one of ours with our dagster.yaml."""
+    """The folder that Dagster reads dagster.yaml from: DAGSTER_HOME, else one of ours with our dagster.yaml.
+
+    Raises:
+        DevServerError: DAGSTER_HOME is none that Dagster would take.
+    """
     given = os.environ.get("DAGSTER_HOME")
     if given:
-        return Path(given)
+        return _given_home(given)
     home = data_dir() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     package = Path(__file__).resolve().parent
     ours = package / "dagster.yaml"  # in an installed package; in a clone it stands beside the package
     shutil.copyfile(ours if ours.exists() else package.parent / "dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+def _given_home(given: str) -> Path:
+    home = Path(given)
+    if not home.is_absolute():
+        raise DevServerError(f"DAGSTER_HOME has to be an absolute path, and is {given!r}")
+    if not home.is_dir():
+        raise DevServerError(f"DAGSTER_HOME names {given!r}, which is no folder: make it, or unset the variable")
     return home
 
 

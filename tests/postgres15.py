@@ -4,7 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,20 @@ BIN = "/usr/lib/postgresql/15/bin"
 class Server:
     """A server that can be stopped and started, also in the middle of something."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, options: str = "", variables: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
         self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self._options = options
+        self._variables = variables
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def start(self) -> None:
-        self._pg_ctl("start", "-w", "-l", f"{self._folder}/log", "-o", f"-h '' -k {self._folder} -c fsync=off")
+        options = f"-h '' -k {self.folder} -c fsync=off {self._options}"
+        self._pg_ctl("start", "-w", "-l", f"{self.folder}/log", "-o", options)
 
     def stop(self, mode: str = "fast") -> None:
         self._pg_ctl("stop", "-w", "-m", mode)
@@ -32,21 +40,22 @@ class Server:
         self.start()
 
     def _pg_ctl(self, action: str, *options: str) -> None:
-        _as_postgres([f"{BIN}/pg_ctl", action, "-D", f"{self._folder}/data", *options])
+        as_postgres([f"{BIN}/pg_ctl", action, "-D", f"{self.folder}/data", *options], self._variables)
 
 
 @contextmanager
-def postgres15(folder: Path) -> Iterator[Server]:
-    """A running server below `folder`, stopped in the end."""
+def postgres15(
+    folder: Path, *, encoding: str = "UTF8", options: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A running server below `folder`, stopped in the end, with options of postgres and an environment."""
     program(f"{BIN}/postgres", "postgresql-15")
     home = Path("/tmp") / f"pg15-{os.getpid()}-{folder.name}"  # a socket's path must be short
     home.mkdir(mode=0o755)
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")
-    _as_postgres(
-        [f"{BIN}/initdb", "-D", f"{home}/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    )
-    server = Server(home)
+    words = ["-D", f"{home}/data", "-U", "postgres", "-A", "trust", "-E", encoding, "--no-sync"]
+    as_postgres([f"{BIN}/initdb", *words, *([] if encoding == "UTF8" else ["--locale=C"])])
+    server = Server(home, options, variables)
     server.start()
     try:
         yield server
@@ -55,7 +64,15 @@ def postgres15(folder: Path) -> Iterator[Server]:
         shutil.rmtree(home)
 
 
-def _as_postgres(command: list[str]) -> None:
-    """PostgreSQL refuses to run as root."""
+def as_postgres(command: list[str], variables: Mapping[str, str] | None = None) -> None:
+    """Run a command as the user that PostgreSQL runs as: it refuses root."""
     user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
-    subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    subprocess.run(
+        command,
+        check=True,
+        user=user,
+        cwd="/",
+        env=None if variables is None else os.environ | dict(variables),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )

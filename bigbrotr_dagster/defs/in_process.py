@@ -7,10 +7,15 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from bigbrotr_dagster.defs.assets import relay_cursor
+from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.partitions import follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import STARTED_BY_TAG
-from bigbrotr_dagster.sync import CycleReport, Progress, registered_relays, watched
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable
+from bigbrotr_dagster.sync import ConfigError, CycleReport, Progress, registered_relays, watched
+
+ONE_LINERS = {DatabaseUnavailable.__name__, ConfigError.__name__}
+"""Errors below which there is nothing for a user."""
 
 
 class RunFailed(Exception):
@@ -38,6 +43,7 @@ def sync_in_process(
     if allow_private is not None:
         config["allow_private"] = allow_private
     with dg.DagsterInstance.get() as instance:
+        require_own(instance.daemon_cursor_storage, database_url)
         follow_registry(instance, registered_relays(database_url))
         token = watched.set(progress)
         try:
@@ -67,11 +73,11 @@ def sync_in_process(
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> SerializableErrorInfo | None:
-    """The error at the bottom of the run's failure; None if no step failed."""
+    """The error at the bottom of the run's failure, or the one that says it in a line; None if no step failed."""
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
+            while error is not None and error.cause is not None and error.cls_name not in ONE_LINERS:
                 error = error.cause
             return error
     return None

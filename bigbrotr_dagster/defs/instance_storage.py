@@ -1,22 +1,40 @@
-"""Dagster's own storage, in database `dagster` of the server that holds the archive.
+"""Dagster's own storage, in a database of its own on the server that holds the archive.
 
 dagster.yaml names this class instead of a `postgres_url`, because a URL there needs an environment variable to be
 set, and the embedded server's URL is known only once it runs. Every process of Dagster comes through here, so each
 holds its share of the embedded server and keeps it up.
 """
 
+import os
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from bigbrotr_dagster.storage.pool import CONNECT_TIMEOUT, dagster_database_url, database_url, ensure_database
+from bigbrotr_dagster.storage.dagster_database import (
+    CONNECT_TIMEOUT,
+    OWNER_KEY,
+    SESSION_NAME,
+    VARIABLE,
+    archive_identity,
+    dagster_database_url,
+    settings,
+)
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, database_url, shown
+
+
+class Values(Protocol):
+    """The part of Dagster's storages that keeps a few values of a program's own."""
+
+    def get_cursor_values(self, keys: set[str]) -> Mapping[str, str]: ...
+
+    def set_cursor_values(self, pairs: Mapping[str, str]) -> None: ...
 
 
 class ArchiveStorage(DagsterPostgresStorage):
@@ -24,20 +42,63 @@ class ArchiveStorage(DagsterPostgresStorage):
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
-        """Options in dagster.yaml: `database_url`, for a database other than the one described above."""
+        """Options in dagster.yaml: `database_url`, of any database on the server that is to hold Dagster's own."""
         return {"database_url": dg.Field(dg.StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> "ArchiveStorage":
-        """Called by Dagster in each of its processes; the database `dagster` is made when it is missing."""
-        url = str(config_value.get("database_url") or database_url())
-        where = dagster_database_url(url)
-        is_prepared = _holds_tables(where)
-        if not is_prepared:
-            ensure_database(url, "dagster")
+        """Called by Dagster in each of its processes; the archive and Dagster's database are made as needed.
+
+        Raises:
+            DatabaseUnavailable: the server does not answer, or the database belongs to another archive.
+        """
+        url, server = database_url(), config_value.get("database_url")
+        key = url, server, os.environ.get(VARIABLE)
+        where = _found.get(key, "")
+        is_known = bool(where) and _holds_tables(where)  # it may have been dropped meanwhile
+        if not is_known:
+            where = dagster_database_url(url, server)
+        is_prepared = is_known or _holds_tables(where)
         storage = cls(postgres_url=where, should_autocreate_tables=not is_prepared, inst_data=inst_data)
         _keep_connections(storage)
+        if not is_known:
+            require_own(storage.run_storage, url)
+            _found[key] = where
         return storage
+
+
+_found: dict[tuple[str, str | None, str | None], str] = {}
+"""SQLAlchemy's URLs of the databases that this process knows to be the archives' own."""
+
+
+def require_own(values: Values, archive_url: str) -> None:
+    """Note whose instance this is, where nobody has; `values` is its `daemon_cursor_storage`.
+
+    Raises:
+        DatabaseUnavailable: it belongs to another archive, whose partitions it would lose to this one.
+    """
+    identity = archive_identity(archive_url)
+    if OWNER_KEY not in values.get_cursor_values({OWNER_KEY}):
+        values.set_cursor_values({OWNER_KEY: identity})
+    if values.get_cursor_values({OWNER_KEY})[OWNER_KEY] != identity:
+        raise DatabaseUnavailable(
+            f"this Dagster instance belongs to another archive than {shown(archive_url)}: give each its own"
+            f" DAGSTER_HOME, and its own database by {VARIABLE}"
+        )
+
+
+@event.listens_for(Engine, "connect")
+def _begin_session(connection: Any, _: object) -> None:
+    """Give every session of Dagster's our settings: its times are in UTC only where the session is."""
+    if (
+        getattr(connection, "info", None) is None
+        or connection.info.dsn_parameters.get("application_name") != SESSION_NAME
+    ):
+        return  # another database of this process
+    before, connection.autocommit = connection.autocommit, True
+    with connection.cursor() as cursor:
+        cursor.execute(settings())
+    connection.autocommit = before
 
 
 def _holds_tables(url: str) -> bool:

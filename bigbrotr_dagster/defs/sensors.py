@@ -7,6 +7,7 @@ import dagster as dg
 
 from bigbrotr_dagster.defs.archive_assets import coverage_metadata
 from bigbrotr_dagster.defs.archive_stats import take_stock
+from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.jobs import batches, relay_sync, relays_in_flight
 from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS, follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
@@ -38,6 +39,7 @@ def relay_partitions(
     url, options = database.ready(), synchronizer.config()
     for run_id in end_dead_runs(context.instance):
         context.log.warning(f"run {run_id} had lost its process")
+    require_own(context.instance.daemon_cursor_storage, url)
     added, removed = follow_registry(context.instance, registered_relays(url))
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from bigbrotr_dagster.storage import postgres_server
 from bigbrotr_dagster.storage.server_account import EmbeddedUnavailable
 
-__all__ = ["EmbeddedUnavailable", "ServerStatus", "leave", "start", "status", "stop"]
+__all__ = ["EmbeddedUnavailable", "ServerStatus", "exists", "leave", "start", "status", "stop"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,11 @@ def leave(data_dir: Path) -> None:
     if data_dir in _leases and data_dir.is_dir():
         with _changing(data_dir):
             _leave_locked(data_dir)
+
+
+def exists(data_dir: Path) -> bool:
+    """Whether a server was ever made in `data_dir`; nothing is started."""
+    return os.path.exists(data_dir.expanduser() / "postgres" / "PG_VERSION")  # noqa: PTH110  # Path's raises
 
 
 def status(data_dir: Path) -> ServerStatus:

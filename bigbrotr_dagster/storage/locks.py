@@ -18,7 +18,8 @@ from typing import LiteralString
 import psycopg
 from psycopg.rows import TupleRow
 
-from bigbrotr_dagster.storage.pool import CONNECT_TIMEOUT, DatabaseUnavailable, shown
+from bigbrotr_dagster.storage.address import SESSION_NAME
+from bigbrotr_dagster.storage.session import connect_async
 
 _RELAY = 0
 _SLOT = 1
@@ -154,16 +155,7 @@ def _key(family: int, name: str) -> int:
 
 
 async def _connect(url: str) -> psycopg.AsyncConnection[TupleRow]:
-    try:
-        return await psycopg.AsyncConnection.connect(
-            url,
-            autocommit=True,
-            application_name="bigbrotr-dagster locks",
-            connect_timeout=CONNECT_TIMEOUT,
-            prepare_threshold=None,
-        )
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"no answer from PostgreSQL at {shown(url)}") from error
+    return await connect_async(url, application_name=f"{SESSION_NAME} locks")
 
 
 @asynccontextmanager

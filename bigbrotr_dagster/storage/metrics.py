@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, connect, shown
+from bigbrotr_dagster.storage.pool import connect
 from bigbrotr_dagster.storage.queries import query
 
 CONNECT_SECONDS = 3
@@ -64,19 +64,11 @@ def read_figures(database_url: str) -> Figures:
     deadline = time.monotonic() + CONNECT_SECONDS + QUERY_SECONDS
     silence = int(1000 * QUERY_SECONDS)
     with connect(database_url, connect_timeout=CONNECT_SECONDS, tcp_user_timeout=silence) as connection:
-        try:
-            networks = _rows(connection, "metrics_relays", deadline)
-            gaps = _rows(connection, "metrics_gaps", deadline)
-            quarantined = _rows(connection, "metrics_quarantine", deadline)
-            tables = _rows(connection, "metrics_tables", deadline)
-            totals = _rows(connection, "metrics_totals", deadline)
-        except psycopg.OperationalError:
-            raise  # `connect` has the words for it
-        except psycopg.Error as error:
-            text = f"PostgreSQL at {shown(database_url)}: {error.diag.message_primary}"
-            if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
-                text += "; `bigbrotr-dagster db migrate` brings the schema up to date"
-            raise DatabaseUnavailable(text) from error
+        networks = _rows(connection, "metrics_relays", deadline)
+        gaps = _rows(connection, "metrics_gaps", deadline)
+        quarantined = _rows(connection, "metrics_quarantine", deadline)
+        tables = _rows(connection, "metrics_tables", deadline)
+        totals = _rows(connection, "metrics_totals", deadline)
     return Figures(
         networks=[NetworkFigures(*row) for row in networks],
         gaps=[GapFigures(*row) for row in gaps],

@@ -11,9 +11,13 @@ LOCK = 0x6269676272  # "bigbr": the advisory lock that migrating processes wait 
 def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """Apply what is missing, all of it in one transaction; returns the names of what was applied.
 
+    Where nothing is, nothing is written: a role that may not create anything can use the archive.
+
     Raises:
         psycopg.Error: a migration failed; the schema is as it was.
     """
+    if not missing_migrations(connection):
+        return []
     applied = []
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -22,10 +26,21 @@ def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
                    version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
                )"""
         )
-        done = {version for (version,) in connection.execute("SELECT version FROM schema_migration")}
-        for version, name, text in migrations():
-            if version not in done:
-                connection.execute(text)
-                connection.execute("INSERT INTO schema_migration (version, name) VALUES (%s, %s)", [version, name])
-                applied.append(f"{version:04}_{name}")
+        for version, name, text in missing_migrations(connection):
+            connection.execute(text)
+            connection.execute("INSERT INTO schema_migration (version, name) VALUES (%s, %s)", [version, name])
+            applied.append(f"{version:04}_{name}")
     return applied
+
+
+def missing_migrations(connection: psycopg.Connection[TupleRow]) -> list[tuple[int, str, bytes]]:
+    """The migrations that the database has not had, in order.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    row = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
+    done: set[int] = set()
+    if row and row[0]:
+        done = {version for (version,) in connection.execute("SELECT version FROM schema_migration")}
+    return [migration for migration in migrations() if migration[0] not in done]

@@ -22,8 +22,9 @@ import psycopg
 from bigbrotr_dagster.storage.commit import commit
 from bigbrotr_dagster.storage.delivery import Delivery
 from bigbrotr_dagster.storage.known import Known
-from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, DatabaseUnavailable, Pool, retried
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried
 from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
 
 QUEUED_BYTES = 32 * 2**20
 """Deliveries that are not stored yet hold at most this much of what relays sent, and one more answer."""
@@ -160,7 +161,8 @@ class BatchWriter:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise DatabaseUnavailable(str(self._failure)) from self._failure
+            said = str(database_trouble(self._failure) or self._failure)
+            raise DatabaseUnavailable(one_line(said)) from self._failure
 
     async def _take(self) -> list[Delivery]:
         """The next batch: what is queued, up to `batch_size` events and `flush_interval` relays."""

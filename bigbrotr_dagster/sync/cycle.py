@@ -15,7 +15,7 @@ import psycopg
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.locks import POLL, LockKeeper, lock_keeper
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried, shown
 from bigbrotr_dagster.storage.registry import fresh_relays
 from bigbrotr_dagster.storage.state import (
     AttemptResult,
@@ -24,6 +24,7 @@ from bigbrotr_dagster.storage.state import (
     finish_attempt,
     running_attempt,
 )
+from bigbrotr_dagster.storage.trouble import database_trouble
 from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.config_file import ConfigError
@@ -105,8 +106,11 @@ async def sync_relays(
                 if options is not None:
                     for _ in range(min(options.max_tasks, len(relays.untried))):
                         group.create_task(_work(cycle, network, options, relays, done))
-    except* (DatabaseUnavailable, psycopg.Error) as errors:
-        raise _first(errors) from errors
+    except Exception as error:  # a group of them, where several relays met it at once
+        trouble = database_trouble(error, shown(database_url))
+        if trouble is None or trouble is error:
+            raise
+        raise trouble from error
     finally:
         report.seconds = time.monotonic() - started
     return report
@@ -116,16 +120,6 @@ def _without_fresh(database_url: str, urls: Sequence[str], interval: float) -> l
     with connect(database_url) as connection:
         fresh = set(fresh_relays(connection, urls, interval))
     return [url for url in urls if url not in fresh]
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> DatabaseUnavailable:
-    """One line for what several relays may have met at once."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, DatabaseUnavailable):
-        return error
-    return DatabaseUnavailable(f"PostgreSQL: {str(error).splitlines()[0] if str(error) else error!r}")
 
 
 @asynccontextmanager

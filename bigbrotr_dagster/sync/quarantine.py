@@ -15,10 +15,11 @@ from bigbrotr_dagster.nostr.event import Event, EventError, event_from_json
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
 from bigbrotr_dagster.storage import quarantine as store
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.pool import Pool, connect, open_pool, retried, shown
 from bigbrotr_dagster.storage.prepare import verify_signatures
 from bigbrotr_dagster.storage.quarantine import BEFORE_ALL, Entry, QuarantineCount, QuarantinedItem
 from bigbrotr_dagster.storage.rows import holds_nul
+from bigbrotr_dagster.storage.trouble import unavailable
 from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.sync.report import REJECTIONS
 
@@ -65,8 +66,8 @@ async def replay_quarantine(
             while entries := await retried(pool, partial(page, after=last)):
                 await _replay(pool, entries, options, report)
                 last = entries[-1]
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(str(error).partition("\n")[0]) from error
+        except psycopg.Error as error:
+            raise unavailable(error, shown(database_url)) from error
     return report
 
 

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
 
 from bigbrotr_dagster.devserver import prepare_home
-from tests.conftest import _clone, in_database
+from tests.conftest import _clone
 from tests.defs.helpers import Graph, Relays
 
 CONFIG = """
@@ -21,11 +20,9 @@ processing: {end_lag: 0, since: 1789990000}
 
 @pytest.fixture(scope="module")
 def graph(embedded_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
-    """The definitions on an empty archive, with nothing in Dagster's own database."""
+    """The definitions on an empty archive, whose Dagster database is new, too."""
     folder = tmp_path_factory.mktemp("graph")
     (folder / "synchronizer.yaml").write_text(CONFIG)
-    with psycopg.connect(in_database(embedded_server, "postgres"), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS dagster WITH (FORCE)")
     with contextmanager(_clone)(embedded_server) as database, pytest.MonkeyPatch.context() as environment:
         environment.setenv("BIGBROTR_DATABASE_URL", database)
         environment.setenv("BIGBROTR_CONFIG", str(folder / "synchronizer.yaml"))

@@ -8,9 +8,13 @@ import dagster as dg
 import psycopg
 import pytest
 
+from bigbrotr_dagster.defs import instance_storage
+from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.jobs import NETWORK_TAG
-from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable
+from bigbrotr_dagster.defs.partitions import follow_registry
+from bigbrotr_dagster.storage import dagster_database, embedded
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, ensure_database
+from bigbrotr_dagster.sync import register_relays, registered_relays
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 
@@ -36,7 +40,7 @@ def test_an_instance_makes_its_database_and_keeps_events_there(server: str) -> N
     with dg.DagsterInstance.from_config(str(ROOT)) as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("relays", metadata={"relays": 3}))
         instance.add_dynamic_partitions("relay", ["wss://relay.example"])
-    with psycopg.connect(in_database(server, "dagster")) as connection:
+    with psycopg.connect(in_database(server, "bigbrotr_dagster")) as connection:
         [(events,)] = connection.execute("SELECT count(*) FROM event_logs").fetchall()
     assert events == 1
 
@@ -53,7 +57,9 @@ def test_events_are_written_again_after_the_server_dropped_the_connections(serve
     with dg.DagsterInstance.from_config(str(ROOT)) as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
         with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bigbrotr_dagster'"
+            )
         instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
         assert len(instance.fetch_materializations(dg.AssetKey("relays"), limit=10).records) == 2
 
@@ -62,7 +68,7 @@ def sessions(server: str) -> int:
     """How many sessions database `dagster` has seen; the statistics of one that ended come a moment later."""
     time.sleep(1)
     with psycopg.connect(in_database(server, "postgres")) as connection:
-        question = "SELECT sessions FROM pg_stat_database WHERE datname = 'dagster'"
+        question = "SELECT sessions FROM pg_stat_database WHERE datname = 'bigbrotr_dagster'"
         [(count,)] = connection.execute(question).fetchall()
     return int(count)
 
@@ -104,3 +110,97 @@ def test_runs_are_capped_per_network_and_only_crashes_are_retried(
         assert not instance.run_retries_retry_on_asset_or_op_failure
         assert not instance.telemetry_enabled
     embedded.leave(tmp_path)
+
+
+def instance_of(archive: str, patch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+    """Dagster's instance as a process that serves this archive has it."""
+    patch.setenv("BIGBROTR_DATABASE_URL", archive)
+    return dg.DagsterInstance.from_config(str(ROOT))
+
+
+@pytest.fixture
+def two_archives(debian_server: str) -> Iterator[tuple[str, str]]:
+    """URLs of two archives on one server, neither of which is there yet."""
+    names = ("first", "second")
+    yield tuple(in_database(debian_server, name) for name in names)  # type: ignore[misc]
+    with psycopg.connect(debian_server, autocommit=True) as connection:
+        for name in (*names, "first_dagster", "second_dagster", "dagster", "shared"):
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+def partitions(archive: str, patch: pytest.MonkeyPatch) -> set[str]:
+    with instance_of(archive, patch) as instance:
+        return set(instance.get_dynamic_partitions("relay"))
+
+
+def follow(archive: str, patch: pytest.MonkeyPatch, *relays: str) -> None:
+    """Register relays, and let the partitions follow, as the sensor does."""
+    ensure_database(archive)
+    register_relays(archive, relays)
+    with instance_of(archive, patch) as instance:
+        require_own(instance.daemon_cursor_storage, archive)
+        follow_registry(instance, registered_relays(archive))
+
+
+def test_two_archives_on_one_server_keep_their_partitions(
+    two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two_archives
+    follow(first, monkeypatch, "wss://a.example", "wss://b.example", "wss://c.example")
+    follow(second, monkeypatch, "wss://d.example")
+    follow(first, monkeypatch, "wss://e.example")
+    assert partitions(first, monkeypatch) == {f"wss://{name}.example" for name in "abce"}
+    assert partitions(second, monkeypatch) == {"wss://d.example"}
+
+
+def test_the_database_dagster_of_before_stays_with_the_archive_whose_relays_it_holds(
+    two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two_archives
+    monkeypatch.setenv(dagster_database.VARIABLE, "dagster")
+    follow(first, monkeypatch, "wss://a.example", "wss://b.example", "wss://c.example")
+    with psycopg.connect(in_database(first, "dagster"), autocommit=True) as connection:
+        connection.execute("DELETE FROM kvs")  # as before: nobody has noted whose it is
+    monkeypatch.delenv(dagster_database.VARIABLE)
+    instance_storage._found.clear()  # as a new process
+    follow(second, monkeypatch, "wss://b.example", "wss://d.example")  # it comes first, and shares a relay
+    assert partitions(first, monkeypatch) == {f"wss://{name}.example" for name in "abc"}
+    assert partitions(second, monkeypatch) == {"wss://b.example", "wss://d.example"}
+    instance_storage._found.clear()  # as a new process
+    follow(first, monkeypatch)
+    with psycopg.connect(first, autocommit=True) as connection:
+        question = "SELECT datname FROM pg_database WHERE datname LIKE '%dagster' ORDER BY 1"
+        assert connection.execute(question).fetchall() == [("dagster",), ("second_dagster",)]
+
+
+def test_an_instance_of_another_archive_is_refused_in_one_line(
+    two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two_archives
+    monkeypatch.setenv(dagster_database.VARIABLE, "shared")
+    follow(first, monkeypatch, "wss://a.example")
+    with pytest.raises(DatabaseUnavailable, match=r"belongs to another archive than .*/second: ") as error:
+        instance_of(second, monkeypatch)
+    assert "\n" not in str(error.value)
+    assert partitions(first, monkeypatch) == {"wss://a.example"}
+
+
+def test_an_instance_elsewhere_is_refused_too(
+    two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a dagster.yaml of the user's own keeps everything in SQLite, for example."""
+    first, second = two_archives
+    with dg.DagsterInstance.ephemeral() as instance:
+        require_own(instance.daemon_cursor_storage, first)
+        require_own(instance.daemon_cursor_storage, first)
+        with pytest.raises(DatabaseUnavailable, match="another archive"):
+            require_own(instance.daemon_cursor_storage, second)
+
+
+def test_a_long_name_of_an_archive_leaves_room_for_dagsters(
+    debian_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = [in_database(debian_server, f"{'long' * 15}{number}") for number in (1, 2)]
+    for number, archive in enumerate(archives):
+        follow(archive, monkeypatch, f"wss://{number}.example")
+    assert [partitions(one, monkeypatch) for one in archives] == [{"wss://0.example"}, {"wss://1.example"}]

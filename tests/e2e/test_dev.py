@@ -120,7 +120,7 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_its_events_and_stops_every_process(
     url = embedded.start(dev.data)
     try:
         assert len(stored_ids(url, slow.url)) >= 8  # some requests check what others brought
-        with psycopg.connect(in_database(url, "dagster")) as connection:
+        with psycopg.connect(in_database(url, "bigbrotr_dagster")) as connection:
             query = b"SELECT status FROM runs WHERE run_id = %s"
             assert connection.execute(query, [run_id]).fetchone() == ("CANCELED",)
     finally:

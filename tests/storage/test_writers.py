@@ -8,7 +8,7 @@ import pytest
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage import writer as module
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Tally
-from bigbrotr_dagster.storage.pool import Connection, Pool, open_pool
+from bigbrotr_dagster.storage.pool import Connection, DatabaseUnavailable, Pool, open_pool
 from bigbrotr_dagster.storage.prepare import PreparedBatch
 from bigbrotr_dagster.storage.writer import batch_writer
 from bigbrotr_dagster.windowing import Interval
@@ -89,7 +89,7 @@ async def test_nothing_is_committed_after_a_batch_that_was_given_up(
             await writer.put(delivery(signed(1)))
             await writer.put(delivery(signed(2), covered=[Interval(0, 9)]))
 
-    with pytest.raises(module.DatabaseUnavailable, match="the first batch"):
+    with pytest.raises(DatabaseUnavailable, match="the first batch"):
         await two_batches()
     assert await fetch(pool, b"SELECT count(*) FROM event") == [(0,)]
     assert await fetch(pool, b"SELECT count(*) FROM sync_coverage") == [(0,)]

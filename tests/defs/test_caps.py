@@ -153,7 +153,7 @@ def contenders(graph: Graph, network: str, most: int) -> int:
 def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command(
     graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
 ) -> None:
-    """A real tick, a real backfill and the command: the relays answer nothing until all three want both networks."""
+    """A real tick, a real backfill, the command: the relays answer nothing until all three want both networks."""
     near, hidden, urls, options = both_networks(relays)
     config_file.write_text(options)
     graph.register(*urls)

@@ -4,7 +4,8 @@ Its validator takes at most 20 kinds in a filter, and answers more with NOTICE "
 answer holds at most 1,000 events, 100 where no limit is asked for; events of one second come in any order.
 
 SQLite comes by libsql, which has the interface of better-sqlite3: that one would have to be compiled, or be
-downloaded from elsewhere than the registry.
+downloaded from elsewhere than the registry. Node 18 (Debian 12's) and later run it. Its lock names no registry:
+`npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts` makes it.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ def install() -> Path:
 
 def _install_into(done: Path) -> None:
     """Install beside the folder, and rename: others may do the same now, and a killed one leaves no half of it."""
-    npm = program("/usr/bin/npm", "npm")
+    npm = program("npm", "npm")
     folder = Path(tempfile.mkdtemp(prefix=f"{done.name}-", dir=done.parent))
     try:
         for name in FILES:
@@ -72,7 +73,7 @@ class NpmRelay(RelayProcess):
         self._log = folder / "log"
 
     def spawn(self) -> "subprocess.Popen[bytes]":
-        command = [program("/usr/bin/node", "nodejs"), "relay.js", str(self.port), str(self._database)]
+        command = [program("node", "nodejs"), "relay.js", str(self.port), str(self._database)]
         with self._log.open("ab") as log:
             return subprocess.Popen(command, cwd=self._installed, stdout=log, stderr=log)
 

@@ -1,14 +1,17 @@
-// @nostr-relay with every default, wired as its README does: `node relay.js PORT DATABASE`.
+// @nostr-relay with every default, wired as its README does: `node relay.js PORT PATH`.
 // It listens on 127.0.0.1:PORT, and runs until it is killed.
 
 import { createOutgoingNoticeMessage } from "@nostr-relay/common";
 import { NostrRelay } from "@nostr-relay/core";
 import { EventRepositorySqlite } from "@nostr-relay/event-repository-sqlite";
 import { Validator } from "@nostr-relay/validator";
+import Database from "libsql";
 import { WebSocketServer } from "ws";
 
-const [port, database] = process.argv.slice(2);
+const [port, path] = process.argv.slice(2);
 
+const database = new Database(path);
+database.pragma("journal_mode = WAL"); // as the repository does where it opens the file itself
 const events = new EventRepositorySqlite(database);
 await events.init();
 const relay = new NostrRelay(events);

@@ -32,7 +32,7 @@ from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import connect, database_url, ensure_database
 from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays, sync_relays
 from tests.benchmarks.relay_program import Relays, many_relays
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 # An interval that no cron line has: the schedule ticks every minute, and takes a relay once in seven.
 CONFIG = "{allow_private: true, interval: 420}"

@@ -15,7 +15,7 @@ from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, RELAY_PARTITIONS, fol
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
 from tests.nostr.helpers import signed
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay, scripted
 
 T = TypeVar("T")

@@ -112,17 +112,21 @@ def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays, tmp_pa
     assert stored_ids(graph.database, relay.url) == {event.id for event in relay.events}
 
 
-def both_networks(relays: Relays, delay: float) -> tuple[ScriptedRelay, ScriptedRelay, list[str], str]:
-    """A relay that is 90 clearnet ones, one that is 30 on Tor, all their URLs, and options that have both."""
-    near, hidden = (relays.serve(some_events(3), delay=delay) for _ in range(2))
+def both_networks(relays: Relays) -> tuple[ScriptedRelay, ScriptedRelay, list[str], str]:
+    """A relay that is 90 clearnet ones, one that is 30 on Tor, all their URLs, and options that have both.
+
+    They answer nothing until their gates are opened, for which the options have the patience.
+    """
+    near, hidden = (relays.serve(some_events(3), answers=0) for _ in range(2))
     proxy, _ = relays.enter(noting_socks(urlsplit(hidden.url).port or 0))
     onion = "ws://" + "a" * 56 + ".onion"
     urls = [f"{near.url}/{number:03}" for number in range(90)] + [f"{onion}/{number:03}" for number in range(30)]
     options = f"""
 allow_private: true
 networks:
-  clearnet: {{timeout: 20, max_tasks: 25}}
-  tor: {{enabled: true, timeout: 20, max_tasks: 5, proxy_url: "{proxy}"}}
+  clearnet: {{timeout: 600, max_tasks: 25}}
+  tor: {{enabled: true, timeout: 600, max_tasks: 5, proxy_url: "{proxy}"}}
+timeouts: {{idle: 3600}}
 processing: {{end_lag: 0, since: 1789990000}}
 """
     return near, hidden, urls, options
@@ -133,11 +137,24 @@ def under_way(ui: Ui, tag: str) -> bool:
     return set(ui.runs(tag).values()) == {"STARTED"}
 
 
+def contenders(graph: Graph, network: str, most: int) -> int:
+    """How many processes hold slots of a network or wait for one; PostgreSQL shows a key as two halves."""
+    names = [(locks._SLOT, f"{network}:{number}") for number in range(most)] + [(locks._WAITING, network)]
+    keys = ", ".join(str(locks._key(*name)) for name in names)
+    held = "(classid::bigint << 32) + objid::bigint"
+    [(count,)] = ask(
+        graph.database,
+        f"SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND {held} IN ({keys})"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    return int(count)
+
+
 def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command(
     graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
 ) -> None:
-    """A real tick, a real backfill and the command: the relays answer slowly until all three are under way."""
-    near, hidden, urls, options = both_networks(relays, delay=4)
+    """A real tick, a real backfill, the command: the relays answer nothing until all three want both networks."""
+    near, hidden, urls, options = both_networks(relays)
     config_file.write_text(options)
     graph.register(*urls)
     scheduled, commanded, filled = urls[:40] + urls[90:100], urls[40:60] + urls[100:110], urls[60:90] + urls[110:]
@@ -148,19 +165,20 @@ def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command
     ask(graph.database, due)
     with dagster_dev(tmp_path, f"{options}\ninterval: 60\n") as ui:
         backfill = ui.backfill(filled)
-        eventually(lambda: "STARTED" in ui.runs("dagster/schedule_name").values(), 150)
         command = sync_command(commanded)
         try:
-            eventually(lambda: near.most_connections == 25 and hidden.most_connections == 5, 60)
-            eventually(lambda: under_way(ui, "dagster/schedule_name") and under_way(ui, "dagster/backfill"), 60)
+            eventually(lambda: contenders(graph, "clearnet", 25) == contenders(graph, "tor", 5) == 3, 300)
+            assert under_way(ui, "dagster/schedule_name")
+            assert under_way(ui, "dagster/backfill")
             assert command.poll() is None
-            near.delay = hidden.delay = 0.05
-            printed, _ = command.communicate(timeout=60)
+            eventually(lambda: near.connections == 25 and hidden.connections == 5, 60)
+            near.answers = hidden.answers = None
+            printed, _ = command.communicate(timeout=180)
         finally:
             command.kill()
             command.communicate()
-        eventually(lambda: ui.backfill_status(backfill) == "COMPLETED_SUCCESS", 90)
-        eventually(lambda: set(ui.runs("dagster/schedule_name").values()) == {"SUCCESS"}, 60)
+        eventually(lambda: ui.backfill_status(backfill) == "COMPLETED_SUCCESS", 180)
+        eventually(lambda: set(ui.runs("dagster/schedule_name").values()) == {"SUCCESS"}, 180)
     report = orjson.loads(printed.splitlines()[-1])
     assert (report["relays"], report["relays_failed"], report["relays_busy"]) == (30, 0, 0)
     assert graph.statuses(*urls) == [DONE] * 120

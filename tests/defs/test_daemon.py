@@ -17,7 +17,7 @@ from tests.defs.conftest import CONFIG
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import finished, nothing_is_claimed_that_is_not_stored, recorded
 from tests.e2e.graphql import Ui, eventually
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 

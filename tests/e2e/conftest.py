@@ -11,7 +11,7 @@ from tests.debian import program
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="package")

@@ -32,3 +32,31 @@ def write_events(path: Path, count: int, seed: int = 1) -> dict[str, int]:
             out.write(event.to_json() + b"\n")
             written[event.id] = created_at
     return written
+
+
+CROWD_KINDS = (*sorted(set(KINDS)), 4, 16, 40, 1063, 1311, 1985, 9802, *range(2_000, 2_015))
+"""Of a crowd: some are common, some are in nobody's list."""
+
+
+def write_crowd(path: Path, crowd: int, others: int) -> tuple[int, dict[str, int]]:
+    """Write `crowd` events of one second and `others` around it; returns the second, and created_at by id."""
+    random = Random(2)
+    keys = [random.randbytes(32) for _ in range(40)]
+    second = END - 10**6
+    times = [second] * crowd + [
+        second + random.choice((-1, 1)) * random.randrange(1, 10**6) for _ in range(others)
+    ]
+    written = {}
+    with path.open("wb") as out:
+        for number, created_at in enumerate(sorted(times)):
+            event = sign_event(
+                random.choice(keys),
+                created_at=created_at,
+                kind=random.choice(CROWD_KINDS),
+                tags=[],
+                content=str(number),
+                aux_randomness=bytes(32),
+            )
+            out.write(event.to_json() + b"\n")
+            written[event.id] = created_at
+    return second, written

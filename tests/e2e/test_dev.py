@@ -20,7 +20,7 @@ from tests.defs.test_relay_cursor import METADATA
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import eventually
 from tests.e2e.program import environment, run, start
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
 

@@ -1,7 +1,6 @@
 """`metrics`, scraped as Prometheus does: right, never going down, and there while the database is not."""
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.conftest import in_database
 from tests.e2e.program import start
 from tests.nostr.helpers import signed
+from tests.ports import free_port
 from tests.postgres15 import postgres15
 from tests.storage.test_writer import delivery, store
 from tests.sync.helpers import ask, tell
@@ -67,11 +67,6 @@ def scrape(port: int, within: float = 30) -> dict[Sample, float]:
             time.sleep(0.1)
         finally:
             connection.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import environment, said
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent

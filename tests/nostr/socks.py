@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.debian import program
 from tests.nostr.helpers import tcp_server
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 
 @dataclass

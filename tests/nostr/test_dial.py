@@ -17,7 +17,7 @@ from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending
 from tests.nostr.helpers import received, relay, send, tcp_server
 from tests.nostr.socks import microsocks, noting_socks
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 CERTIFICATE = Path(__file__).parent / "self_signed.pem"
 ONION = "a" * 56 + ".onion"

@@ -14,7 +14,7 @@ from bigbrotr_dagster.nostr.relay_url import RelayURL, parse_relay_url
 from tests.nostr.helpers import relay, tcp_server
 from tests.nostr.socks import noting_socks
 from tests.nostr.test_dial import ONION, server_tls
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 DOCUMENT = orjson.dumps({"name": "a relay", "limitation": {"max_limit": 500}})
 LIMITS = RelayLimits(max_limit=500)

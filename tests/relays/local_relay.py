@@ -9,7 +9,6 @@ from a test.
 
 import asyncio
 import select
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,8 @@ import nostr_sdk  # type: ignore[import-untyped]
 import orjson
 from websockets.asyncio.client import connect
 
-from tests.relays.process import RelayProcess
+from tests.ports import free_port
+from tests.relays.process import READY_WITHIN, RelayProcess
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ class LocalRelayProcess(RelayProcess):
         events: Path,
         *,
         port: int | None = None,
-        ready_within: float = 120,
+        ready_within: float = READY_WITHIN,
         cap: int = CAP,
         subscriptions: int = SUBSCRIPTIONS,
     ) -> None:
@@ -62,13 +62,6 @@ class LocalRelayProcess(RelayProcess):
         line = self.process.stdout.readline() if readable else b"(silence)"
         if line.strip() != b"READY":
             raise RuntimeError(f"LocalRelay on port {self.port} did not start: {line!r}")
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 async def serve(port: int, events: Path, cap: int = CAP, subscriptions: int = SUBSCRIPTIONS) -> None:

@@ -6,17 +6,14 @@ exclusive, and `since: 0` brings nothing at all.
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 import yaml
-from websockets.exceptions import InvalidHandshake
-from websockets.sync.client import connect
 
 from tests.debian import cannot_be_had
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.process import RelayProcess
 
 PINS = (
@@ -28,8 +25,8 @@ PINS = (
 )
 """All that it imports to serve and no more, each as a wheel for Python 3.11 to 3.13."""
 
-READY_WITHIN = 60.0
-"""Seconds."""
+CAP = 6_000
+"""Events in an answer: the program's default."""
 
 
 def install(folder: Path) -> Path:
@@ -51,15 +48,15 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
 class PythonRelay(RelayProcess):
     """The relay `program`, for the time of a `with` block; its events are in `folder`, in sqlite or lmdb."""
 
-    def __init__(self, program: Path, folder: Path, storage: str) -> None:
-        port = free_port()
-        self.url = f"ws://127.0.0.1:{port}"
+    def __init__(self, program: Path, folder: Path, storage: str, *, cap: int = CAP) -> None:
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
         self._command = [str(program), "--config", str(folder / "config.yaml")]
         self._log = folder / "log"
-        (folder / "config.yaml").write_text(yaml.safe_dump(_config(folder, port, storage)))
+        (folder / "config.yaml").write_text(yaml.safe_dump(_config(folder, self.port, storage, cap)))
 
     def spawn(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             command = [*self._command, "serve", "--use-uvicorn"]
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
@@ -69,17 +66,10 @@ class PythonRelay(RelayProcess):
         return {orjson.loads(line)["id"] for line in dump.stdout.splitlines() if line.startswith(b"{")}
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_WITHIN
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                with connect(self.url):
-                    return
-            except (OSError, InvalidHandshake):
-                time.sleep(0.05)
-        raise RuntimeError(f"nostr-relay at {self.url} did not start: {self._log.read_text()}")
+        self.wait_for_a_handshake(self.url, self._log)
 
 
-def _config(folder: Path, port: int, storage: str) -> dict[str, Any]:
+def _config(folder: Path, port: int, storage: str, cap: int) -> dict[str, Any]:
     """Its defaults, but without the validators that refuse what is old or long."""
     stores = {
         "sqlite": {"sqlalchemy.url": f"sqlite+aiosqlite:///{folder / 'events.sqlite3'}"},
@@ -87,6 +77,7 @@ def _config(folder: Path, port: int, storage: str) -> dict[str, Any]:
     }
     return {
         "storage": stores[storage] | {"validators": ["nostr_relay.validators.is_signed"]},
+        "max_limit": cap,
         "gunicorn": {"bind": f"127.0.0.1:{port}"},
         "logging": {"version": 1},  # warnings, on stderr
     }

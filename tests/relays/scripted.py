@@ -25,6 +25,8 @@ class ScriptedRelay:
     `twist` gets the number of the REQ (from 1), its subscription id and the honest answer, and returns what is
     sent instead. `delay` is a pause in seconds before every answer. With `counts` it answers COUNT (NIP-45), and
     with `limitation` it has a NIP-11 document. It lives at `path` only, if one is given.
+
+    `answers` is a gate: the relay keeps every REQ after so many waiting, until a test sets it to None.
     """
 
     events: list[Event]
@@ -34,6 +36,7 @@ class ScriptedRelay:
     counts: bool = False
     limitation: dict[str, object] | None = None
     path: str | None = None
+    answers: int | None = None
     counted: list[Filter] = field(default_factory=list)
     documents_sent: int = 0
     requests: list[Filter] = field(default_factory=list)
@@ -74,9 +77,15 @@ class ScriptedRelay:
             count = sum(selection.matches(event) for event in self.events)
             await socket.send(orjson.dumps(["COUNT", subscription, {"count": count}]), text=True)
 
+    async def _gate(self, number: int) -> None:
+        while self.answers is not None and number > self.answers:  # set by another thread: no Event of this loop's
+            await asyncio.sleep(0.02)
+
     async def _answer(self, socket: ServerConnection, subscription: str, selection: Filter) -> None:
         self.requests.append(selection)
+        number = len(self.requests)
         await asyncio.sleep(self.delay)
+        await self._gate(number)
         matching = [event for event in self.events if selection.matches(event)]
         matching.sort(key=lambda event: (-event.created_at, event.id))
         sent = matching[: min(self.cap, selection.limit or self.cap)]
@@ -101,9 +110,12 @@ async def scripted(
     counts: bool = False,
     limitation: dict[str, object] | None = None,
     path: str | None = None,
+    answers: int | None = None,
 ) -> AsyncIterator[ScriptedRelay]:
     """A running relay; its `url` is set."""
-    relay = ScriptedRelay(events, cap, delay, twist, counts=counts, limitation=limitation, path=path)
+    relay = ScriptedRelay(
+        events, cap, delay, twist, counts=counts, limitation=limitation, path=path, answers=answers
+    )
     options = {"compression": None, "close_timeout": 0.1, "ssl": tls, "process_request": relay.inform}
     async with serve(relay.serve, "127.0.0.1", 0, **options) as server:
         scheme = "wss" if tls else "ws"

@@ -18,7 +18,7 @@ from python_socks import ProxyError
 from python_socks.sync import Proxy
 
 from tests.debian import program
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 AUTHORITIES = 3
 ROUTERS = 5

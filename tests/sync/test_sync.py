@@ -10,7 +10,7 @@ from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.sync import cursors_beyond_coverage, due_relays, register_relays, sync_relays
 from tests.nostr.helpers import signed
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.scripted import scripted
 from tests.sync.helpers import ask, config, stored_ids
 

@@ -1,8 +1,10 @@
 """One relay's sync: connect, walk each filter's history, hand every answer to the writer."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
@@ -30,6 +32,12 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 
 PAGES_TO_GROW = 4
 """Answers in a row after which a relay that had broken off is asked for twice as much again."""
+
+LINGER = 1.0
+"""Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""
+
+ONE_IN = 16
+"""Of so many syncs that were expected to bring none, one takes that time."""
 
 SHORT_WINDOW_REQUESTS = 500
 """Requests of one run to a relay that answers for two hours at a time: 40 days of history."""
@@ -82,7 +90,7 @@ class RelaySync:
             before, named = self._steps(walks), self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
             if outcome is None:
-                return
+                continue
             if self._state.habits.rung.names_kinds and not named:
                 walks = await self._walks(str(outcome))
                 continue
@@ -90,7 +98,8 @@ class RelaySync:
             if advanced:
                 waits, fruitless, self._patience = delays(), 0, PATIENCE
             fruitless += 1
-            if fruitless >= self._patience or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
+            is_over = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN) or self._asking.is_deceived
+            if fruitless >= self._patience or is_over:
                 await self._give_up(outcome)
                 raise RelayFailed(str(outcome))
             if not advanced:
@@ -145,19 +154,41 @@ class RelaySync:
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
                 self._asking.connected(connection)
-                for history, walk in walks:
-                    outcome = await self._walk(connection, history, walk)
-                    if outcome is not None:
-                        return outcome
+                while True:
+                    for history, walk in walks:
+                        outcome = await self._walk(connection, history, walk)
+                        if outcome is not None:
+                            return outcome
+                    await self._linger(connection)
+                    if self._is_late() or all(walk.is_done for _, walk in walks):
+                        break
+            await self._asking.take_late(connection)
+            if all(walk.is_done for _, walk in walks):
+                await self._asking.release()
         except ConnectError as error:
             if self.traffic.requests == 0:
                 raise RelayFailed(str(error)) from error
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
+    async def _linger(self, connection: Connection) -> None:
+        """Give events time to come after the last EOSE, where nothing shows that this relay's come before it."""
+        if self.traffic.events_received or self._state.habits.grace or self._is_late():
+            return
+        is_expected = self._state.covered and not self._state.received_before
+        runs = self._config.processing.lookback / self._config.interval  # in which an event is asked for again
+        if is_expected and secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))):
+            return
+        await connection.linger(LINGER)
+        await self._asking.take_late(connection)
+
     async def _give_up(self, outcome: Outcome) -> None:
         """Name gaps where the relay has shown that it will not prove what is pending."""
-        if reaction(outcome) is Reaction.REFUSED or (outcome.ending is Ending.NOTICE and not self._asking.unended):
+        if self._asking.is_deceived:
+            reason = Unproven.NO_EOSE
+        elif reaction(outcome) is Reaction.REFUSED or (
+            outcome.ending is Ending.NOTICE and not self._asking.unended
+        ):
             reason = Unproven.REFUSED
             self._state.habits.rung = Rung.FREE  # none of them helped
         elif self._asking.unended and reaction(outcome) is not Reaction.PROVED:
@@ -182,6 +213,8 @@ class RelaySync:
                 continue
             [ask] = asks
             outcome = await self._asking.one(connection, history, walk, ask)
+            if self._asking.is_deceived:
+                return replace(outcome, text="events come after it")
             habits.pause = paused_after(outcome, habits.pause)
             await asyncio.sleep(habits.pause)
             match reaction(outcome):

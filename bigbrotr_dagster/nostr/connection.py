@@ -46,8 +46,8 @@ MOST_HALVINGS = 4
 COUNT_TIMEOUT = 3.0
 """Seconds that a relay has to answer a COUNT: many do not know it, and say nothing."""
 
-MOST_OPEN = 4
-"""Subscriptions that stay open after their EOSE: fewer than any relay is known to allow."""
+MOST_OPEN = 2
+"""Subscriptions that stay open after their EOSE: with the next one fewer than any relay is known to allow."""
 
 PAGE_TIMEOUTS = 10
 """Default of `page_timeout`, in multiples of `timeout`."""
@@ -188,6 +188,7 @@ class Connection:
         `max_events` and `max_bytes` bound each answer.
         """
         async with self._turn:
+            await self._close_subscriptions(0)
             following, numbers = count(), dict[str, int]()
 
             def subscribed(asked: Sequence[Filter]) -> list[Subscription]:

@@ -68,6 +68,8 @@ class Asking:
         """Answers that brought events and no EOSE."""
         self.restrained = 0
         """Times that fewer events were asked for."""
+        self.has_doubts = False
+        """An EOSE came where events were due."""
         self.progress_at = time.monotonic()
         self._relay = relay
         self._habits = habits
@@ -100,13 +102,14 @@ class Asking:
                 max_events=EVENTS_PER_PAGE * ask.limit,
                 max_bytes=PAGE_BYTES,
                 after_eose=self._after_eose(ask),
-                stay_open=not self.traffic.events_received,
+                stay_open=True,
             )
             self._count(page)
             await self.take_late(connection)
         outcome, proof = page.outcome, Proof()
         if reaction(outcome) is Reaction.PROVED:
             self._habits.note_eose(page.received - page.late, page.late, page.silence)
+            self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
             proof = walk.answered(ask, _answer(page))
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
         else:

@@ -173,14 +173,19 @@ class RelaySync:
 
     async def _linger(self, connection: Connection) -> None:
         """Give events time to come after the last EOSE, where nothing shows that this relay's come before it."""
-        if self.traffic.events_received or self._state.habits.grace or self._is_late():
-            return
-        is_expected = self._state.covered and not self._state.received_before
+        if self._asking.has_doubts or self._may_be_deceived():
+            self._asking.has_doubts = False
+            await connection.linger(LINGER)
+            await self._asking.take_late(connection)
+
+    def _may_be_deceived(self) -> bool:
+        """Whether a sync that brought nothing should have brought something, or cannot tell."""
+        if self.traffic.events_received or self._state.habits.grace:
+            return False
+        if self._state.received_before or not self._state.covered:
+            return True
         runs = self._config.processing.lookback / self._config.interval  # in which an event is asked for again
-        if is_expected and secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))):
-            return
-        await connection.linger(LINGER)
-        await self._asking.take_late(connection)
+        return secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))) == 0
 
     async def _give_up(self, outcome: Outcome) -> None:
         """Name gaps where the relay has shown that it will not prove what is pending."""

@@ -103,7 +103,7 @@ class Walk:
 
         What only that could have proved is set aside, as a gap with `detail`: what is older goes on.
         """
-        task = self._asked[ask]
+        task = self._asked.get(ask)
         if not ask.is_narrow or not isinstance(task, Narrow):
             return None
         del self._asked[ask]

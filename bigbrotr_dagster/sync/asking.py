@@ -127,7 +127,9 @@ class Asking:
         """Tell the walk of a crowded second: who was active then, and what the relay says it answers at once."""
         if walk.crowded is not None:
             authors = await self._writer.authors_around(walk.crowded)
-            walk.supply(authors, (await self._hints.limits()).max_limit)
+            limits = await self._hints.limits()
+            self._habits.heed_message_length(limits.max_message_length)
+            walk.supply(authors, limits.max_limit)
 
     async def several(
         self,

@@ -102,6 +102,11 @@ class Habits:
         """So many authors one filter may name."""
         return max(1, (self.message_bytes - 256) // AUTHOR_BYTES)  # 256: the rest of the REQ
 
+    def heed_message_length(self, stated: int | None) -> None:
+        """The relay says what the most bytes of a message are (NIP-11), if it says that."""
+        if stated is not None:
+            self.message_bytes = max(LEAST_MESSAGE_BYTES, min(self.message_bytes, stated))
+
     def ask_in_fewer_bytes(self) -> bool:
         """Send half as much in one message from now on; False where that is as little as can be."""
         if self.message_bytes <= LEAST_MESSAGE_BYTES:

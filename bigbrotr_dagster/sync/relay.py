@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
+from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Failure, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.delivery import Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
@@ -32,6 +32,9 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 
 PAGES_TO_GROW = 4
 """Answers in a row after which a relay that had broken off is asked for twice as much again."""
+
+RESTART_SECONDS = 3.0
+"""That a relay which was there a moment ago may refuse connections: its program restarts."""
 
 LINGER = 1.0
 """Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""
@@ -75,6 +78,7 @@ class RelaySync:
         insecure = config.processing.allow_insecure
         self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
         self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
+        self._unreachable_since: float | None = None  # it was there before, and may be again in a moment
         self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
@@ -97,11 +101,15 @@ class RelaySync:
             advanced = self._steps(walks) > before
             if advanced:
                 waits, fruitless, self._patience = delays(), 0, PATIENCE
-            fruitless += 1
-            is_over = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN) or self._asking.is_deceived
-            if fruitless >= self._patience or is_over:
+            if self._unreachable_since is None:
+                fruitless += 1
+                is_over = fruitless >= self._patience
+            else:
+                is_over = time.monotonic() - self._unreachable_since >= RESTART_SECONDS
+            is_refused = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN)
+            if is_over or is_refused or self._asking.is_deceived:
                 await self._give_up(outcome)
-                raise RelayFailed(str(outcome))
+                raise RelayFailed(str(outcome) if self._unreachable_since is None else outcome.text)
             if not advanced:
                 await asyncio.sleep(next(waits))
 
@@ -142,8 +150,6 @@ class RelaySync:
     async def _converse(self, walks: Sequence[tuple[History, Walk]]) -> Outcome | None:
         """Ask on one connection; returns the outcome that it has to be given up for, None when all is done."""
         try:
-            if self._state.habits.is_unknown and not self._state.covered:  # before: one connection at a time
-                self._state.habits.hint = (await self._hints.limits()).max_limit
             async with connect(
                 self.relay,
                 timeout=self._network.timeout,
@@ -153,7 +159,10 @@ class RelaySync:
                 private_key=self._private_key,
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
+                self._unreachable_since = None
                 self._asking.connected(connection)
+                if self._state.habits.is_unknown and not self._state.covered:
+                    self._state.habits.hint = (await self._hints.limits()).max_limit
                 while True:
                     for history, walk in walks:
                         outcome = await self._walk(connection, history, walk)
@@ -166,8 +175,11 @@ class RelaySync:
             if all(walk.is_done for _, walk in walks):
                 await self._asking.release()
         except ConnectError as error:
-            if self.traffic.requests == 0:
+            restarts = _may_be_a_restart(error)
+            if self.traffic.requests == 0 and not (restarts and self._state.went_well):
                 raise RelayFailed(str(error)) from error
+            if restarts and self._unreachable_since is None:
+                self._unreachable_since = time.monotonic()
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
@@ -278,3 +290,8 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def _may_be_a_restart(error: ConnectError) -> bool:
+    """Whether the host is there and the relay is not: refused, reset, or a proxy before it answers."""
+    return error.failure in (Failure.HTTP, Failure.HANDSHAKE) or isinstance(error.__cause__, ConnectionError)

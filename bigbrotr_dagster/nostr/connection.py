@@ -10,6 +10,7 @@ message; a shorter grace after a NOTICE, which names no subscription and may be 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 from time import monotonic
 
@@ -19,18 +20,19 @@ from websockets.protocol import State
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.dial import dial
-from bigbrotr_dagster.nostr.exchange import Exchange, SideBySide, authenticate, new_id
+from bigbrotr_dagster.nostr.exchange import AfterEose, Exchange, SideBySide, authenticate, new_id
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
 from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.nostr.subscription import Page, Subscription, protocol_error
+from bigbrotr_dagster.nostr.subscription import Page, Subscription, decoded, protocol_error
 from bigbrotr_dagster.nostr.text import one_line
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
-__all__ = ["ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
+__all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
 
 MAX_MESSAGE_SIZE = 2 * 1024 * 1024
 """Default bound of one message in bytes: contact lists pass 512 KiB, NIP-77 replies reach 1 MiB."""
@@ -44,8 +46,14 @@ MOST_HALVINGS = 4
 COUNT_TIMEOUT = 3.0
 """Seconds that a relay has to answer a COUNT: many do not know it, and say nothing."""
 
+MOST_OPEN = 2
+"""Subscriptions that stay open after their EOSE: with the next one fewer than any relay is known to allow."""
+
 PAGE_TIMEOUTS = 10
 """Default of `page_timeout`, in multiples of `timeout`."""
+
+AT_ONCE = AfterEose()
+"""An EOSE ends the request."""
 
 Answered = Callable[[int, Page], Awaitable[Sequence[Filter]]]
 """Told of each of several requests how it ended, by its number; returns what to ask for in its place."""
@@ -92,13 +100,15 @@ async def connect(
     )
     total = PAGE_TIMEOUTS * timeout if page_timeout is None else page_timeout
     authenticator = Authenticator(private_key, relay.url)
+    connection = Connection(relay, socket, authenticator, insecure, timeout, total, max_event_size)
     try:
-        yield Connection(relay, socket, authenticator, insecure, timeout, total, max_event_size)
+        yield connection
     except BaseException:
         socket.transport.abort()  # no time for courtesies
         raise
     finally:
         await socket.close()
+        connection.take_left()
 
 
 class Connection:
@@ -124,30 +134,48 @@ class Connection:
         self._max_event_size = max_event_size
         self._turn = asyncio.Lock()
         self._notices = 0  # in a row that were all the answer there was
+        self._open: list[str] = []  # subscriptions that the relay may still think of as open
+        self.late = EndedSubscriptions()
+        """What came for requests that had ended; also what came while the connection was closed."""
 
     @property
     def closed(self) -> bool:
         """Whether no further request can succeed."""
         return self._socket.state is not State.OPEN
 
-    async def request(self, selection: Filter, *, max_events: int, max_bytes: int) -> Page:
-        """Send one REQ and collect its answers until it ends.
+    async def request(
+        self,
+        selection: Filter,
+        *,
+        max_events: int,
+        max_bytes: int,
+        after_eose: AfterEose = AT_ONCE,
+        stay_open: bool = False,
+    ) -> Page:
+        """Send one REQ and collect its answers until it ends; `after_eose` tells what may come after its EOSE.
 
         More than `max_events` events or `max_bytes` bytes end it as a protocol error. The relay's
-        subscription is closed unless the relay has ended it.
+        subscription is closed unless the relay has ended it, or it is to `stay_open` after an EOSE with nothing
+        before it: then the next ones close it.
         """
         async with self._turn:
             subscription = self._subscription(selection, max_events, max_bytes)
             grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
-            exchange = Exchange(self._socket, subscription, self._authenticator, grace)
+            exchange = Exchange(self._socket, subscription, self._authenticator, grace, self.late, after_eose)
             asked_at = monotonic()
             outcome = await self._timed(exchange.run, exchange.silence)
             if subscription.notices:
                 self._notices = self._notices + 1 if outcome.ending is Ending.NOTICE else 0
-            if outcome.ending is not Ending.CLOSED and not self.closed:
-                await self._close_subscription(subscription.id)
+            self._open.append(subscription.id)
+            if outcome.ending is Ending.CLOSED:
+                self._open.pop()
+            elif outcome.ending is not Ending.EOSE or subscription.received or not stay_open:
+                await self._close_subscriptions(0)
+            await self._close_subscriptions(MOST_OPEN)
+            self._ended(subscription, outcome, max_events, max_bytes)
             page = subscription.finish(outcome)
             page.waited, page.lasted = exchange.waited, monotonic() - asked_at
+            page.late, page.silence = exchange.late, exchange.longest_silence
             return page
 
     async def request_side_by_side(
@@ -160,6 +188,7 @@ class Connection:
         `max_events` and `max_bytes` bound each answer.
         """
         async with self._turn:
+            await self._close_subscriptions(0)
             following, numbers = count(), dict[str, int]()
 
             def subscribed(asked: Sequence[Filter]) -> list[Subscription]:
@@ -168,15 +197,37 @@ class Connection:
                 return made
 
             async def ended(subscription: Subscription, outcome: Outcome) -> list[Subscription]:
+                self._ended(subscription, outcome, max_events, max_bytes)
                 page = subscription.finish(outcome)
                 return subscribed(await answered(numbers.pop(subscription.id), page))
 
-            together = SideBySide(self._socket, subscribed(selections), self._authenticator, ended)
+            together = SideBySide(self._socket, subscribed(selections), self._authenticator, ended, self.late)
             otherwise = await self._timed(together.run, lambda: None)
             for subscription in together.open.values():
-                if not self.closed:
-                    await self._close_subscription(subscription.id)
+                self._open.append(subscription.id)
+                await self._close_subscriptions(0)
                 await answered(numbers[subscription.id], subscription.finish(otherwise))
+
+    async def linger(self, seconds: float) -> None:
+        """Wait so long for events that come late; the first one ends the wait."""
+        async with self._turn:
+            with suppress(TimeoutError, ConnectionClosed):
+                async with asyncio.timeout(seconds):
+                    while not self.late.have_more:
+                        self._take_late(await self._socket.receive())
+
+    def take_left(self) -> None:
+        """Take what has come and was not received, now that no request will."""
+        for raw in self._socket.left():
+            self._take_late(raw)
+
+    def _take_late(self, raw: bytes) -> None:
+        self.late.take(decoded(raw), raw)
+
+    def _ended(self, subscription: Subscription, outcome: Outcome, max_events: int, max_bytes: int) -> None:
+        """Remember a request that has ended, for more may come for it."""
+        again = partial(self._subscription, subscription.filter, max_events, max_bytes)
+        self.late.add(subscription, outcome, again)
 
     async def round_trip(self) -> float:
         """Seconds that a ping takes there and back (RFC 6455); 0 if nothing comes back."""
@@ -199,10 +250,8 @@ class Connection:
 
     async def _counted(self, id: str) -> int | None:
         while True:
-            try:
-                message = messages.parse_message(await self._socket.receive())
-            except messages.ProtocolError:
-                continue
+            raw = await self._socket.receive()
+            message = decoded(raw)
             match message:
                 case messages.Count(subscription, events) if subscription == id:
                     return events
@@ -212,6 +261,8 @@ class Connection:
                     return None
                 case messages.AuthChallenge(challenge):
                     await authenticate(self._socket, self._authenticator, challenge)
+                case _:
+                    self.late.take(message, raw)
 
     def _subscription(self, selection: Filter, max_events: int, max_bytes: int) -> Subscription:
         return Subscription(
@@ -243,10 +294,12 @@ class Connection:
             return protocol_error(f"connection closed by us: {sent}")
         return None
 
-    async def _close_subscription(self, id: str) -> None:
+    async def _close_subscriptions(self, most: int) -> None:
+        """Close the oldest ones, but for so many."""
         with suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(self._timeout):
-                await self._socket.send(messages.close(id), text=True)
+                while len(self._open) > most:
+                    await self._socket.send(messages.close(self._open.pop(0)), text=True)
 
 
 def _one_line(exc: ConnectionClosed) -> str:

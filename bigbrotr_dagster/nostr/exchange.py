@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
 from websockets.exceptions import ConnectionClosed
@@ -10,6 +11,8 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.late import EndedSubscriptions
+from bigbrotr_dagster.nostr.messages import EventMessage
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.subscription import Subscription, decoded
@@ -19,41 +22,84 @@ AUTH_GRACE = 10.0
 """Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
 
 
+@dataclass(frozen=True, slots=True)
+class AfterEose:
+    """What an EOSE is worth: the end is `seconds` without an event after it, or that `enough` events have come."""
+
+    seconds: float = 0.0
+    enough: int = 0
+
+
 class Exchange:
-    """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first."""
+    """One request's dialogue: the REQ, its answers, and authentication where the relay wants it first.
+
+    `grace`: seconds that the relay has after a NOTICE. What is for none of its messages goes to `ended`.
+    """
 
     def __init__(
-        self, socket: RelaySocket, subscription: Subscription, authenticator: Authenticator, grace: float
+        self,
+        socket: RelaySocket,
+        subscription: Subscription,
+        authenticator: Authenticator,
+        grace: float,
+        ended: EndedSubscriptions,
+        after_eose: AfterEose,
     ) -> None:
         self._socket = socket
         self._subscription = subscription
         self._authenticator = authenticator
         self._grace = grace
+        self._ended = ended
+        self._after_eose = after_eose
+        self._eose: Outcome | None = None  # which came, while events are waited for
+        self._heard_at = 0.0  # that EOSE, or the last event after it
         self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
         self._asked_again = False
         self.waited = 0.0
         """Seconds until the relay said anything."""
+        self.late = 0
+        """Events after the EOSE, as in `Page`."""
+        self.longest_silence = 0.0
 
     async def run(self, patience: Patience) -> Outcome:
         patience.restore()
         asked_at = monotonic()
         await self._ask()
-        receive, socket = self._subscription.receive, self._socket
+        subscription, socket = self._subscription, self._socket
         raw = await socket.receive()
         self.waited = monotonic() - asked_at
         while True:
-            step = receive(raw)
-            if step is None:
-                if not self._on_grace:
-                    patience.heard()
-            else:
+            message = decoded(raw)
+            is_ours = False
+            if isinstance(message, EventMessage):
+                is_ours = message.subscription in (subscription.id, None)
+                if not is_ours:
+                    self._ended.take(message, raw)
+            step = subscription.take(message, raw)
+            if step is not None:
                 outcome = await self._act(step, patience)
                 if outcome is not None:
                     return outcome
+            elif self._eose is not None:
+                if is_ours and self._is_enough(patience):
+                    return self._eose
+            elif not self._on_grace:
+                patience.heard()
             raw = await socket.receive()
+
+    def _is_enough(self, patience: Patience) -> bool:
+        """Take note of an event after the EOSE; more of them are waited for unless that is enough."""
+        now = monotonic()
+        self.late += 1
+        self.longest_silence = max(self.longest_silence, now - self._heard_at)
+        self._heard_at = now
+        patience.again()
+        return self._subscription.received >= self._after_eose.enough
 
     def silence(self) -> Outcome | None:
         """Return what silence means, where it means more than itself."""
+        if self._eose is not None:
+            return self._eose
         if self._refusal is not None:
             return self._refusal
         if self._subscription.notice is not None:
@@ -69,6 +115,12 @@ class Exchange:
         self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
     ) -> Outcome | None:
         match step:
+            case Outcome(Ending.EOSE) if self._eose is not None:
+                return None  # a second one says no more than the first
+            case Outcome(Ending.CLOSED) if self._eose is not None:
+                return self._eose
+            case messages.Notice() if self._eose is not None:
+                return None
             case messages.Notice():
                 patience.shorten(self._grace)
             case messages.AuthChallenge(challenge):
@@ -82,6 +134,9 @@ class Exchange:
                 patience.shorten(AUTH_GRACE)
                 if self._authenticator.accepted:
                     await self._ask_again(patience)
+            case Outcome(Ending.EOSE) if self._subscription.received < self._after_eose.enough:
+                self._eose, self._heard_at = step, monotonic()
+                patience.shorten(self._after_eose.seconds)
             case Outcome():
                 return step
         return None
@@ -116,10 +171,12 @@ class SideBySide:
         socket: RelaySocket,
         subscriptions: Sequence[Subscription],
         authenticator: Authenticator,
-        ended: Ended,
+        on_end: Ended,
+        ended: EndedSubscriptions,
     ) -> None:
         self._socket = socket
         self._authenticator = authenticator
+        self._on_end = on_end
         self._ended = ended
         self.open = {subscription.id: subscription for subscription in subscriptions}
         """The requests that have not ended, by subscription id."""
@@ -132,7 +189,10 @@ class SideBySide:
             raw = await self._socket.receive()
             message = decoded(raw)
             # What concerns none of them counts against the bounds of the first.
-            taker = self.open.get(getattr(message, "subscription", "")) or next(iter(self.open.values()))
+            taker = self.open.get(getattr(message, "subscription", ""))
+            if taker is None:
+                taker = next(iter(self.open.values()))
+                self._ended.take(message, raw)
             step = taker.take(message, raw)
             if isinstance(step, Outcome):
                 await self._end(taker, step, patience)
@@ -145,7 +205,7 @@ class SideBySide:
     async def _end(self, subscription: Subscription, outcome: Outcome, patience: Patience) -> None:
         del self.open[subscription.id]
         patience.suspend()
-        more = await self._ended(subscription, outcome)
+        more = await self._on_end(subscription, outcome)
         patience.renew()
         self.open |= {each.id: each for each in more}
         if self._socket.state is not State.OPEN:

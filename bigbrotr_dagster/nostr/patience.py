@@ -36,6 +36,10 @@ class Patience:
             self._allowed = grace
             self._move()
 
+    def again(self) -> None:
+        """Give the relay as long as it had last, from now."""
+        self._move()
+
     def restore(self) -> None:
         """Give the relay the usual time again, from now."""
         self._allowed = self._silence

@@ -63,6 +63,12 @@ class RelaySocket(ClientConnection):
             await self._wait()
         return self._messages.popleft()
 
+    def left(self) -> list[bytes]:
+        """The messages that have come and were not received, without waiting for more."""
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
     async def _wait(self) -> None:
         if self.connection_lost_waiter.done():
             raise self.protocol.close_exc

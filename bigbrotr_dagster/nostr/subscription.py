@@ -41,6 +41,8 @@ class Page:
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
     it, `ignored` the messages that do not concern it. `waited`: seconds to its first message; `lasted`: in all.
+    `late` counts the events that came after its EOSE, where they were waited for; `silence` is the longest time,
+    in seconds, after which one of those came.
 
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
@@ -60,6 +62,8 @@ class Page:
     bytes: int = 0
     waited: float = 0.0
     lasted: float = 0.0
+    late: int = 0
+    silence: float = 0.0
 
 
 Step = Outcome | Notice | AuthChallenge | Ok | None
@@ -98,6 +102,11 @@ class Subscription:
         """Go on under another subscription id: the REQ is sent again, what arrived stays in the page."""
         self.id = id
         self._envelope = len(f'["EVENT","{id}",]')
+
+    @property
+    def received(self) -> int:
+        """EVENT messages so far."""
+        return self._page.received
 
     def finish(self, outcome: Outcome) -> Page:
         """Return the page, now that the request has ended."""

@@ -134,11 +134,15 @@ async def _insert_observations(
 
 
 async def _insert_claims_of(connection: Connection, delivery: Delivery, rejected: Iterable[Quarantined]) -> None:
-    """What the delivery proves, and what of it was rejected."""
+    """What the delivery proves and disproves, and what of it was rejected."""
     key = {"relay_url": delivery.relay_url, "filter_hash": delivery.filter_hash}
     for item in rejected:
         row = {"digest": digest(item.raw), "reason": item.reason, "event_id": item.event_id, "raw": item.raw}
         await connection.execute(query("quarantine"), key | row | {"most": MOST_QUARANTINED})
+    for part in delivery.disproved:
+        window = {"since": part.since, "until": part.until}
+        await connection.execute(query("shrink_coverage"), key | window)
+        await connection.execute(query("reset_cursor"), {"relay_urls": [delivery.relay_url], "since": part.since})
     for gap in delivery.gaps:
         window = {"since": gap.interval.since, "until": gap.interval.until}
         counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}

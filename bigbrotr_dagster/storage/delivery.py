@@ -45,7 +45,7 @@ class Delivery:
     """One answer of one relay. It is stored in one transaction: all of it, or none.
 
     `again`: seconds that had been proved complete before. `rejected_counts` counts every rejection by reason;
-    `rejected` holds those that are worth keeping.
+    `rejected` holds those that are worth keeping. `disproved`: seconds that were covered by mistake.
     """
 
     relay_url: str
@@ -56,6 +56,7 @@ class Delivery:
     events: Sequence[Event] = ()
     rejected: Sequence[Quarantined] = ()
     rejected_counts: dict[str, int] = field(default_factory=dict)
+    disproved: Sequence[Interval] = ()
     covered: Sequence[Interval] = ()
     again: Coverage = field(default_factory=Coverage)
     gaps: Sequence[Gap] = ()

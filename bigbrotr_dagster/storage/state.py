@@ -42,6 +42,8 @@ class SyncState:
     failures: int = 0
     went_well: bool = False
     """Whether the sync before this one succeeded."""
+    received_before: bool = False
+    """Whether the sync before this one brought any event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,15 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
             forgotten,
             failures,
             succeeded,
+            grace,
+            received,
         ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
             cut_at = None
         state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
         state.forgotten, state.failures = forgotten, failures
         state.went_well = succeeded and not failures
+        state.habits.grace, state.received_before = grace, received
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)
@@ -160,6 +165,7 @@ async def finish_attempt(
         "rung": habits.rung,
         "request_limit": habits.limit,
         "pause": habits.pause,
+        "eose_grace": habits.grace,
         "forgotten": state.forgotten,
         "interval": result.interval,
     }

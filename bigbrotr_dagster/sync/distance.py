@@ -73,8 +73,7 @@ class Distance:
 
     def _learn_density(self, ask: Ask, events: Sequence[Stamped], habits: Habits) -> bool:
         """Learn how many seconds a full page is long; False where neither relay nor `limit` cut this one."""
-        full = ask.limit if habits.cut_at is None else min(ask.limit, habits.cut_at)
-        if len(events) < full:
+        if len(events) < habits.enough(ask.limit):
             return False
         times = [event.created_at for event in events]
         seconds = float(max(times) - min(times) + 1)
@@ -112,4 +111,4 @@ class Distance:
 def _suits(habits: Habits) -> bool:
     """Whether the relay is one that can be asked for several windows at once: it has shown that it is plain."""
     plain = habits.order is Order.NEWEST_FIRST and habits.is_checked and not habits.varies and not habits.hides
-    return plain and not habits.is_restrained
+    return plain and not habits.is_restrained and not habits.grace

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bigbrotr_dagster.nostr.connection import Connection
+from bigbrotr_dagster.nostr.connection import ConnectError, Connection
 from bigbrotr_dagster.nostr.nip11 import RelayLimits, fetch_limits
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.sync.config import NetworkConfig
@@ -29,19 +29,21 @@ class Hints:
         self._counts = True  # until it fails to answer a COUNT
 
     async def limits(self) -> RelayLimits:
-        """The limits that the relay states; it is asked for them once.
+        """The limits that the relay states; it is asked for them once, while it is connected to.
 
-        Raises:
-            ConnectError: the relay cannot be connected to.
+        So a host that says nothing costs its timeout once. A relay may allow no second connection.
         """
         if self._limits is None:
-            self._limits = await fetch_limits(
-                self._relay,
-                timeout=self._network.timeout,
-                proxy_url=self._network.proxy_url,
-                allow_private=self._allow_private,
-                verify=not self._allow_insecure,
-            )
+            try:
+                self._limits = await fetch_limits(
+                    self._relay,
+                    timeout=self._network.timeout,
+                    proxy_url=self._network.proxy_url,
+                    allow_private=self._allow_private,
+                    verify=not self._allow_insecure,
+                )
+            except ConnectError:
+                self._limits = RelayLimits()
         return self._limits
 
     async def estimated(

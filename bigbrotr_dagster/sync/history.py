@@ -78,6 +78,11 @@ class History:
         self.gaps.extend(proof.gaps)
         self._covered = (self._covered - unproved) | covered
 
+    def take_back(self, disproved: Coverage) -> None:
+        """These seconds were covered by mistake; they are pending again."""
+        if disproved:
+            self._covered -= disproved
+
     def give_up(self, reason: Unproven, detail: str) -> Proof:
         """Name what is pending, and nobody can have, a gap; it grows together with those of the same reason."""
         pending = self.pending

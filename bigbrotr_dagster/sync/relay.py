@@ -1,11 +1,13 @@
 """One relay's sync: connect, walk each filter's history, hand every answer to the writer."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
+from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Failure, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.delivery import Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
@@ -30,6 +32,15 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 
 PAGES_TO_GROW = 4
 """Answers in a row after which a relay that had broken off is asked for twice as much again."""
+
+RESTART_SECONDS = 3.0
+"""That a relay which was there a moment ago may refuse connections: its program restarts."""
+
+LINGER = 1.0
+"""Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""
+
+ONE_IN = 16
+"""Of so many syncs that were expected to bring none, one takes that time."""
 
 SHORT_WINDOW_REQUESTS = 500
 """Requests of one run to a relay that answers for two hours at a time: 40 days of history."""
@@ -67,6 +78,7 @@ class RelaySync:
         insecure = config.processing.allow_insecure
         self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
         self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
+        self._unreachable_since: float | None = None  # it was there before, and may be again in a moment
         self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
@@ -82,17 +94,22 @@ class RelaySync:
             before, named = self._steps(walks), self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
             if outcome is None:
-                return
+                continue
             if self._state.habits.rung.names_kinds and not named:
                 walks = await self._walks(str(outcome))
                 continue
             advanced = self._steps(walks) > before
             if advanced:
                 waits, fruitless, self._patience = delays(), 0, PATIENCE
-            fruitless += 1
-            if fruitless >= self._patience or reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN):
+            if self._unreachable_since is None:
+                fruitless += 1
+                is_over = fruitless >= self._patience
+            else:
+                is_over = time.monotonic() - self._unreachable_since >= RESTART_SECONDS
+            is_refused = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN)
+            if is_over or is_refused or self._asking.is_deceived:
                 await self._give_up(outcome)
-                raise RelayFailed(str(outcome))
+                raise RelayFailed(str(outcome) if self._unreachable_since is None else outcome.text)
             if not advanced:
                 await asyncio.sleep(next(waits))
 
@@ -133,8 +150,6 @@ class RelaySync:
     async def _converse(self, walks: Sequence[tuple[History, Walk]]) -> Outcome | None:
         """Ask on one connection; returns the outcome that it has to be given up for, None when all is done."""
         try:
-            if self._state.habits.is_unknown and not self._state.covered:  # before: one connection at a time
-                self._state.habits.hint = (await self._hints.limits()).max_limit
             async with connect(
                 self.relay,
                 timeout=self._network.timeout,
@@ -144,20 +159,53 @@ class RelaySync:
                 private_key=self._private_key,
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
+                self._unreachable_since = None
                 self._asking.connected(connection)
-                for history, walk in walks:
-                    outcome = await self._walk(connection, history, walk)
-                    if outcome is not None:
-                        return outcome
+                if self._state.habits.is_unknown and not self._state.covered:
+                    self._state.habits.hint = (await self._hints.limits()).max_limit
+                while True:
+                    for history, walk in walks:
+                        outcome = await self._walk(connection, history, walk)
+                        if outcome is not None:
+                            return outcome
+                    await self._linger(connection)
+                    if self._is_late() or all(walk.is_done for _, walk in walks):
+                        break
+            await self._asking.take_late(connection)
+            if all(walk.is_done for _, walk in walks):
+                await self._asking.release()
         except ConnectError as error:
-            if self.traffic.requests == 0:
+            restarts = _may_be_a_restart(error)
+            if self.traffic.requests == 0 and not (restarts and self._state.went_well):
                 raise RelayFailed(str(error)) from error
+            if restarts and self._unreachable_since is None:
+                self._unreachable_since = time.monotonic()
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
+    async def _linger(self, connection: Connection) -> None:
+        """Give events time to come after the last EOSE, where nothing shows that this relay's come before it."""
+        if self._asking.has_doubts or self._may_be_deceived():
+            self._asking.has_doubts = False
+            await connection.linger(LINGER)
+            await self._asking.take_late(connection)
+
+    def _may_be_deceived(self) -> bool:
+        """Whether a sync that brought nothing should have brought something, or cannot tell."""
+        if self.traffic.events_received or self._state.habits.grace:
+            return False
+        if self._state.received_before or not self._state.covered:
+            return True
+        runs = self._config.processing.lookback / self._config.interval  # in which an event is asked for again
+        return secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))) == 0
+
     async def _give_up(self, outcome: Outcome) -> None:
         """Name gaps where the relay has shown that it will not prove what is pending."""
-        if reaction(outcome) is Reaction.REFUSED or (outcome.ending is Ending.NOTICE and not self._asking.unended):
+        if self._asking.is_deceived:
+            reason = Unproven.NO_EOSE
+        elif reaction(outcome) is Reaction.REFUSED or (
+            outcome.ending is Ending.NOTICE and not self._asking.unended
+        ):
             reason = Unproven.REFUSED
             self._state.habits.rung = Rung.FREE  # none of them helped
         elif self._asking.unended and reaction(outcome) is not Reaction.PROVED:
@@ -182,6 +230,8 @@ class RelaySync:
                 continue
             [ask] = asks
             outcome = await self._asking.one(connection, history, walk, ask)
+            if self._asking.is_deceived:
+                return replace(outcome, text="events come after it")
             habits.pause = paused_after(outcome, habits.pause)
             await asyncio.sleep(habits.pause)
             match reaction(outcome):
@@ -240,3 +290,8 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def _may_be_a_restart(error: ConnectError) -> bool:
+    """Whether the host is there and the relay is not: refused, reset, or a proxy before it answers."""
+    return error.failure in (Failure.HTTP, Failure.HANDSHAKE) or isinstance(error.__cause__, ConnectionError)

@@ -61,6 +61,9 @@ REJECTED_SHARE = 10
 MOST_REJECTIONS = 12
 """Windows in a row of which either half was full, and of nothing but what was rejected: the bounds do not help."""
 
+SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0
+"""Seconds that events are waited for after the EOSE of a relay that says it too early."""
+
 
 @dataclass(slots=True)
 class Habits:
@@ -73,7 +76,8 @@ class Habits:
     checked. `is_checked`: such a check was passed. `hides`: the relay removes events after counting its limit, so
     that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked
     for at once, None while it takes any number. `pause`: seconds to leave between two requests. `hint`: the most
-    events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out.
+    events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out. `grace`: seconds
+    of silence after an EOSE until it counts, for the relay's events were seen to come after it.
     `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one answer
     of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either half
     was full, and of nothing but what was rejected.
@@ -91,6 +95,7 @@ class Habits:
     limit: int | None = None
     pause: float = 0.0
     hint: int | None = None
+    grace: float = 0.0
     message_bytes: int = MESSAGE_BYTES
     longest: int = 0
     rejections: int = 0
@@ -99,6 +104,11 @@ class Habits:
     def most_authors(self) -> int:
         """So many authors one filter may name."""
         return max(1, (self.message_bytes - 256) // AUTHOR_BYTES)  # 256: the rest of the REQ
+
+    def heed_message_length(self, stated: int | None) -> None:
+        """The relay says what the most bytes of a message are (NIP-11), if it says that."""
+        if stated is not None:
+            self.message_bytes = max(LEAST_MESSAGE_BYTES, min(self.message_bytes, stated))
 
     def ask_in_fewer_bytes(self) -> bool:
         """Send half as much in one message from now on; False where that is as little as can be."""
@@ -121,6 +131,23 @@ class Habits:
     def varies(self) -> bool:
         """The relay's cap is not the same for every answer."""
         return self.cut_at is not None and self.cut_at < self.largest
+
+    def enough(self, limit: int) -> int:
+        """How many events an answer to a REQ with `limit` holds that the relay's cap or our limit has cut."""
+        return limit if self.cut_at is None else min(limit, self.cut_at)
+
+    def note_false_eose(self, lag: float) -> None:
+        """An EOSE was no end: events came `lag` seconds after it. What such answers have taught is forgotten."""
+        self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 2 * lag, 2 * self.grace))
+        self.order, self.cut_at, self.hides = Order.NEWEST_FIRST, None, False
+        self.cut_pages, self.is_checked = 0, False
+
+    def note_eose(self, before: int, late: int, silence: float) -> None:
+        """An EOSE came with so many events before and after it; the longest `silence` before one of these."""
+        if late:
+            self.grace = min(LONGEST_GRACE, max(self.grace, 2 * silence))
+        elif before and self.grace:
+            self.grace = self.grace / 2 if self.grace > SHORTEST_GRACE else 0.0
 
     def note_bounds(self, since: int, until: int, created_at: Iterable[int]) -> None:
         """Learn from the seconds of one answer's events, and the bounds asked for.

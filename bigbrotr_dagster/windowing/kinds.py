@@ -46,7 +46,15 @@ def grouped(kinds: Iterable[int]) -> tuple[Kinds, ...]:
     return tuple(listed[start : start + MOST_KINDS] for start in range(0, len(listed), MOST_KINDS))
 
 
-READABLE_KINDS = grouped(
+def halved(groups: tuple[Kinds | None, ...]) -> tuple[Kinds | None, ...]:
+    """The groups, the first one in two halves; none where that cannot be."""
+    first, *rest = groups
+    if first is None or len(first) < 2:
+        return ()
+    return (first[: len(first) // 2], first[len(first) // 2 :], *rest)
+
+
+READABLE_KINDS: tuple[Kinds | None, ...] = grouped(
     (*_BUSIEST, *(kind for kind in COMMON_KINDS if kind not in _RESTRICTED and kind not in _BUSIEST))
 )
 """Those that relays give to anyone (strfry keeps 4 and 1059 from strangers), in groups: the busiest ones first."""

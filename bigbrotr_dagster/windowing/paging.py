@@ -18,7 +18,7 @@ from bigbrotr_dagster.windowing.checking import Check
 from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
@@ -253,6 +253,8 @@ class Confirm:
         return Step.covers(self.window)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        if groups := halved(self.groups):  # too many kinds, it may be
+            return Step(tasks=(replace(self, groups=groups),))
         return unconfirmed(self.window, len(self.boundary), detail, habits)
 
     def _contradicted(self, ask: Ask, fresh: list[Stamped], habits: Habits) -> Step:

@@ -6,12 +6,14 @@ A row says what to do next; only the first one proves anything. What each reacti
     SLOW_DOWN  the same window on the same connection, slower where the pause grows. At the end of our patience
                the windows stay pending, unless it was NOTICEs: then a gap, `no-eose` if any events came, else
                `refused`
-    REFUSED    the next rung of the ladder; on the last one a gap `refused`. A relay that wants us authenticated
-               wants nothing else: that gap at once
+    REFUSED    the next rung of the ladder, without a pause; on the last one a gap `refused`. A relay that wants us
+               authenticated wants nothing else: that gap at once. What was asked for narrowly (`Ask.is_narrow`) is
+               asked for more narrowly, or set aside: the ladder is for the rest
     RECONNECT  the same window on a new connection, for fewer events if some had come; after `PATIENCE` tries a gap
                `no-eose` if any events came, else the windows stay pending
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,21 +41,33 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row: `prefixes` are those of a CLOSED, None is any other."""
+    """A row: `prefixes` are those of a CLOSED, None is any other; `says` is how what the relay says begins."""
 
     ending: Ending
     prefixes: frozenset[str] | None
     reaction: Reaction
     pace: Pace
+    says: re.Pattern[str] | None = None
 
     def is_for(self, outcome: Outcome) -> bool:
-        return outcome.ending is self.ending and (self.prefixes is None or outcome.prefix in self.prefixes)
+        if outcome.ending is not self.ending or (
+            self.prefixes is not None and outcome.prefix not in self.prefixes
+        ):
+            return False
+        said = f"{outcome.prefix}: {outcome.text}" if outcome.prefix else outcome.text
+        return self.says is None or self.says.match(said) is not None
 
 
 _PASSING = frozenset({"rate-limited", "error", ""})
 
+_FOR_GOOD = re.compile(r"\W*(error\W+)?(bad|invalid|unsupported|malformed|unparse?able)\b", re.IGNORECASE)
+"""However slowly it is asked again, this REQ stays what it is: "ERROR: bad req: … too many kinds in filter: 56"
+(strfry), "invalid: must be less than or equal to 20 kinds" (@nostr-relay, as a NOTICE)."""
+
 RULES = (
     Rule(Ending.EOSE, None, Reaction.PROVED, Pace.FASTER),
+    Rule(Ending.CLOSED, None, Reaction.REFUSED, Pace.SAME, says=_FOR_GOOD),
+    Rule(Ending.NOTICE, None, Reaction.REFUSED, Pace.SAME, says=_FOR_GOOD),
     Rule(Ending.CLOSED, _PASSING, Reaction.SLOW_DOWN, Pace.SLOWER),
     Rule(Ending.CLOSED, None, Reaction.REFUSED, Pace.SAME),
     Rule(

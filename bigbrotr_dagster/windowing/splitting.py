@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds
+from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
@@ -164,7 +164,7 @@ class Readable:
     window: Interval
     seen: frozenset[str]
     halves: tuple[Split, ...]
-    groups: tuple[Kinds, ...] = READABLE_KINDS
+    groups: tuple[Kinds | None, ...] = READABLE_KINDS
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self.window), limit, self.groups[0])
@@ -184,6 +184,8 @@ class Readable:
         return Step(tasks=self.halves)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        if groups := halved(self.groups):
+            return Step(tasks=(replace(self, groups=groups),))
         return unconfirmed(self.window, len(self.seen), detail, habits)
 
 

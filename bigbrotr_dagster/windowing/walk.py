@@ -40,8 +40,11 @@ class Walk:
         self._limit = limit
         self._habits = habits
         self._tasks: list[Task] = [] if reread is None else [reread]
-        self._tasks += [self._first_task(part) for interval in todo for part in _askable(interval)]
+        self._tasks += self._first_tasks()
         self._asked: dict[Ask, Task] = {}
+
+    def _first_tasks(self) -> list[Task]:
+        return [self._first_task(part) for interval in self.pending for part in _askable(interval)]
 
     def _first_task(self, interval: Interval) -> Task:
         return Split(interval) if self._habits.order is Order.UNTRUSTED else Page(interval)
@@ -75,20 +78,32 @@ class Walk:
                 return
             self._tasks[place : place + 1] = _cut(task, part)
 
+    def restart(self, disproved: Coverage) -> None:
+        """Ask anew for what is `disproved`, and for all that is pending, whatever was concluded about that so far.
+
+        The answers that are still to come were asked for under the same error, and prove nothing.
+        """
+        self.pending |= disproved
+        self._tasks = [task for task in self._tasks if isinstance(task, Reread)] + self._first_tasks()
+        self._asked.clear()
+
     def answered(self, ask: Ask, answer: Answer) -> Proof:
         """Take the answer to `ask`, which ended with EOSE."""
-        return self._take(self._asked.pop(ask).answered(ask, answer, self._habits))
+        task = self._asked.pop(ask, None)
+        return Proof() if task is None else self._take(task.answered(ask, answer, self._habits))
 
     def failed(self, ask: Ask) -> None:
         """Put `ask` back: its request did not end with EOSE, and proves nothing."""
-        self._tasks.append(self._asked.pop(ask))
+        task = self._asked.pop(ask, None)
+        if task is not None:
+            self._tasks.append(task)
 
     def refused(self, ask: Ask, detail: str) -> Proof | None:
         """As `failed`, where the relay will not answer an ask that is so narrow; None where the ask is not.
 
         What only that could have proved is set aside, as a gap with `detail`: what is older goes on.
         """
-        task = self._asked[ask]
+        task = self._asked.get(ask)
         if not ask.is_narrow or not isinstance(task, Narrow):
             return None
         del self._asked[ask]
@@ -112,11 +127,11 @@ class Walk:
         What is too large is looked for, and becomes a gap of its second; the rest of the window is not lost.
         `flood`: the relay sent more events than it was asked for, so that only a smaller window helps.
         """
-        task = self._asked.pop(ask)
+        task = self._asked.pop(ask, None)
         if flood and isinstance(task, Page):
             task = Split(task.window)
         if not isinstance(task, Breakable):
-            self._tasks.append(task)
+            self._tasks += [] if task is None else [task]
             return Proof()
         return self._take(task.broken(ask, detail, self._habits))
 

@@ -70,7 +70,8 @@ VALUES (%(relay_url)s, %(filter_hash)s, %(filter)s, %(covered)s)
 ON CONFLICT (relay_url, filter_hash) DO UPDATE SET covered = kept.covered + excluded.covered;
 
 -- name: shrink_coverage
--- What is a gap now is covered no more: a second read again may hold more than the relay shows.
+-- What is a gap now is covered no more: a second read again may hold more than the relay shows. So is what was
+-- covered by an EOSE that turned out to be false.
 UPDATE sync_coverage SET covered = covered - int8multirange(int8range(%(since)s, %(until)s, '[]'))
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s
   AND covered && int8range(%(since)s, %(until)s, '[]');

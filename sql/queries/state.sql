@@ -30,9 +30,13 @@ ORDER BY relay_url, since;
 SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
--- What makes us modest is forgotten after a day, and learned anew if it still holds.
+-- What makes us modest is forgotten after a day, and learned anew if it still holds. A false EOSE is not: where
+-- nothing comes before it, nothing is left to learn it from.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL
+       rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL,
+       eose_grace, coalesce((SELECT events_received > 0 FROM sync_attempt
+                             WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
+                             ORDER BY id DESC LIMIT 1), false)
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor
@@ -72,7 +76,7 @@ WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 UPDATE relay_limits
 SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
     until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
-    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, insecure = %(insecure)s,
+    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, eose_grace = %(eose_grace)s, insecure = %(insecure)s,
     learned_at = CASE WHEN %(forgotten)s THEN now() ELSE learned_at END,
     succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
     failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END,

@@ -12,11 +12,12 @@ Each mode also knows what it makes impossible: `warrants` are the seconds that m
 What the relay would give to a patient asker is the oracle's business (`tests/sync/oracle.py`).
 """
 
+import asyncio
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -214,6 +215,8 @@ class Session:
 
     sent: int = 0
     member: bool = False
+    closed: set[str] = field(default_factory=set)
+    sending: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +485,18 @@ class NoticeEvery(Mode):
         return WHOLE if self.every == 1 else Coverage()
 
 
+@dataclass(frozen=True)
+class EarlyEose(Mode):
+    """A proxy: EOSE at once, and the events, `delay` seconds later, when they have come from where they are.
+
+    `heeds_close`: none of those are sent for a subscription that is closed by then.
+    """
+
+    delay: float = 0.0
+    heeds_close: bool = False
+    own_cap = 100
+
+
 # -- what is held --
 
 
@@ -713,11 +728,16 @@ class HostileRelay:
                 message = orjson.loads(raw)
                 if message[0] == "REQ":
                     await self._request(socket, session, message)
+                elif message[0] == "CLOSE":
+                    session.closed.add(str(message[1]))
                 elif message[0] == "AUTH":
                     session.member = self.knows_us and self._is_answer(event_from_json(orjson.dumps(message[1])))
                     await _send(socket, ["OK", message[1]["id"], session.member, "" if session.member else "no"])
         except ConnectionClosed:
             pass  # the client left in the middle of an answer
+        finally:
+            for task in session.sending:
+                task.cancel()
 
     def _is_answer(self, event: Event) -> bool:
         """NIP-42: signed, and to our challenge."""
@@ -746,14 +766,38 @@ class HostileRelay:
         body = [request.event(item.raw) for item in self._page(request.filter)]
         for mode in self.modes:
             body = mode.body(self, request, body)
+        early = next((mode for mode in self.modes if isinstance(mode, EarlyEose)), None)
+        if early is None:
+            if await self._send_body(socket, session, body):
+                await self._send_end(socket, request)
+            return
+        await self._send_end(socket, request)
+        task = asyncio.create_task(self._send_late(socket, session, request, body, early))
+        session.sending.add(task)
+        if not early.delay:
+            await task
+
+    async def _send_late(
+        self, socket: ServerConnection, session: Session, request: Request, body: Body, early: EarlyEose
+    ) -> None:
+        await asyncio.sleep(early.delay)
+        if not (early.heeds_close and request.subscription in session.closed):
+            with suppress(ConnectionClosed):
+                await self._send_body(socket, session, body)
+
+    async def _send_body(self, socket: ServerConnection, session: Session, body: Body) -> bool:
+        """Returns whether the connection outlived it."""
         for message in body:
             is_event = message.startswith(b'["EVENT",')
             if is_event and self.closes_after is not None and session.sent >= self.closes_after:
                 socket.transport.abort()
-                return
+                return False
             await socket.send(message, text=True)
             session.sent += is_event
             self.events_sent += is_event
+        return True
+
+    async def _send_end(self, socket: ServerConnection, request: Request) -> None:
         ends = [mode.end(self, request) for mode in self.modes]
         said = [end for end in ends if end is not None]
         if not said:
@@ -825,6 +869,9 @@ MODES: dict[str, Mode] = {
     "silent-every-7th": SilentEvery(),
     "notice-every-4th": NoticeEvery(4),
     "notice-always": NoticeEvery(1),
+    "early-eose": EarlyEose(),
+    "early-eose-0.3": EarlyEose(0.3),
+    "early-eose-0.3-heeds-close": EarlyEose(0.3, heeds_close=True),
     "auth-with-our-key": AuthRequired(admits=True),
     "auth-without-key": AuthRequired(admits=False),
     "refuses-empty-filter": RefusesEverything(),

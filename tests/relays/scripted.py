@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import orjson
@@ -14,8 +14,23 @@ from websockets.http11 import Request, Response
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
 
-Messages = Sequence[list[object] | None]
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Messages that are sent after so many seconds, whatever else is asked and answered meanwhile."""
+
+    seconds: float
+    messages: Sequence[list[object]]
+
+
+Messages = Sequence[list[object] | Later | None]
 """What to send for a REQ; None drops the connection."""
+
+
+def early_eose(seconds: float, subscription: str, honest: list[list[object]]) -> Messages:
+    """The answer with its EOSE first, and its events `seconds` later."""
+    *events, eose = honest
+    return [eose, Later(seconds, events)]
 
 
 @dataclass(slots=True)
@@ -44,6 +59,7 @@ class ScriptedRelay:
     most_connections: int = 0
     url: str = ""
     on_auth: Callable[[dict[str, object]], list[object]] | None = None
+    _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, socket: ServerConnection) -> None:
         self.connections += 1
@@ -96,7 +112,16 @@ class ScriptedRelay:
             if message is None:
                 await socket.close()
                 return
-            await socket.send(orjson.dumps(message), text=True)
+            if isinstance(message, Later):
+                self._sending.add(asyncio.create_task(self._send_later(socket, message)))
+            else:
+                await socket.send(orjson.dumps(message), text=True)
+
+    async def _send_later(self, socket: ServerConnection, later: Later) -> None:
+        await asyncio.sleep(later.seconds)
+        with suppress(ConnectionClosed):
+            for message in later.messages:
+                await socket.send(orjson.dumps(message), text=True)
 
 
 @asynccontextmanager
@@ -120,4 +145,8 @@ async def scripted(
     async with serve(relay.serve, "127.0.0.1", 0, **options) as server:
         scheme = "wss" if tls else "ws"
         relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}{path or ''}"
-        yield relay
+        try:
+            yield relay
+        finally:
+            for task in relay._sending:
+                task.cancel()

@@ -2,15 +2,42 @@
 
 import pytest
 
-from bigbrotr_dagster.windowing import Answer, Coverage, Ending, Habits, Outcome, Walk
+from bigbrotr_dagster.nostr.messages import split_prefix
+from bigbrotr_dagster.windowing import Answer, Coverage, Ending, Habits, Hint, Outcome, Walk
 from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.policy import RULES, Pace, Reaction, Rule, can_climb, paused_after, reaction, rule
 
 RANGE = Coverage.between(2, 100)
 
 
+FOR_GOOD = [
+    "ERROR: bad req: filter validation failed: too many kinds in filter: 56",
+    "bad req: provided filter is not an object",
+    "error: bad filter",
+    "invalid: must be less than or equal to 20 kinds",
+    "unsupported: filter contains unknown elements",
+    "Invalid filter",
+]
+"""As relays say it, in a CLOSED or a NOTICE."""
+
+FOR_NOW = [
+    "ERROR: too many concurrent REQs",
+    "error: database is busy",
+    "could not finish",
+    "rate-limited: bad luck",
+]
+
+
+def outcome(ending: Ending, said: str) -> Outcome:
+    return (
+        Outcome(ending, Hint.NONE, *split_prefix(said)) if ending is Ending.CLOSED else Outcome(ending, text=said)
+    )
+
+
 def outcomes(row: Rule) -> list[Outcome]:
     """An outcome for each prefix of a row; a prefix that nobody knows where it takes any."""
+    if row.says is not None:
+        return [outcome(row.ending, text) for text in FOR_GOOD]
     prefixes = row.prefixes or ({"blocked", "restricted", "unheard-of"} if row.ending is Ending.CLOSED else {""})
     return [Outcome(row.ending, prefix=prefix, text="said") for prefix in sorted(prefixes)]
 
@@ -41,6 +68,21 @@ def test_the_pace_is_the_tables(row: Rule, outcome: Outcome) -> None:
 
 def test_every_ending_has_a_row() -> None:
     assert {row.ending for row in RULES} == set(Ending)
+
+
+@pytest.mark.parametrize("ending", [Ending.CLOSED, Ending.NOTICE])
+@pytest.mark.parametrize("said", FOR_GOOD)
+def test_what_is_refused_for_good_is_asked_in_another_shape_and_no_slower(ending: Ending, said: str) -> None:
+    refused = outcome(ending, said)
+    assert reaction(refused) is Reaction.REFUSED
+    assert can_climb(refused, Rung.FREE)
+    assert paused_after(refused, 1.0) == 1.0
+
+
+@pytest.mark.parametrize("ending", [Ending.CLOSED, Ending.NOTICE])
+@pytest.mark.parametrize("said", FOR_NOW)
+def test_what_fails_for_now_is_asked_again(ending: Ending, said: str) -> None:
+    assert reaction(outcome(ending, said)) is Reaction.SLOW_DOWN
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bigbrotr_dagster.storage.delivery import Tally
 from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
-from bigbrotr_dagster.windowing.habits import Rung
+from bigbrotr_dagster.windowing.habits import TELLING, Rung
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
@@ -110,7 +110,7 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)
             state.habits.cut_pages, state.habits.hides = cut_pages, hides
-            state.habits.is_checked = cut_pages > 1
+            state.habits.checked = TELLING if cut_pages > 1 else 0
     return state
 
 

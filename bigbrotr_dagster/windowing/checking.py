@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.habits import TELLING, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.splitting import TOLERATED_SHARE, Split
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step, Unproven
 
 AUTHORS_TRIED = 3
-
-TELLING = 8
-"""Events: of a page so long, no relay sends exactly the newest ones by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class Check:
         return Step(tasks=(replace(self, authors=left, doubt=None),)) if left else self._failed(habits)
 
     def _passed(self, habits: Habits) -> Step:
-        habits.is_checked = True
+        habits.checked += len(self.page)
         return Step.covers(self.proved)
 
     def _failed(self, habits: Habits) -> Step:

@@ -11,6 +11,10 @@ CREDIBLE_CAP = 20
 """Without any evidence of a cap, an answer of fewer events than this is not suspected of being cut."""
 
 
+TELLING = 8
+"""Events: of a page so long, no relay sends exactly the newest ones by chance."""
+
+
 class Order(StrEnum):
     """Whether a cut answer can be taken to hold the newest events of its window (NIP-01)."""
 
@@ -73,14 +77,14 @@ class Habits:
     later proved cut, because its window turned out to hold more; None while that never happened.
     `since_exclusive`, `until_exclusive`: whether the relay leaves that second itself out, against NIP-01;
     None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
-    checked. `is_checked`: such a check was passed. `hides`: the relay removes events after counting its limit, so
-    that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked
-    for at once, None while it takes any number. `pause`: seconds to leave between two requests. `hint`: the most
-    events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out. `grace`: seconds
-    of silence after an EOSE until it counts, for the relay's events were seen to come after it.
-    `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one answer
-    of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either half
-    was full, and of nothing but what was rejected.
+    checked. `checked`: events of the answers for which a check was passed. `hides`: the relay removes events after
+    counting its limit, so that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most
+    events it can be asked for at once, None while it takes any number. `pause`: seconds to leave between two
+    requests. `hint`: the most events that the relay says it answers at once (NIP-11): the first REQ heeds it, and
+    finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
+    after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
+    answer of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either
+    half was full, and of nothing but what was rejected.
     """
 
     largest: int = 0
@@ -89,7 +93,7 @@ class Habits:
     until_exclusive: bool | None = None
     order: Order = Order.NEWEST_FIRST
     cut_pages: int = 0
-    is_checked: bool = False
+    checked: int = 0
     hides: bool = False
     rung: Rung = Rung.FREE
     limit: int | None = None
@@ -118,6 +122,11 @@ class Habits:
         return True
 
     @property
+    def is_checked(self) -> bool:
+        """Answers were checked that are so long, together, that the relay cannot have passed by chance."""
+        return self.checked >= TELLING
+
+    @property
     def is_unknown(self) -> bool:
         """The relay has never answered with an event."""
         return self.largest == 0
@@ -140,7 +149,7 @@ class Habits:
         """An EOSE was no end: events came `lag` seconds after it. What such answers have taught is forgotten."""
         self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 2 * lag, 2 * self.grace))
         self.order, self.cut_at, self.hides = Order.NEWEST_FIRST, None, False
-        self.cut_pages, self.is_checked = 0, False
+        self.cut_pages, self.checked = 0, 0
 
     def note_eose(self, before: int, late: int, silence: float) -> None:
         """An EOSE came with so many events before and after it; the longest `silence` before one of these."""

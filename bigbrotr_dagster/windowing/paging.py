@@ -244,6 +244,10 @@ class Confirm:
             return Step(tasks=(replace(self, doubt=doubt),))
         if fresh:
             return self._contradicted(ask, fresh, habits)
+        if self.boundary and (more := self._more_of_the_boundary(answer)):  # by a spare second
+            habits.note_cut(len(self.boundary), ask.limit)
+            second = Interval(self.window.until, self.window.until)
+            return Step(tasks=(*below(self.window), Page(second, self.boundary | more, len(self.boundary))))
         if answer.crowds(self._below, ask, habits):
             return Step(tasks=(self,))
         if answer.is_cut_by_rejected(ask, habits):
@@ -256,6 +260,10 @@ class Confirm:
         if groups := halved(self.groups):  # too many kinds, it may be
             return Step(tasks=(replace(self, groups=groups),))
         return unconfirmed(self.window, len(self.boundary), detail, habits)
+
+    def _more_of_the_boundary(self, answer: Answer) -> frozenset[str]:
+        newest = [event.id for event in answer.events if event.created_at == self.window.until]
+        return frozenset(newest) - self.boundary
 
     def _contradicted(self, ask: Ask, fresh: list[Stamped], habits: Habits) -> Step:
         """There is more: page on from there, and look carefully at what lies between."""

@@ -14,7 +14,7 @@ from bigbrotr_dagster.sync.distance import (
     Distance,
 )
 from bigbrotr_dagster.windowing import Ask, Coverage, Habits, Order, Walk
-from bigbrotr_dagster.windowing.habits import Rung
+from bigbrotr_dagster.windowing.habits import TELLING, Rung
 from tests.e2e.events import write_events
 from tests.relays.distant import distant
 from tests.relays.hostile import Cap, HostileRelay, calm, held, hostile
@@ -61,7 +61,7 @@ async def test_a_relay_that_allows_fewer_subscriptions_is_asked_for_fewer(databa
 
 def plain(**habits: Any) -> Habits:
     """A relay that has shown that it sends its newest events first, 500 at once."""
-    return Habits(**({"largest": 500, "cut_at": 500, "is_checked": True} | habits))
+    return Habits(**({"largest": 500, "cut_at": 500, "checked": TELLING} | habits))
 
 
 def page(since: int, until: int) -> list[Stamp]:
@@ -115,7 +115,7 @@ def test_no_relay_is_asked_for_more_at_once_than_it_allows_or_took() -> None:
         {"rung": Rung.SMALL_LIMIT},
         {"pause": 0.1},
         {"limit": 100},
-        {"is_checked": False},
+        {"checked": 0},
     ],
 )
 def test_a_relay_that_is_not_plain_is_asked_one_thing_at_a_time(habits: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from bigbrotr_dagster.defs.partitions import (
 )
 from bigbrotr_dagster.defs.relay_records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.run_process import executing
+from bigbrotr_dagster.defs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.sync import (
     BUSY_PATIENCE,
     CycleReport,
@@ -138,7 +138,7 @@ def relay_cursor(
     options = synchronizer.config().with_overrides(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
-    with executing(context):
+    with canceled_by_a_signal(context):
         missed = sync_and_record(context, database.ready(), options, urls)
     record_checks(context, database, options)
     if missed:

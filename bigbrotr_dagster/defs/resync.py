@@ -8,7 +8,7 @@ from pydantic import Field
 from bigbrotr_dagster.defs.assets import judge, sync_and_record
 from bigbrotr_dagster.defs.checks import record_checks
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.run_process import executing
+from bigbrotr_dagster.defs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.sync import forget_proof, registered_relays
 
 
@@ -32,7 +32,7 @@ def read_again(
     options = synchronizer.config().with_overrides(since=config.since, until=config.until, filters=config.filters)
     relays = list(dict.fromkeys(config.relays)) or [relay.url for relay in registered_relays(url)]
     forget_proof(url, options, relays)
-    with executing(context):
+    with canceled_by_a_signal(context):
         failed = sync_and_record(context, url, options, relays)
     record_checks(context, database, options)
     if failed:

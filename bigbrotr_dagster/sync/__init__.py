@@ -4,6 +4,7 @@ from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.storage.coverage import GapReason, RelayCoverage, Seconds
 from bigbrotr_dagster.storage.delivery import Cursor
 from bigbrotr_dagster.storage.registry import RegisteredRelay, RelayState
+from bigbrotr_dagster.storage.run_lock import held_runs, run_lock
 from bigbrotr_dagster.storage.stats import ArchiveStats, NetworkEvents, NetworkLag, TableSize
 from bigbrotr_dagster.sync.admin import (
     cursors_beyond_coverage,
@@ -56,6 +57,7 @@ __all__ = [
     "due_relays",
     "finished_since",
     "forget_proof",
+    "held_runs",
     "lag_by_network",
     "load_config",
     "open_gaps",
@@ -67,6 +69,7 @@ __all__ = [
     "rejections",
     "relay_states",
     "remove_relays",
+    "run_lock",
     "run_network",
     "seed_relays",
     "sync_relays",

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.jobs import relay_sync, relays_in_flight
+from bigbrotr_dagster.defs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.jobs import relay_sync
 from bigbrotr_dagster.defs.schedules import cron_for, relay_sync_schedule, tick_seconds
 from bigbrotr_dagster.defs.sensors import relay_partitions
 from bigbrotr_dagster.sync import register_relays, remove_relays

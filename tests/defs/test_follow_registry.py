@@ -146,14 +146,12 @@ def test_five_thousand_relays_are_removed_in_ticks_of_a_few_seconds(graph: Graph
     urls = [f"wss://relay-{number}.example.com" for number in range(5_000)]
     graph.register(*urls, A)
     remove_relays(graph.database, urls)
-    ticks = 0
     while partitions(graph) != {A}:
         left, started = len(partitions(graph)), time.monotonic()
         followed = follow(graph)
-        took, ticks = time.monotonic() - started, ticks + 1
+        took = time.monotonic() - started
         assert took < REMOVING_SECONDS + 10
         assert len(partitions(graph)) == left - len(followed.removed) < left
-    print(f"{ticks} ticks")
     assert registered(graph) == {A}
 
 

@@ -18,6 +18,7 @@ from bigbrotr_dagster.defs.resync import resync
 from bigbrotr_dagster.defs.schedules import cleanup_schedule, relay_sync_schedule
 from bigbrotr_dagster.defs.sensors import (
     archive_coverage_refresh,
+    dead_runs,
     relay_partitions,
     run_failed,
     run_succeeded,
@@ -32,7 +33,7 @@ defs = dg.Definitions(
     asset_checks=[cursor_within_coverage, *ARCHIVE_CHECKS],
     jobs=[relay_sync, resync, cleanup],
     schedules=[relay_sync_schedule, cleanup_schedule],
-    sensors=[relay_partitions, archive_coverage_refresh, run_failed, run_succeeded],
+    sensors=[relay_partitions, dead_runs, archive_coverage_refresh, run_failed, run_succeeded],
     resources={"database": ArchiveDatabase(), "synchronizer": Synchronizer()},
     # A process for each step would double a run's cost (16 CPU s rather than 8).
     executor=dg.in_process_executor,

@@ -16,11 +16,14 @@ BIN = "/usr/lib/postgresql/15/bin"
 class Server:
     """A server that can be stopped and started, also in the middle of something."""
 
-    def __init__(self, folder: Path, options: str = "", variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, options: str = "", variables: Mapping[str, str] | None = None, listen: str = ""
+    ) -> None:
         self.folder = folder
         self.url = f"postgresql://postgres@/postgres?host={folder}"
         self._options = options
         self._variables = variables
+        self._listen = listen
 
     @property
     def pid(self) -> int:
@@ -28,7 +31,7 @@ class Server:
         return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def start(self) -> None:
-        options = f"-h '' -k {self.folder} -c fsync=off {self._options}"
+        options = f"-h '{self._listen}' -k {self.folder} -c fsync=off {self._options}"
         self._pg_ctl("start", "-w", "-l", f"{self.folder}/log", "-o", options)
 
     def stop(self, mode: str = "fast") -> None:
@@ -45,9 +48,17 @@ class Server:
 
 @contextmanager
 def postgres15(
-    folder: Path, *, encoding: str = "UTF8", options: str = "", variables: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    encoding: str = "UTF8",
+    options: str = "",
+    variables: Mapping[str, str] | None = None,
+    listen: str = "",
 ) -> Iterator[Server]:
-    """A running server below `folder`, stopped in the end, with options of postgres and an environment."""
+    """A running server below `folder`, stopped in the end, with options of postgres and an environment.
+
+    It is on TCP too, at the address `listen`, for anybody on that network.
+    """
     program(f"{BIN}/postgres", "postgresql-15")
     home = Path("/tmp") / f"pg15-{os.getpid()}-{folder.name}"  # a socket's path must be short
     home.mkdir(mode=0o755)
@@ -55,7 +66,10 @@ def postgres15(
         shutil.chown(home, "postgres", "postgres")
     words = ["-D", f"{home}/data", "-U", "postgres", "-A", "trust", "-E", encoding, "--no-sync"]
     as_postgres([f"{BIN}/initdb", *words, *([] if encoding == "UTF8" else ["--locale=C"])])
-    server = Server(home, options, variables)
+    if listen:
+        with (home / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
+    server = Server(home, options, variables, listen)
     server.start()
     try:
         yield server

@@ -1,6 +1,7 @@
 """The graph: the registry of relays, and how far each of them is archived."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ from pydantic import Field
 from bigbrotr_dagster.defs.checks import record_checks
 from bigbrotr_dagster.defs.event_loop import run_interruptibly
 from bigbrotr_dagster.defs.gaps import OPEN_GAPS
+from bigbrotr_dagster.defs.listing import listing
 from bigbrotr_dagster.defs.partition_events import RunContext, is_partitioned, mark_failed
 from bigbrotr_dagster.defs.partitions import (
     OWNERS,
@@ -19,17 +21,20 @@ from bigbrotr_dagster.defs.partitions import (
 )
 from bigbrotr_dagster.defs.relay_records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.run_process import executing
+from bigbrotr_dagster.defs.run_process import canceled_by_a_signal
+from bigbrotr_dagster.defs.skipped_relays import SkippedRelays
 from bigbrotr_dagster.sync import (
     BUSY_PATIENCE,
     CycleReport,
+    InvalidRelayURL,
     RelayReport,
     SynchronizerConfig,
+    due_relays,
+    parse_relay_url,
     registered_relays,
     sync_relays,
 )
 
-FAILURES_SHOWN = 20
 PARTITION_PATIENCE = 60.0
 """Seconds that a run of partitions waits for a relay that another process is syncing: somebody asked for it."""
 
@@ -38,7 +43,8 @@ class RelaySelection(dg.Config):
     """Which relays a run syncs, and which part of them; what is not given comes from the configuration."""
 
     relays: list[str] = Field(
-        default_factory=list, description="Relay URLs; without them the run's partitions are synced."
+        default_factory=list,
+        description="Relay URLs; without them the run's partitions are synced, and without these all that is due.",
     )
     since: int | None = Field(default=None, description="First second to archive (Unix time).")
     until: int | None = Field(default=None, description="Last second to archive (Unix time).")
@@ -134,16 +140,28 @@ def relay_cursor(
 
     A generator that yields nothing: by returning it would materialize every partition of the run.
     """
-    urls = list(dict.fromkeys(config.relays)) or list(context.partition_keys)
+    url = database.ready()
     options = synchronizer.config().with_overrides(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
-    with executing(context):
-        missed = sync_and_record(context, database.ready(), options, urls)
+    with canceled_by_a_signal(context):
+        urls = list(dict.fromkeys(config.relays)) or _asked_otherwise(context, url, options)
+        missed = sync_and_record(context, url, options, urls)
     record_checks(context, database, options)
     if missed:
         judge(context, options, missed, asked=len(urls))
     yield from ()
+
+
+def _asked_otherwise(
+    context: dg.AssetExecutionContext, database_url: str, options: SynchronizerConfig
+) -> list[str]:
+    """The relays of a run whose config names none: its partitions, or where it was launched bare, what is due."""
+    if is_partitioned(context):
+        return list(context.partition_keys)
+    due = [url for urls in due_relays(database_url, options).values() for url in urls]
+    context.log.info(f"no relay was named, so this run syncs what is due: {len(due)} relays")
+    return due
 
 
 def sync_and_record(
@@ -157,44 +175,64 @@ def sync_and_record(
     """
     # A retry has the same config: what the crashed run finished is not asked again.
     is_retry = "dagster/retry_number" in context.run.tags
+    skipped = SkippedRelays(context, database_url, urls)
+    # A partition that a person added may name its relay in another form than the normal one.
+    keys = {_normal_form(url): url for url in skipped.left} if is_partitioned(context) else {}
     with RelayRecords(context) as records:
+
+        def take(report: RelayReport) -> None:
+            report = replace(report, url=keys.get(report.url, report.url))
+            (skipped.take if skipped.takes(report) else records.record)(report)
+
         cycle = run_interruptibly(
             sync_relays(
                 database_url,
                 options,
-                urls,
+                skipped.left,
                 run_id=context.run.run_id,
-                on_report=records.record,
+                on_report=take,
                 skip_fresh=is_retry,
                 busy_patience=PARTITION_PATIENCE if is_partitioned(context) else BUSY_PATIENCE,
             )
         )
-        missed = cycle.failed
+        missed = [report for report in cycle.failed if not skipped.takes(report)]
         if is_partitioned(context):
             missed += cycle.busy
             if not is_retry:
-                missed += left_out(urls, cycle, records)
-    tell(context, cycle, asked=len(urls))
+                missed += left_out(keys, cycle, records)
+    skipped.record()
+    tell(context, cycle, asked=len(skipped.left))
     return missed
+
+
+def _normal_form(key: str) -> str:
+    """The URL that a report on this relay bears."""
+    try:
+        return parse_relay_url(key).url
+    except InvalidRelayURL:
+        return key
 
 
 def tell(context: RunContext, cycle: CycleReport, asked: int) -> None:
     """What came of the run, in the run's log."""
-    failed, busy = len(cycle.failed), len(cycle.busy)
-    synced = len(cycle.relays) - failed - busy
+    failed, busy = sum(not report.skipped for report in cycle.failed), len(cycle.busy)
+    synced = len(cycle.relays) - len(cycle.failed) - busy
     counts = f"{synced} relays synced, {failed} failed, {busy} busy, {asked - len(cycle.relays)} left out"
     context.log.info(f"{counts}, in {cycle.seconds:.1f} s")
     if cycle.busy:
-        listing = "\n".join(f"{report.url}: {report.error}" for report in cycle.busy[:FAILURES_SHOWN])
-        context.log.info(f"{busy} of {asked} relays were left to the processes that sync them already\n{listing}")
+        told = listing({report.url: report.error for report in cycle.busy})
+        context.log.info(f"{busy} of {asked} relays were left to the processes that sync them already\n{told}")
 
 
-def left_out(urls: Sequence[str], cycle: CycleReport, records: RelayRecords) -> list[RelayReport]:
-    """Reports on the relays that `max_duration` left no time for: a run of partitions has to answer for each."""
+def left_out(keys: Mapping[str, str], cycle: CycleReport, records: RelayRecords) -> list[RelayReport]:
+    """Reports on the relays that `max_duration` left no time for: a run of partitions has to answer for each.
+
+    `keys` are the partitions by the URL that a report bears.
+    """
     tried = {report.url for report in cycle.relays}
     reports = [
-        RelayReport(url, "unknown", ok=False, error="not tried: max_duration was over")
-        for url in urls
+        RelayReport(key, "unknown", ok=False, error="not tried: max_duration was over")
+        for url, key in keys.items()
         if url not in tried
     ]
     for report in reports:
@@ -205,18 +243,17 @@ def left_out(urls: Sequence[str], cycle: CycleReport, records: RelayRecords) -> 
 def judge(context: RunContext, options: SynchronizerConfig, missed: Sequence[RelayReport], asked: int) -> None:
     """Fail the run, or let it pass with what failed recorded on the relays' partitions.
 
-    A backfill waits for ever for a partition that a successful run missed, so a run of partitions fails on any
+    A backfill has no answer for a partition that a successful run missed, so a run of partitions fails on any
     miss. About one relay in twenty is dead at any time, so a scheduled batch fails past a share of them only.
     """
-    listing = "\n".join(f"{report.url}: {report.error}" for report in missed[:FAILURES_SHOWN])
-    if len(missed) > FAILURES_SHOWN:
-        listing += f"\n... and {len(missed) - FAILURES_SHOWN} more"
+    told = listing({report.url: report.error for report in missed})
     summary = f"{len(missed)} of {asked} relays failed"
     if all(report.busy for report in missed):
         summary = f"{len(missed)} of {asked} relays are being synced by other runs, which record them"
+    description = told if asked == 1 else f"{summary}\n{told}"
     if not is_partitioned(context):
         if len(missed) <= options.failed_share * asked:
-            context.log.warning(f"{summary}\n{listing}")
+            context.log.warning(description)
             return
         mark_failed(context, [report.url for report in missed], RELAY_CURSOR)
-    raise dg.Failure(description=f"{summary}\n{listing}", metadata={"failed": len(missed), "asked": asked})
+    raise dg.Failure(description=description, metadata={"failed": len(missed), "asked": asked})

@@ -7,12 +7,11 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from bigbrotr_dagster.defs.assets import relay_cursor
-from bigbrotr_dagster.defs.instance_storage import require_own
-from bigbrotr_dagster.defs.partitions import follow_registry
+from bigbrotr_dagster.defs.follow_registry import follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import STARTED_BY_TAG
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable
-from bigbrotr_dagster.sync import ConfigError, CycleReport, Progress, registered_relays, watched
+from bigbrotr_dagster.sync import ConfigError, CycleReport, Progress, watched
 
 ONE_LINERS = {DatabaseUnavailable.__name__, ConfigError.__name__}
 """Errors below which there is nothing for a user."""
@@ -42,9 +41,10 @@ def sync_in_process(
     config: dict[str, object] = {"relays": list(urls)}
     if allow_private is not None:
         config["allow_private"] = allow_private
+    synchronizer = Synchronizer(config_path=str(config_path) if config_path else None)
     with dg.DagsterInstance.get() as instance:
-        require_own(instance.daemon_cursor_storage, database_url)
-        follow_registry(instance, registered_relays(database_url))
+        options = synchronizer.config().with_overrides(allow_private=allow_private)
+        follow_registry(instance, database_url, options)
         token = watched.set(progress)
         try:
             result = dg.materialize(
@@ -53,7 +53,7 @@ def sync_in_process(
                 raise_on_error=False,
                 resources={
                     "database": ArchiveDatabase(url=database_url),
-                    "synchronizer": Synchronizer(config_path=str(config_path) if config_path else None),
+                    "synchronizer": synchronizer,
                 },
                 run_config={
                     "ops": {"relay_cursor": {"config": config}},

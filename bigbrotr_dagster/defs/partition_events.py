@@ -21,6 +21,7 @@ try:
         StepMaterializationData,
     )
     from dagster._core.events.log import EventLogEntry
+    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
     from dagster_postgres import PostgresEventLogStorage
@@ -79,6 +80,21 @@ def mark_failed(context: RunContext, keys: Iterable[str], asset: dg.AssetKey) ->
             AssetMaterializationPlannedData(asset, partition=key, partitions_subset=None),
         )
         context.instance.report_dagster_event(event, context.run.run_id)
+
+
+def open_backfill_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """The partitions that open backfills name: Dagster fails a whole backfill if one is missing."""
+    named: set[str] = set()
+    if not HAS_PRIVATE_PARTS:
+        return named  # those of which runs were started are known from these
+    underway = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=underway)):
+        named.update(backfill.partition_names or ())
+        if backfill.asset_backfill_data is not None:
+            subsets = backfill.asset_backfill_data.target_subset.partitions_subsets_by_asset_key
+            if asset in subsets:
+                named.update(subsets[asset].get_partition_keys())
+    return named
 
 
 def _op_context(context: RunContext) -> dg.OpExecutionContext:

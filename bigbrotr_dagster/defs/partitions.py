@@ -33,22 +33,3 @@ def registry_metadata(relays: Sequence[RegisteredRelay]) -> dict[str, Any]:
         "dagster/row_count": len(relays),
         **{f"relays_{name}": n for name, n in sorted(by_network.items())},
     }
-
-
-def follow_registry(
-    instance: dg.DagsterInstance, relays: Sequence[RegisteredRelay]
-) -> tuple[list[str], list[str]]:
-    """Make the partitions those of `relays`; returns the keys added and removed, each in order.
-
-    One call adds them all: Dagster rebuilds its partition cache at every addition. A change is also a
-    materialization of asset `relays`, which needs no run.
-    """
-    existing, wanted = set(instance.get_dynamic_partitions("relay")), {relay.url for relay in relays}
-    added, removed = sorted(wanted - existing), sorted(existing - wanted)
-    if added:
-        instance.add_dynamic_partitions("relay", added)
-    for key in removed:
-        instance.delete_dynamic_partition("relay", key)
-    if added or removed:
-        instance.report_runless_asset_event(dg.AssetMaterialization(RELAYS, metadata=registry_metadata(relays)))
-    return added, removed

@@ -1,22 +1,35 @@
 """What the graph is given: where the archive is, and how relays are synced."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
-from bigbrotr_dagster.storage.pool import database_url, ensure_database
+from bigbrotr_dagster.defs.run_process import living
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, database_url, ensure_database
 from bigbrotr_dagster.sync import SynchronizerConfig, load_config
 
 
 class ArchiveDatabase(dg.ConfigurableResource):
-    """The PostgreSQL database that holds the archive."""
+    """The PostgreSQL database that holds the archive. A run that is given it holds its lock there, to its end."""
 
     url: str | None = Field(
         default=None,
         description="PostgreSQL URL; without it BIGBROTR_DATABASE_URL, else the embedded server's.",
     )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ArchiveDatabase"]:
+        """Called by Dagster around a run, and around a tick, where there is none."""
+        with ExitStack() as stack:
+            if context.run is not None and context.instance is not None:
+                with suppress(DatabaseUnavailable):  # what asks the database for something will say so
+                    url = self.url or database_url()
+                    stack.enter_context(living(context.instance, context.run, url))
+            yield self
 
     def ready(self) -> str:
         """URL of the database, which exists and has our newest schema."""

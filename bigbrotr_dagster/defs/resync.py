@@ -8,8 +8,8 @@ from pydantic import Field
 from bigbrotr_dagster.defs.assets import judge, sync_and_record
 from bigbrotr_dagster.defs.checks import record_checks
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.run_process import executing
-from bigbrotr_dagster.sync import forget_proof, registered_relays
+from bigbrotr_dagster.defs.run_process import canceled_by_a_signal
+from bigbrotr_dagster.sync import InvalidRelayURL, askable, forget_proof, parse_relay_url, registered_relays
 
 
 class Resync(dg.Config):
@@ -20,28 +20,50 @@ class Resync(dg.Config):
     filters: list[dict[str, Any]] | None = Field(
         default=None, description="NIP-01 filters; without them those of the configuration."
     )
-    relays: list[str] = Field(default_factory=list, description="Relay URLs; without them every registered relay.")
+    relays: list[str] = Field(default_factory=list, description="URLs of the relays that are read again.")
+    all_relays: bool = Field(default=False, description="Read every registered relay again, rather than `relays`.")
 
 
 @dg.op
 def read_again(
     context: dg.OpExecutionContext, config: Resync, database: ArchiveDatabase, synchronizer: Synchronizer
 ) -> None:
-    """Forget what is proved of the range under these filters, and sync it; events that are stored stay stored."""
+    """Forget what is proved of the range under these filters, and sync it; events that are stored stay stored.
+
+    Of a relay that the configuration does not let us try nothing is forgotten.
+    """
     url = database.ready()
     options = synchronizer.config().with_overrides(since=config.since, until=config.until, filters=config.filters)
-    relays = list(dict.fromkeys(config.relays)) or [relay.url for relay in registered_relays(url)]
-    forget_proof(url, options, relays)
-    with executing(context):
+    relays = _chosen(config, url)
+    forget_proof(url, options, askable(relays, options))
+    with canceled_by_a_signal(context):
         failed = sync_and_record(context, url, options, relays)
     record_checks(context, database, options)
     if failed:
         judge(context, options, failed, asked=len(relays))
 
 
+def _chosen(config: Resync, database_url: str) -> list[str]:
+    """The relays in normal form, as they are registered: what is proved is kept under that.
+
+    Raises:
+        dg.Failure: none is chosen, or it is not clear which: a click on "Launch" must not undo an archive.
+    """
+    if bool(config.relays) == config.all_relays:
+        raise dg.Failure(
+            "Nothing was read again: give either `relays`, or `all_relays: true`.", allow_retries=False
+        )
+    if config.all_relays:
+        return [relay.url for relay in registered_relays(database_url)]
+    try:
+        return list(dict.fromkeys(parse_relay_url(url).url for url in config.relays))
+    except InvalidRelayURL as error:
+        raise dg.Failure(f"Nothing was read again: {error}", allow_retries=False) from error
+
+
 @dg.job(executor_def=dg.in_process_executor)
 def resync() -> None:
-    """Read a range again: `since`, and if need be `until`, `filters` and `relays`, are the op's config.
+    """Read a range again: `since` and `relays` (or `all_relays`), and if need be `until` and `filters`.
 
     What was proved of the range is forgotten first, so a relay's cursor may move back until it is proved again.
     """

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.jobs import batches, cleanup, relay_sync, relays_in_flight
+from bigbrotr_dagster.defs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.jobs import batches, cleanup, relay_sync
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.sync import due_relays, load_config
 

@@ -7,16 +7,16 @@ import dagster as dg
 
 from bigbrotr_dagster.defs.archive_assets import coverage_metadata
 from bigbrotr_dagster.defs.archive_stats import take_stock
-from bigbrotr_dagster.defs.instance_storage import require_own
-from bigbrotr_dagster.defs.jobs import batches, relay_sync, relays_in_flight
-from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS, follow_registry
+from bigbrotr_dagster.defs.follow_registry import follow_registry
+from bigbrotr_dagster.defs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.jobs import batches, relay_sync
+from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.run_process import end_dead_runs
+from bigbrotr_dagster.defs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
 from bigbrotr_dagster.defs.webhook import WebhookFailed, post, webhook_address
 from bigbrotr_dagster.sync import (
     archive_coverage,
     proved_relays,
-    registered_relays,
     unattempted_relays,
 )
 
@@ -30,17 +30,16 @@ MOST_REASON = 1_500
     job=relay_sync,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps partitions equal to the registry, and syncs a newly registered relay at once.",
+    description="Keeps partitions and registry equal, and syncs a newly registered relay at once.",
 )
 def relay_partitions(
     context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
 ) -> dg.SensorResult | dg.SkipReason:
-    """Partitions of the registered relays; runs for those that were never tried."""
+    """Partitions of registered relays, relays of partitions that were added; runs for what was never tried."""
     url, options = database.ready(), synchronizer.config()
-    for run_id in end_dead_runs(context.instance):
-        context.log.warning(f"run {run_id} had lost its process")
-    require_own(context.instance.daemon_cursor_storage, url)
-    added, removed = follow_registry(context.instance, registered_relays(url))
+    lines = follow_registry(context.instance, url, options).lines()
+    for line in lines:
+        context.log.info(line)
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it
@@ -48,8 +47,26 @@ def relay_partitions(
     named = sha256("\n".join(sorted(key for urls in new.values() for key in urls)).encode()).hexdigest()[:16]
     requests = list(batches(new, waiting, options, f"new/{named}"))
     if not requests:
-        return dg.SkipReason(f"{len(added)} partitions added, {len(removed)} removed; every relay was tried.")
+        return dg.SkipReason("\n".join([*lines, "Every relay was tried."]))
     return dg.SensorResult(run_requests=requests)
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs that are dead: their process is gone, or shows no sign of life.",
+)
+def dead_runs(
+    context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
+) -> dg.SkipReason:
+    """One line on each run that is ended. The cursor: the runs that may be dead, and since when."""
+    missed = missed_from_cursor(context.cursor)
+    patience = synchronizer.config().dead_run_seconds
+    ended = end_dead_runs(context.instance, database.ready(), patience, missed)
+    for line in ended:
+        context.log.warning(line)
+    context.update_cursor(missed_to_cursor(missed))
+    return dg.SkipReason("\n".join(ended) or f"No run is dead; {len(missed)} show no sign of life just now.")
 
 
 @dg.sensor(

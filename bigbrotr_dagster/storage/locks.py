@@ -3,6 +3,9 @@
 Both are PostgreSQL's session advisory locks, taken on one connection of their own. The server releases them
 when that connection ends, however the process dies, so nothing has to be cleaned up after a kill.
 
+A session that is lost takes its locks back when it is next used, and it is used every few seconds: what a server
+forgot in a restart would go to others unnoticed.
+
 Whoever waits for a slot holds a shared lock that says so; holders look at it from time to time and make room. Of
 all tasks of a process that wait for a slot of one network only one asks the server, for each question costs CPU.
 """
@@ -12,21 +15,23 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import SESSION_NAME
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, DatabaseUnavailable
 from bigbrotr_dagster.storage.session import connect_async
 
-_RELAY = 0
-_SLOT = 1
-_WAITING = 2
+_RELAY = "0"
+_SLOT = "1"
+_WAITING = "2"
 _TAKE = "SELECT pg_try_advisory_lock(%(key)s)"
 _TAKE_ANY = "SELECT key FROM unnest(%(key)s::bigint[]) AS key WHERE pg_try_advisory_lock(key) LIMIT 1"
-_TAKE_BACK = "SELECT pg_try_advisory_lock(key) FROM unnest(%(key)s::bigint[]) AS key"
+_TAKE_BACK = "SELECT array_agg(key) FROM unnest(%(key)s::bigint[]) AS key WHERE NOT pg_try_advisory_lock(key)"
+_BEAT = "SELECT %(key)s"
 _RELEASE = "SELECT pg_advisory_unlock(%(key)s)"
 _SAY_WAITING = "SELECT pg_try_advisory_lock_shared(%(key)s)"
 _SAY_NO_MORE = "SELECT pg_advisory_unlock_shared(%(key)s)"
@@ -34,6 +39,9 @@ _OTHERS_HOLD = "SELECT CASE WHEN pg_try_advisory_lock(%(key)s) THEN NOT pg_advis
 
 POLL = 0.5
 """Seconds between looks for a free slot, when all are taken by other processes."""
+
+BEAT = 5.0
+"""Seconds between two looks at the session by itself."""
 
 
 class LockKeeper:
@@ -45,6 +53,7 @@ class LockKeeper:
         self._one_at_a_time = asyncio.Lock()
         self._held: set[int] = set()  # granted, or being asked for
         self._granted: set[int] = set()
+        self._missing: list[int] = []  # granted once, and not taken back yet
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
@@ -54,7 +63,7 @@ class LockKeeper:
         Raises:
             DatabaseUnavailable: the connection that holds the locks is lost, and cannot be made again.
         """
-        key = _key(_RELAY, url)
+        key = lock_key(_RELAY, url)
         deadline = time.monotonic() + patience
         while not (taken := await self._take(key)) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
@@ -83,11 +92,11 @@ class LockKeeper:
         Raises:
             DatabaseUnavailable: as for `relay`.
         """
-        return bool(await self._ask(_OTHERS_HOLD, _key(_WAITING, network)))
+        return bool(await self._ask(_OTHERS_HOLD, lock_key(_WAITING, network)))
 
     async def _wait_for_slot(self, network: str, most: int) -> int:
-        keys = [_key(_SLOT, f"{network}:{number}") for number in range(most)]
-        waiting = _key(_WAITING, network)
+        keys = [lock_key(_SLOT, f"{network}:{number}") for number in range(most)]
+        waiting = lock_key(_WAITING, network)
         says_so = False
         async with self._queues[network]:
             try:
@@ -133,22 +142,47 @@ class LockKeeper:
             if self._connection.broken or self._connection.closed:
                 await self._connect_again()
             try:
-                row = await (await self._connection.execute(question, {"key": key})).fetchone()
+                return await self._answer(question, key)
             except psycopg.OperationalError:
                 await self._connect_again()
-                row = await (await self._connection.execute(question, {"key": key})).fetchone()
+                return await self._answer(question, key)
+
+    async def _answer(self, question: LiteralString, key: int | Sequence[int]) -> object:
+        row = await (await self._connection.execute(question, {"key": key})).fetchone()
         return row[0] if row else None
 
     async def _connect_again(self) -> None:
         """The server has forgotten this session's locks: take them back, unless another process was faster."""
-        self._connection = await _connect(self._url)
-        await self._connection.execute(_TAKE_BACK, {"key": list(self._granted)})
+        await self._connection.close()
+        for delay in RETRY_DELAYS:  # as long as the pool is patient
+            with suppress(DatabaseUnavailable):
+                self._connection = await _connect(self._url)
+                break
+            await asyncio.sleep(delay)
+        else:
+            self._connection = await _connect(self._url)
+        self._missing = list(self._granted)
+        await self._take_back()
+
+    async def _take_back(self) -> None:
+        held = [key for key in self._missing if key in self._granted]
+        missing = await self._answer(_TAKE_BACK, held) if held else None
+        self._missing = missing if isinstance(missing, list) else []
+
+    async def keep(self) -> None:
+        """Look at the session from time to time, for ever."""
+        while True:
+            await asyncio.sleep(BEAT)
+            with suppress(DatabaseUnavailable, psycopg.Error):  # whoever needs a lock will say so
+                await self._ask(_BEAT, 0)
+                async with self._one_at_a_time:
+                    await self._take_back()  # the server may have taken the old session for alive still
 
     async def close(self) -> None:
         await self._connection.close()
 
 
-def _key(family: int, name: str) -> int:
+def lock_key(family: str, name: str) -> int:
     """A 64-bit key: advisory locks know numbers only."""
     digest = hashlib.sha256(f"bigbrotr:{family}:{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
@@ -166,7 +200,10 @@ async def lock_keeper(url: str) -> AsyncIterator[LockKeeper]:
         DatabaseUnavailable: the server does not answer.
     """
     keeper = LockKeeper(url, await _connect(url))
+    keeping = asyncio.create_task(keeper.keep())
     try:
         yield keeper
     finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
         await keeper.close()

@@ -86,6 +86,16 @@ def fresh_relays(connection: _Connection, urls: Sequence[str], interval: float) 
     return [url for (url,) in connection.execute(query("fresh_relays"), values)]
 
 
+def went_well(connection: _Connection, urls: Sequence[str]) -> set[str]:
+    """Those of `urls` whose last sync succeeded."""
+    return {url for (url,) in connection.execute(query("went_well"), {"urls": list(urls)})}
+
+
+def removed_relays(connection: _Connection, urls: Sequence[str]) -> set[str]:
+    """Those of `urls` that were registered, and are not any more."""
+    return {url for (url,) in connection.execute(query("removed_relays"), {"urls": list(urls)})}
+
+
 def finished_since(connection: _Connection, since: Mapping[str, datetime]) -> list[str]:
     """Those of the relays whose last attempt began after the given time, and has ended."""
     values = {"urls": list(since), "since": list(since.values())}

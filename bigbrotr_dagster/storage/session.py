@@ -26,8 +26,13 @@ PARAMETERS: dict[str, int | str] = {
     "application_name": SESSION_NAME,
     "client_encoding": "UTF8",
     "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
 }
-"""libpq's, of every connection: they go before what a URL or an environment says."""
+"""libpq's, of every connection: they go before what a URL or an environment says. The last four let a server that
+has vanished be noticed within 30 seconds; `begin_session` asks the server for the same."""
 
 
 def settings() -> bytes:

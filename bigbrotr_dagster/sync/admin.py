@@ -66,6 +66,18 @@ def unattempted_relays(database_url: str, config: SynchronizerConfig) -> dict[st
         return _grouped(registry.unattempted_relays(connection, reachable_networks(config)))
 
 
+def went_well(database_url: str, urls: Sequence[str]) -> set[str]:
+    """Those of the relays whose last sync succeeded."""
+    with connect(database_url) as connection:
+        return registry.went_well(connection, urls)
+
+
+def removed_relays(database_url: str, urls: Sequence[str]) -> set[str]:
+    """Those of the relays that were registered, and are not any more."""
+    with connect(database_url) as connection:
+        return registry.removed_relays(connection, urls)
+
+
 def finished_since(database_url: str, since: Mapping[str, datetime]) -> set[str]:
     """Those of the relays whose last attempt began after the given time, and has ended."""
     with connect(database_url) as connection:

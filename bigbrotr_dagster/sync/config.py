@@ -155,6 +155,9 @@ class SynchronizerConfig(_Options):
     costs three seconds of CPU by itself."""
     failed_share: float = Field(default=0.5, ge=0, le=1)
     """A scheduled run fails when more than this share of its relays failed."""
+    dead_run_seconds: float = Field(default=120.0, ge=1, le=86_400)
+    """Seconds without a sign of life after which a run ends whose process cannot be seen from the daemon's host. A
+    run that cannot reach PostgreSQL for so long has given up by itself."""
     stats_interval: Seconds = 600.0
     """Seconds between two looks at the archive's size, which follow a sync."""
     failure_webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")

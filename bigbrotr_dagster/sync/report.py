@@ -26,6 +26,8 @@ class RelayReport:
     error: str | None = None
     busy: bool = False
     """Not tried, for another process was syncing this relay: neither ok nor failed."""
+    skipped: bool = False
+    """Not tried, for the configuration says so: its network is switched off. Counts as failed."""
     events_received: int = 0
     events_new: int = 0
     events_known: int = 0

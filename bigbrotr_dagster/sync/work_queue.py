@@ -30,14 +30,22 @@ def by_network(urls: Iterable[str], config: SynchronizerConfig, done: OnReport) 
             done(RelayReport(url, Network.UNKNOWN.value, ok=False, error=str(error)))
             continue
         options = config.networks.get(relay.network)
-        if relay.network is Network.LOCAL and not config.allow_private:
-            problem = "private address; allow_private is not set"
-        elif options is None:
+        is_local = relay.network is Network.LOCAL  # runs under the options of clearnet, whether that is on or off
+        if options is None:
             problem = "not a public name, nor one of a known network"
-        elif not options.enabled:
+        elif is_local and not config.allow_private:
+            problem = "private address; allow_private is not set"
+        elif not is_local and not options.enabled:
             problem = f"network {relay.network} is not enabled"
         else:
             queues.setdefault(run_network(relay.network), RelayQueue()).untried.append(relay)
             continue
-        done(RelayReport(relay.url, relay.network.value, ok=False, error=problem))
+        skipped = options is not None
+        done(RelayReport(relay.url, relay.network.value, ok=False, error=problem, skipped=skipped))
     return queues
+
+
+def askable(urls: Iterable[str], config: SynchronizerConfig) -> list[str]:
+    """The relays that the configuration lets us try."""
+    queues = by_network(urls, config, lambda report: None)
+    return [relay.url for queue in queues.values() for relay in queue.untried]

@@ -43,3 +43,28 @@ WHERE last.started_at >= given.since AND last.finished_at IS NOT NULL;
 -- name: fresh_relays
 SELECT relay_url FROM relay_limits
 WHERE relay_url = ANY(%(urls)s) AND succeeded_at > now() - make_interval(secs => %(interval)s);
+
+-- name: went_well
+-- Those of the relays whose last sync succeeded.
+SELECT relay_url FROM relay_limits WHERE relay_url = ANY(%(urls)s) AND succeeded_at IS NOT NULL AND failures = 0;
+
+-- name: note_partitions
+-- Every registered relay is a partition from now on.
+INSERT INTO relay_partition (key)
+SELECT url FROM relay WHERE NOT EXISTS (SELECT 1 FROM relay_partition WHERE key = url)
+ON CONFLICT DO NOTHING
+RETURNING key;
+
+-- name: partitioned_relays
+-- Registered relays that are noted as partitions: one that was registered a moment ago waits for the next look.
+SELECT url, network FROM relay JOIN relay_partition ON key = url ORDER BY url;
+
+-- name: noted_partitions
+SELECT key FROM relay_partition WHERE key = ANY(%(keys)s);
+
+-- name: forget_partitions
+DELETE FROM relay_partition WHERE key = ANY(%(keys)s);
+
+-- name: removed_relays
+-- Those of the relays that were registered, and are not any more.
+SELECT key FROM relay_partition WHERE key = ANY(%(urls)s) AND NOT EXISTS (SELECT 1 FROM relay WHERE url = key);

@@ -11,9 +11,10 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, RELAY_PARTITIONS, follow_registry
+from bigbrotr_dagster.defs.follow_registry import follow_registry
+from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, RELAY_PARTITIONS
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
+from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays
 from tests.nostr.helpers import signed
 from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay, scripted
@@ -69,7 +70,7 @@ class Graph:
         """Make these relays the registry, and their partitions the partitions."""
         remove_relays(self.database, [relay.url for relay in registered_relays(self.database)])
         register_relays(self.database, urls)
-        follow_registry(self.instance, registered_relays(self.database))
+        follow_registry(self.instance, self.database, load_config())
 
     def sync(
         self, *urls: str, partition: str | None = None, tags: Mapping[str, str] | None = None, **config: Any

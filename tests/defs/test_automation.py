@@ -1,18 +1,15 @@
 """What starts runs: the sensor that follows the registry, the schedule, and the daily clean-up."""
 
-import subprocess
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.jobs import relay_sync, relays_in_flight
-from bigbrotr_dagster.defs.run_process import PROCESS_TAG, end_dead_runs
+from bigbrotr_dagster.defs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.jobs import relay_sync
 from bigbrotr_dagster.defs.schedules import cron_for, relay_sync_schedule, tick_seconds
 from bigbrotr_dagster.defs.sensors import relay_partitions
 from bigbrotr_dagster.sync import register_relays, remove_relays
@@ -36,10 +33,10 @@ def schedule_tick(graph: Graph, minute: int = 0, registered: str = "an hour ago"
     if registered == "an hour ago":
         ask(graph.database, "WITH old AS (UPDATE relay SET discovered_at = discovered_at - 3600) SELECT 1")
     at = datetime(2026, 11, 21, 12, minute, tzinfo=UTC)
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=graph.instance, scheduled_execution_time=at, resources=graph.resources
-    )
-    return list(relay_sync_schedule.evaluate_tick(context).run_requests or [])
+    ) as context:
+        return list(relay_sync_schedule.evaluate_tick(context).run_requests or [])
 
 
 def partitions(graph: Graph) -> set[str]:
@@ -172,34 +169,6 @@ def test_where_many_relays_are_due_runs_are_larger_not_more(graph: Graph, config
     config_file.write_text("{partitions_per_run: 10, runs_per_tick: 3}")
     register_relays(graph.database, [f"wss://relay-{number}.example.com" for number in range(100)])
     assert [len(urls) for urls in keys(schedule_tick(graph))] == [34, 33, 33]
-
-
-def test_a_run_whose_process_is_gone_does_not_block_its_relay(graph: Graph) -> None:
-    """As after a power cut: nobody is left who could end the run."""
-    graph.register(url := dead_url())
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    name = process_name(process.pid)
-    run = in_flight(graph, dg.DagsterRunStatus.STARTED, tags={"dagster/partition": url, PROCESS_TAG: name})
-    assert end_dead_runs(graph.instance) == []
-    assert schedule_tick(graph) == []
-    process.kill()
-    process.wait()
-    assert keys(sensor_tick(graph)) == [[url]]
-    ended = graph.instance.get_run_by_id(run.run_id)
-    assert ended is not None
-    assert ended.status is dg.DagsterRunStatus.FAILURE
-
-
-def process_name(pid: int) -> str:
-    from bigbrotr_dagster.defs import run_process
-
-    return run_process._name(psutil.Process(pid))
-
-
-def test_a_run_on_another_machine_is_not_judged(graph: Graph) -> None:
-    in_flight(graph, dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: "elsewhere 1 1.00"})
-    in_flight(graph, dg.DagsterRunStatus.STARTED)
-    assert end_dead_runs(graph.instance) == []
 
 
 def test_cleanup_removes_the_cursors_and_partitions_of_relays_that_are_gone(graph: Graph, relays: Relays) -> None:

@@ -37,7 +37,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def held(graph: Graph, url: str) -> Iterator[None]:
     """Another process syncs this relay."""
     with psycopg.connect(graph.database, autocommit=True) as other:
-        other.execute("SELECT pg_advisory_lock(%s)", [locks._key(locks._RELAY, url)])
+        other.execute("SELECT pg_advisory_lock(%s)", [locks.lock_key(locks._RELAY, url)])
         ask(
             graph.database,
             f"INSERT INTO sync_attempt (relay_url, run_id) VALUES ('{url}', 'another-run') RETURNING 1",

@@ -37,6 +37,7 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
     assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
+        "dead_runs",
         "archive_coverage_refresh",
         "run_failed",
         "run_succeeded",

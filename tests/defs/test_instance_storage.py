@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.defs import instance_storage
+from bigbrotr_dagster.defs.follow_registry import follow_registry
+from bigbrotr_dagster.defs.in_flight import NETWORK_TAG
 from bigbrotr_dagster.defs.instance_storage import require_own
-from bigbrotr_dagster.defs.jobs import NETWORK_TAG
-from bigbrotr_dagster.defs.partitions import follow_registry
 from bigbrotr_dagster.storage import dagster_database, embedded
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, ensure_database
-from bigbrotr_dagster.sync import register_relays, registered_relays
+from bigbrotr_dagster.sync import SynchronizerConfig, register_relays
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 
@@ -138,8 +138,7 @@ def follow(archive: str, patch: pytest.MonkeyPatch, *relays: str) -> None:
     ensure_database(archive)
     register_relays(archive, relays)
     with instance_of(archive, patch) as instance:
-        require_own(instance.daemon_cursor_storage, archive)
-        follow_registry(instance, registered_relays(archive))
+        follow_registry(instance, archive, SynchronizerConfig())
 
 
 def test_two_archives_on_one_server_keep_their_partitions(

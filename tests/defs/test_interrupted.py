@@ -15,10 +15,15 @@ from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
 
-def execute(urls: list[str], folder: Path) -> "subprocess.Popen[str]":
-    """The run in a process of its own, as a code server would have it."""
+def write_run_config(urls: list[str], folder: Path) -> Path:
     config = folder / "run.yaml"
     config.write_bytes(orjson.dumps({"ops": {"relay_cursor": {"config": {"relays": urls}}}}))
+    return config
+
+
+def execute(urls: list[str], folder: Path) -> "subprocess.Popen[str]":
+    """The run in a process of its own, as a code server would have it."""
+    config = write_run_config(urls, folder)
     arguments = ["job", "execute", "-m", "bigbrotr_dagster.definitions", "-j", "relay_sync", "-c", str(config)]
     return subprocess.Popen(
         [sys.executable, "-m", "dagster", *arguments],

@@ -10,6 +10,7 @@ message; a shorter grace after a NOTICE, which names no subscription and may be 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -174,6 +175,9 @@ class Connection:
             await self._close_subscriptions(MOST_OPEN)
             self._ended(subscription, outcome, max_events, max_bytes)
             page = subscription.finish(outcome)
+            if (page.ignored or page.garbage) and outcome.ending in (Ending.TIMEOUT, Ending.PROTOCOL_ERROR):
+                text = outcome.text.replace("silent", "no answer")
+                page.outcome = replace(outcome, text=f"{text}: {page.summary}")
             page.waited, page.lasted = exchange.waited, monotonic() - asked_at
             page.late, page.silence = exchange.late, exchange.longest_silence
             return page

@@ -21,7 +21,7 @@ from bigbrotr_dagster.nostr.messages import (
     parse_message,
 )
 from bigbrotr_dagster.nostr.rejected import Rejected, Rejection, rejected
-from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
 MAX_REJECTED_KEPT = 100
 MAX_REJECTED_BYTES = 1024 * 1024
@@ -40,9 +40,9 @@ class Page:
 
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
-    it, `ignored` the messages that do not concern it. `waited`: seconds to its first message; `lasted`: in all.
-    `late` counts the events that came after its EOSE, where they were waited for; `silence` is the longest time,
-    in seconds, after which one of those came.
+    it, `ignored` the messages that do not concern it, `garbage` those that nobody understands. `waited`: seconds
+    to its first message; `lasted`: in all. `late` counts the events that came after its EOSE, where they were
+    waited for; `silence` is the longest time, in seconds, after which one of those came.
 
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
@@ -59,11 +59,17 @@ class Page:
     duplicates: int = 0
     received: int = 0
     ignored: int = 0
+    garbage: int = 0
     bytes: int = 0
     waited: float = 0.0
     lasted: float = 0.0
     late: int = 0
     silence: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """What was read, in words: why that is no answer."""
+        return f"{self.received} events, {self.ignored + self.garbage} other messages, {self.bytes:,} bytes"
 
 
 Step = Outcome | Notice | AuthChallenge | Ok | None
@@ -94,7 +100,6 @@ class Subscription:
         self._max_event_size = max_event_size
         self._page = Page(Outcome(Ending.TIMEOUT))
         self._seen: set[tuple[str, str]] = set()
-        self._garbage = 0
         self._raw_kept = 0
         self.reopen(id)
 
@@ -135,16 +140,13 @@ class Subscription:
                 return Outcome(Ending.EOSE, hint)
             case Closed(self.id, prefix, text):
                 return Outcome(Ending.CLOSED, prefix=prefix, text=text)
-            case AuthChallenge() | Ok():
-                return message
         self._page.ignored += 1
         if self._page.ignored > MAX_IGNORED:
-            return protocol_error(f"more than {MAX_IGNORED} messages that were not asked for")
+            return protocol_error(f"more than {MAX_IGNORED} messages that were not asked for", NOISE)
         if isinstance(message, Notice):
             self.notice = message.text
             self.notices += 1
-            return message
-        return None
+        return message if isinstance(message, Notice | AuthChallenge | Ok) else None
 
     def _receive_event(self, decoded: object, raw: bytes) -> Outcome | None:
         self._page.received += 1
@@ -178,9 +180,9 @@ class Subscription:
         return True
 
     def _receive_garbage(self, raw: bytes) -> Outcome | None:
-        self._garbage += 1
-        if self._garbage > MAX_GARBAGE:
-            return protocol_error(f"more than {MAX_GARBAGE} messages that are not NIP-01's")
+        self._page.garbage += 1
+        if self._page.garbage > MAX_GARBAGE:
+            return protocol_error(f"more than {MAX_GARBAGE} messages that are not NIP-01's", NOISE)
         self._reject(rejected("malformed", raw))
         return None
 
@@ -207,6 +209,6 @@ def decoded(raw: bytes) -> Message | None:
         return None
 
 
-def protocol_error(text: str) -> Outcome:
+def protocol_error(text: str, prefix: str = "") -> Outcome:
     """Return the outcome for what no relay may do."""
-    return Outcome(Ending.PROTOCOL_ERROR, text=text)
+    return Outcome(Ending.PROTOCOL_ERROR, prefix=prefix, text=text)

@@ -17,7 +17,9 @@ from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.lateness import Lateness
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
+from bigbrotr_dagster.windowing.outcome import NOISE
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
+from bigbrotr_dagster.windowing.tasks import Unproven
 
 EVENTS_PER_PAGE = 10
 """An answer may hold this many times the `limit` asked for: some relays ignore it."""
@@ -66,6 +68,8 @@ class Asking:
         self.distance = Distance()
         self.unended = 0
         """Answers that brought events and no EOSE."""
+        self.is_noisy = False
+        """Nothing but noise came in place of an answer, once or more."""
         self.restrained = 0
         """Times that fewer events were asked for."""
         self.has_doubts = False
@@ -77,6 +81,7 @@ class Asking:
         self._writer = writer
         self._progress = progress
         self._cursor = cursor
+        self._has_proved = False  # anything at all
         self._on_connection = 0  # events since the last one was opened
         self._most_unproved = 0  # events of an answer that settled nothing
         self._unanswered = Counter[Ask]()  # narrow asks, by how often nothing came
@@ -108,6 +113,7 @@ class Asking:
             await self.take_late(connection)
         outcome, proof = page.outcome, Proof()
         if reaction(outcome) is Reaction.PROVED:
+            self._has_proved = True
             self._habits.note_eose(page.received - page.late, page.late, page.silence)
             self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
             proof = walk.answered(ask, _answer(page))
@@ -327,6 +333,11 @@ class Asking:
             self.unended += 1
         if page.outcome.ending is Ending.DISCONNECTED and page.received:
             self.ask_for(max(1, self._on_connection // 2))
+        elif page.outcome.prefix == NOISE:
+            self.is_noisy = True
+            if self._has_proved:  # it may be in one place
+                proof = walk.broken(ask, page.outcome.text)
+                return replace(proof, gaps=tuple(replace(gap, reason=Unproven.NO_EOSE) for gap in proof.gaps))
         elif page.outcome.ending is Ending.PROTOCOL_ERROR:
             flood = page.received > EVENTS_PER_PAGE * ask.limit
             return walk.broken(ask, page.outcome.text, flood=flood)

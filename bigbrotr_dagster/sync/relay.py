@@ -208,7 +208,7 @@ class RelaySync:
         ):
             reason = Unproven.REFUSED
             self._state.habits.rung = Rung.FREE  # none of them helped
-        elif self._asking.unended and reaction(outcome) is not Reaction.PROVED:
+        elif (self._asking.unended or self._asking.is_noisy) and reaction(outcome) is not Reaction.PROVED:
             reason = Unproven.NO_EOSE
         else:
             return

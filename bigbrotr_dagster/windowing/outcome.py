@@ -27,12 +27,16 @@ class Hint(StrEnum):
     MORE = "more"
 
 
+NOISE = "noise"
+"""Prefix of a protocol error: what came was no answer to anything, and for a smaller window it comes as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one request.
 
-    `prefix` is the machine-readable part of a CLOSED (NIP-01: "rate-limited", "auth-required", …),
-    empty if there is none; `text` is what the relay or the network said.
+    `prefix` is the machine-readable part of a CLOSED (NIP-01: "rate-limited", "auth-required", …), or `NOISE`;
+    empty if there is none. `text` is what the relay or the network said, or what came.
     """
 
     ending: Ending

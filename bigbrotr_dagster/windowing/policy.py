@@ -10,7 +10,7 @@ A row says what to do next; only the first one proves anything. What each reacti
                authenticated wants nothing else: that gap at once. What was asked for narrowly (`Ask.is_narrow`) is
                asked for more narrowly, or set aside: the ladder is for the rest
     RECONNECT  the same window on a new connection, for fewer events if some had come; after `PATIENCE` tries a gap
-               `no-eose` if any events came, else the windows stay pending
+               `no-eose` if any events came, or nothing but noise, else the windows stay pending
 """
 
 import re
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
 
 class Reaction(StrEnum):
@@ -41,7 +41,7 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row: `prefixes` are those of a CLOSED, None is any other; `says` is how what the relay says begins."""
+    """A row: `prefixes` are the outcome's, None is any other; `says` is how what the relay says begins."""
 
     ending: Ending
     prefixes: frozenset[str] | None
@@ -75,6 +75,7 @@ RULES = (
     ),  # it names no subscription, and may be about anything
     Rule(Ending.TIMEOUT, None, Reaction.RECONNECT, Pace.SAME),
     Rule(Ending.DISCONNECTED, None, Reaction.RECONNECT, Pace.SAME),
+    Rule(Ending.PROTOCOL_ERROR, frozenset({NOISE}), Reaction.RECONNECT, Pace.SAME),
     Rule(Ending.PROTOCOL_ERROR, None, Reaction.RECONNECT, Pace.FASTER),  # an answer, if more than we take
 )
 """The first row that fits counts."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -9,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 from bigbrotr_dagster.nostr import connection as connection_module
 from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 from tests.nostr.helpers import FOREVER, A, B, C, ask, event, received, relay, saying, send
 
 
@@ -30,7 +31,8 @@ async def test_a_notice_before_a_normal_answer() -> None:
 async def test_a_notice_that_events_follow_is_not_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "NOTICE_GRACE", 0.2)
     page = await ask(saying(["NOTICE", "welcome"], event(A), then_wait=True), timeout=0.5)
-    assert page.outcome == Outcome(Ending.TIMEOUT, text="silent for 0.5 s")
+    assert page.outcome.ending is Ending.TIMEOUT
+    assert page.outcome.text == f"no answer for 0.5 s: 1 events, 1 other messages, {page.bytes} bytes"
     assert page.events == [A]
 
 
@@ -54,6 +56,36 @@ async def test_silence_times_out() -> None:
     page = await ask(saying(event(A), then_wait=True), timeout=0.3)
     assert page.outcome == Outcome(Ending.TIMEOUT, text="silent for 0.3 s")
     assert page.events == [A]
+
+
+async def test_what_comes_in_place_of_an_answer_is_counted_and_told() -> None:
+    async def challenging(socket: ServerConnection) -> None:
+        await received(socket, "REQ")
+        for number in range(200):
+            await send(socket, "AUTH", f"{number} {'x' * 10_000}")
+        await socket.wait_closed()
+
+    page = await ask(challenging, timeout=0.5)
+    assert page.outcome.ending is Ending.TIMEOUT
+    assert page.outcome.text == f"no answer for 0.5 s: 0 events, 200 other messages, {page.bytes:,} bytes"
+    assert page.bytes > 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("message", "most", "said"),
+    [
+        (["AUTH", "who"], 10_000, "that were not asked for"),
+        (["NOTICE", "buy"], 10_000, "that were not asked for"),
+        (["OK", "0" * 64, True, ""], 10_000, "that were not asked for"),
+        (["EVENT", "other", {}], 10_000, "that were not asked for"),
+        ("garbage", 1_000, "that are not NIP-01's"),
+    ],
+    ids=str,
+)
+async def test_a_flood_of_anything_but_answers_is_noise(message: Any, most: int, said: str) -> None:
+    page = await ask(saying(*[message] * (most + 1), then_wait=True), timeout=FOREVER)
+    assert (page.outcome.ending, page.outcome.prefix) == (Ending.PROTOCOL_ERROR, NOISE)
+    assert page.outcome.text.startswith(f"more than {most} messages {said}: 0 events, {most + 1} other messages")
 
 
 async def test_a_slow_answer_is_waited_for() -> None:

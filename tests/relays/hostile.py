@@ -497,6 +497,17 @@ class EarlyEose(Mode):
     own_cap = 100
 
 
+@dataclass(frozen=True)
+class NothingBut(Mode):
+    """In place of any answer, `times` a message that is none."""
+
+    message: bytes
+    times: int
+
+    def warrants(self, relay: "HostileRelay") -> Coverage:
+        return WHOLE
+
+
 # -- what is held --
 
 
@@ -753,6 +764,11 @@ class HostileRelay:
         if self.asked[-1] > 2 * self.budget:
             socket.transport.abort()
             return
+        for mode in self.modes:
+            if isinstance(mode, NothingBut):
+                for _ in range(mode.times):
+                    await socket.send(mode.message, text=True)
+                return
         request = Request(self.requests, str(message[1]), Filter.from_dict(message[2]))
         for mode in self.modes:
             refusal = mode.admit(self, session, request)
@@ -872,6 +888,9 @@ MODES: dict[str, Mode] = {
     "early-eose": EarlyEose(),
     "early-eose-0.3": EarlyEose(0.3),
     "early-eose-0.3-heeds-close": EarlyEose(0.3, heeds_close=True),
+    "nothing-but-garbage": NothingBut(b'{"a":1}', 1_100),
+    "nothing-but-notices": NothingBut(b'["NOTICE","buy our archive"]', 10_100),
+    "nothing-but-auth": NothingBut(b'["AUTH","%s"]' % (b"x" * 900), 10_100),
     "auth-with-our-key": AuthRequired(admits=True),
     "auth-without-key": AuthRequired(admits=False),
     "refuses-empty-filter": RefusesEverything(),

@@ -29,6 +29,7 @@ from tests.relays.hostile import (
     IgnoresSince,
     IgnoresUntil,
     Mode,
+    NothingBut,
     NoticeEvery,
     OldestFirst,
     RandomSubset,
@@ -191,6 +192,9 @@ def _judge(database: str, relay: HostileRelay, end: int, verdict: Verdict) -> No
     if len(relay.modes) == 1:
         owed = [item for item in lost if must_be_held(relay, item)]
         complaints[f"{len(owed)} easily had, not stored"] = owed
+        if isinstance(relay.modes[0], NothingBut):
+            complaints["ok although nothing came"] = verdict.error is None
+            complaints["a gap does not say what came"] = "messages that" not in "".join(verdict.gaps)
         if isinstance(relay.modes[0], Crowded):
             complaints[f"{len(lost)} of {len(required)} not fetched"] = len(lost) > len(required) // 20
     verdict.broken += [complaint for complaint, wrong in complaints.items() if wrong]
@@ -240,8 +244,9 @@ def far_modes() -> dict[str, HostileRelay]:
 
 def pairs(number: int, seed: int) -> dict[str, HostileRelay]:
     """Relays of `number` different pairs of modes."""
-    # Behind the one nothing else is reached; the other differs from its like in its first answer only.
-    names = [name for name in MODES if name not in ("auth-without-key", "early-eose-0.3-heeds-close")]
+    # Behind these nothing else is reached; the proxy that heeds CLOSE differs from its like in one answer only.
+    alone = ("auth-without-key", "early-eose-0.3-heeds-close")
+    names = [name for name in MODES if name not in alone and not name.startswith("nothing-but-")]
     possible = [pair for pair in combinations(names, 2) if _go_together(*pair)]
     drawn = Random(seed).sample(possible, number)
     return {f"{one}+{other}": pair(one, other, 1000 + index) for index, (one, other) in enumerate(drawn)}

@@ -7,7 +7,8 @@ nostr-relay on SQLite takes `until` as exclusive. On LMDB it answers nothing whe
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ CAP = 1_000
 WRITTEN_WITHIN = 60.0
 """Seconds: with LMDB, the relay says OK before it has written an event."""
 
+PROGRAMS = ("LocalRelay", "nostr-relay sqlite", "nostr-relay lmdb", "@nostr-relay")
+
 Serve = Callable[[Path], RelayProcess]
 """Starts a relay that holds the events of a file of JSON lines."""
 
@@ -41,44 +44,60 @@ def nostr_relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python_relay.install(tmp_path_factory.mktemp("nostr-relay") / "venv")
 
 
+@contextmanager
+def serving(request: pytest.FixtureRequest, folder: Path, events: Path) -> Iterator[RelayProcess]:
+    """The relay program that the fixture's parameter names; what it keeps is in `folder`."""
+    name, _, storage = request.param.partition(" ")
+    if name == "LocalRelay":
+        with LocalRelayProcess(events, cap=CAP) as relay:
+            yield relay
+        return
+    if name == "@nostr-relay":
+        with NpmRelay(npm_relay.install(), folder) as npm:
+            publish(npm, events)
+            yield npm
+        return
+    with PythonRelay(request.getfixturevalue("nostr_relay"), folder, storage, cap=CAP) as python:
+        publish(python, events)
+        wait_until_written(python, len(events.read_bytes().splitlines()))
+        yield python
+
+
 def publish(relay: RelayProcess, events: Path) -> None:
     asyncio.run(load(relay.url, events.read_bytes().splitlines()))
 
 
-@pytest.fixture(params=["LocalRelay", "nostr-relay sqlite", "nostr-relay lmdb", "@nostr-relay"])
-def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
-    """One of the relays; it ends with the test."""
-    name: str = request.param
-
-    def started(events: Path) -> RelayProcess:
-        if name == "LocalRelay":
-            return running.enter_context(LocalRelayProcess(events, cap=CAP))
-        if name == "@nostr-relay":
-            npm = running.enter_context(NpmRelay(npm_relay.install(), tmp_path))
-            publish(npm, events)
-            return npm
-        program: Path = request.getfixturevalue("nostr_relay")
-        relay = running.enter_context(PythonRelay(program, tmp_path, name.split()[1], cap=CAP))
-        publish(relay, events)
-        wait_until_written(relay, len(events.read_bytes().splitlines()))
-        return relay
-
-    with ExitStack() as running:
-        yield started
-
-
 def wait_until_written(relay: PythonRelay, count: int) -> None:
     deadline = time.monotonic() + WRITTEN_WITHIN
-    while len(relay.held()) < count and time.monotonic() < deadline:
+    while (held := len(relay.held())) < count and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert len(relay.held()) == count
+    assert held == count
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
-    """JSON lines of kinds that no relay replaces or forgets, and their created_at by id."""
-    path = tmp_path_factory.mktemp("events") / "events.jsonl"
-    return path, write_events(path, COUNT)
+@dataclass(frozen=True)
+class Held:
+    """A relay and all that it holds: created_at by id."""
+
+    relay: RelayProcess
+    bytes: int
+    times: dict[str, int]
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    """A relay with events of kinds that no relay replaces or forgets."""
+    folder = tmp_path_factory.mktemp("filled")
+    events = folder / "events.jsonl"
+    times = write_events(events, COUNT)
+    with serving(request, folder, events) as relay:
+        yield Held(relay, events.stat().st_size, times)
+
+
+@pytest.fixture(params=PROGRAMS)
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
+    """One of the relays; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda events: running.enter_context(serving(request, tmp_path, events))
 
 
 class Archive:
@@ -105,11 +124,9 @@ class Archive:
             assert {id for id, at in events.items() if lower <= at < upper} <= stored
 
 
-def test_a_relay_is_stored_exactly(
-    serve: Serve, events: tuple[Path, dict[str, int]], database: str, tmp_path: Path
-) -> None:
-    path, times = events
-    archive = Archive(database, serve(path).url, tmp_path)
+def test_a_relay_is_stored_exactly(filled: Held, database: str, tmp_path: Path) -> None:
+    times = filled.times
+    archive = Archive(database, filled.relay.url, tmp_path)
     first = archive.sync()
     assert first.code == 0, first.stderr
     assert archive.ids() == set(times)
@@ -122,6 +139,27 @@ def test_a_relay_is_stored_exactly(
     assert second.code == 0, second.stderr
     assert (second.report["events_new"], second.report["observations_new"]) == (0, 0)
     assert archive.ids() == set(times)
+
+
+async def test_a_relay_that_dies_in_the_middle_and_comes_back_is_stored_exactly(
+    filled: Held, database: str, tmp_path: Path
+) -> None:
+    relay, times = filled.relay, filled.times
+    async with cut_off(relay.port, filled.bytes // 2, then=relay.stop) as line:
+        archive = Archive(database, f"ws://127.0.0.1:{line.port}", tmp_path)
+        broken = await asyncio.to_thread(archive.sync)
+        assert line.is_cut
+        assert broken.code in (0, 1)
+        assert "Traceback" not in broken.stderr
+        assert archive.ids() < set(times)
+        archive.assert_nothing_is_claimed_that_is_not_stored(times)
+        await asyncio.to_thread(relay.start)
+        line.mend()
+        whole = await asyncio.to_thread(archive.sync)
+        assert whole.code == 0, whole.stderr
+        [report] = whole.report["per_relay"]
+        assert (report["gaps"], report["pending_seconds"]) == ([], 0)
+        assert archive.ids() == set(times)
 
 
 def test_an_empty_relay_is_covered_and_has_no_gap(serve: Serve, database: str, tmp_path: Path) -> None:
@@ -156,26 +194,3 @@ def test_a_crowded_second_is_stored_or_a_gap_and_everything_else_is_stored(
     assert again.report["requests"] <= max(10, report["requests"] // 2)
     assert again.report["events_received"] <= len(times)
     assert all((gap["since"], gap["until"]) == (second, second) for gap in again.report["per_relay"][0]["gaps"])
-
-
-async def test_a_relay_that_dies_in_the_middle_and_comes_back_is_stored_exactly(
-    serve: Serve, events: tuple[Path, dict[str, int]], database: str, tmp_path: Path
-) -> None:
-    path, times = events
-    relay = await asyncio.to_thread(serve, path)
-    half = path.stat().st_size // 2
-    async with cut_off(relay.port, half, then=relay.stop) as line:
-        archive = Archive(database, f"ws://127.0.0.1:{line.port}", tmp_path)
-        broken = await asyncio.to_thread(archive.sync)
-        assert line.is_cut
-        assert broken.code in (0, 1)
-        assert "Traceback" not in broken.stderr
-        assert archive.ids() < set(times)
-        archive.assert_nothing_is_claimed_that_is_not_stored(times)
-        await asyncio.to_thread(relay.start)
-        line.mend()
-        whole = await asyncio.to_thread(archive.sync)
-        assert whole.code == 0, whole.stderr
-        [report] = whole.report["per_relay"]
-        assert (report["gaps"], report["pending_seconds"]) == ([], 0)
-        assert archive.ids() == set(times)

@@ -291,7 +291,7 @@ class Connection:
         protocol = self._socket.protocol
         sent = protocol.close_sent
         if sent is not None and sent.code in _FAULT_CODES and not protocol.close_rcvd_then_sent:
-            return protocol_error(f"connection closed by us: {sent}")
+            return protocol_error(one_line(f"connection closed by us: {sent}"))
         return None
 
     async def _close_subscriptions(self, most: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.nostr.text import MAX_TEXT, is_unicode, one_line
+from bigbrotr_dagster.nostr.text import MAX_TEXT, is_unicode, safe_line
 
 HARMFUL = {
     "C0": "".join(map(chr, range(0x20))),
@@ -24,7 +24,7 @@ HARMFUL = {
 @pytest.mark.parametrize("name", HARMFUL)
 def test_each_of_them_is_shown_as_an_escape(name: str) -> None:
     for character in HARMFUL[name]:
-        shown = one_line(f"a{character}b")
+        shown = safe_line(f"a{character}b")
         assert shown.isprintable()
         assert shown.startswith("a\\")
         assert character not in shown
@@ -45,24 +45,24 @@ def test_each_of_them_is_shown_as_an_escape(name: str) -> None:
     ],
 )
 def test_one_line(text: str, shown: str) -> None:
-    assert one_line(text) == shown
+    assert safe_line(text) == shown
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=[]), max_size=50), st.integers(0, 60))
 def test_a_line_is_printable_short_and_stays_as_it_is(text: str, most: int) -> None:
-    line = one_line(text, most)
+    line = safe_line(text, most)
     assert len(line) <= most
     assert line.isprintable()
     assert is_unicode(line)
-    assert one_line(line, most) == line
+    assert safe_line(line, most) == line
 
 
 def test_no_character_of_the_harmful_kinds_gets_by() -> None:
     for number in range(sys.maxunicode + 1):
         character = chr(number)
         if category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            assert one_line(character).isascii()
+            assert safe_line(character).isascii()
 
 
 def test_a_long_text_is_cut() -> None:
-    assert len(one_line("x" * 5_000)) == len(one_line("\0" * 5_000)) == MAX_TEXT
+    assert len(safe_line("x" * 5_000)) == len(safe_line("\0" * 5_000)) == MAX_TEXT

@@ -16,7 +16,7 @@ from bigbrotr_dagster.sync.metrics import archive_metrics
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.defs.helpers import Relays
 from tests.e2e.program import run
-from tests.nostr.helpers import event, received, relay, saying, signed, tcp_server
+from tests.nostr.helpers import received, relay, saying, send, signed, tcp_server
 from tests.sync.helpers import ask, tell
 
 HARMFUL = "\x1b]0;owned\x07\x1b[2J\r\nbigbrotr-dagster: all well\x85\u2028\x7f\u202e\u2066\u061c\ufeff\U000e0041"
@@ -34,11 +34,19 @@ async def closes(socket: ServerConnection) -> None:
 def urls() -> Iterator[dict[str, str]]:
     """Relays that say it in each of the ways there are; the last one has an event with it that is none."""
     forged = orjson.loads(signed(5).to_json()) | {"content": HARMFUL, "id": HARMFUL}
+
+    async def sends_it(socket: ServerConnection) -> None:
+        while True:
+            _, id, selection = await received(socket, "REQ")
+            if selection.get("since", 0) <= 5 <= selection.get("until", 5) and 1 in selection.get("kinds", [1]):
+                await send(socket, "EVENT", id, forged)
+            await send(socket, "EOSE", id)
+
     ways = {
         "CLOSED": saying(["CLOSED", "SUB", f"blocked: {HARMFUL}"]),
         "NOTICE": saying(["NOTICE", HARMFUL]),
         "close": closes,
-        "event": saying(event(forged), ["EOSE", "SUB"]),
+        "event": sends_it,
     }
     with Relays() as relays:
         served: dict[str, AbstractAsyncContextManager[RelayURL]] = {way: relay(ways[way]) for way in ways}

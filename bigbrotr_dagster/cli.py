@@ -31,6 +31,7 @@ from bigbrotr_dagster.cli_common import (
 from bigbrotr_dagster.cli_operations import metrics, quarantine
 from bigbrotr_dagster.devserver import DevServerError, run_dev
 from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
+from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage import embedded, postgres_server
 from bigbrotr_dagster.storage.address import without_password
 from bigbrotr_dagster.storage.pool import (
@@ -179,7 +180,8 @@ def cursors_show(url: str | None) -> None:
         raise click.ClickException(f"{url} is not registered")
     for state in states:
         at = shown_time(state.cursor.timestamp) if state.cursor else "-"
-        outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {state.error}"
+        error = safe_line(state.error or "")  # an older row may hold what a relay said as it said it
+        outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
         print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}")
 
 
@@ -214,7 +216,7 @@ def gaps_list(url: str | None) -> None:
             span = f"{shown_time(gap.since)}\t{shown_time(gap.until)}"
             missing = "unknown" if gap.missing is None else gap.missing
             counts = f"{gap.held} held\t{missing} missing\t{gap.tries} tries"
-            print(f"{gap.relay_url}\t{span}\t{gap.reason}\t{counts}")
+            print(f"{gap.relay_url}\t{span}\t{safe_line(gap.reason)}\t{counts}")
 
 
 @gaps.command("retry")

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from bigbrotr_dagster.defs.gaps import gap_seconds, gap_table, relay_gap_check
+from bigbrotr_dagster.defs.markdown import as_text
 from bigbrotr_dagster.defs.partition_events import Recordable, RunContext, is_partitioned, write_events
 from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
 from bigbrotr_dagster.sync import RelayReport
@@ -110,7 +111,7 @@ def _reach(report: RelayReport) -> dg.AssetCheckEvaluation:
         check_name=REACHABLE,
         passed=report.ok,
         severity=dg.AssetCheckSeverity.WARN,
-        description=report.error,
+        description=as_text(report.error) if report.error else None,
         metadata={"network": report.network, "seconds": round(report.seconds, 3)},
         partition=report.url,
     )

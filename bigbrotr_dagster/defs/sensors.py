@@ -9,7 +9,9 @@ from bigbrotr_dagster.defs.archive_assets import coverage_metadata
 from bigbrotr_dagster.defs.archive_stats import take_stock
 from bigbrotr_dagster.defs.follow_registry import follow_registry
 from bigbrotr_dagster.defs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.jobs import batches, relay_sync
+from bigbrotr_dagster.defs.markdown import as_block
 from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
@@ -105,7 +107,7 @@ def run_failed(context: dg.RunFailureSensorContext, synchronizer: Synchronizer) 
     address = webhook_address(synchronizer.config())
     if address is None:
         return
-    text = f"Run {run.run_id} of {run.job_name} failed: {why}"
+    text = f"Run {run.run_id} of {run.job_name} failed:\n{as_block(why)}"
     tags = {key: value for key, value in run.tags.items() if key.startswith("bigbrotr/")}
     try:
         # "text" is what Slack and Mattermost show, "content" what Discord does.

@@ -30,7 +30,7 @@ from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import Page, Subscription, decoded, protocol_error
-from bigbrotr_dagster.nostr.text import one_line
+from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 __all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
@@ -295,7 +295,7 @@ class Connection:
         protocol = self._socket.protocol
         sent = protocol.close_sent
         if sent is not None and sent.code in _FAULT_CODES and not protocol.close_rcvd_then_sent:
-            return protocol_error(f"connection closed by us: {sent}")
+            return protocol_error(safe_line(f"connection closed by us: {sent}"))
         return None
 
     async def _close_subscriptions(self, most: int) -> None:
@@ -307,4 +307,4 @@ class Connection:
 
 
 def _one_line(exc: ConnectionClosed) -> str:
-    return one_line(str(exc))
+    return safe_line(str(exc))

@@ -11,7 +11,7 @@ from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.event import UNDECODED, Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.salvage import Unreadable
-from bigbrotr_dagster.nostr.text import is_unicode, one_line
+from bigbrotr_dagster.nostr.text import is_unicode, safe_line
 from bigbrotr_dagster.windowing.outcome import Hint
 
 MAX_COUNT = 2**53
@@ -152,7 +152,7 @@ def _message_of(parts: object) -> Message:
         case ["EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" as label, *_]:
             raise ProtocolError(f"{label} lacks its fields")
         case [str(label), *_]:
-            return Unknown(one_line(label))
+            return Unknown(safe_line(label))
     raise ProtocolError("not a JSON array that starts with a label")
 
 
@@ -183,7 +183,7 @@ def auth(event: Event) -> bytes:
 
 
 def _text(rest: list[Any]) -> str:
-    return one_line(rest[0]) if rest and isinstance(rest[0], str) else ""
+    return safe_line(rest[0]) if rest and isinstance(rest[0], str) else ""
 
 
 def _hint(hints: list[Any]) -> Hint:

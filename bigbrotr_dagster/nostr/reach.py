@@ -25,7 +25,7 @@ from python_socks.async_.asyncio import Proxy
 
 from bigbrotr_dagster.nostr.address import is_private_address
 from bigbrotr_dagster.nostr.relay_url import Network, RelayURL
-from bigbrotr_dagster.nostr.text import one_line
+from bigbrotr_dagster.nostr.text import safe_line
 
 MAX_LINE = 300
 """Characters of what is said of a failure."""
@@ -58,7 +58,7 @@ class ConnectError(Exception):
     """The relay could not be reached; the message is one line."""
 
     def __init__(self, failure: Failure, text: str) -> None:
-        super().__init__(one_line(" ".join(text.split()), MAX_LINE))
+        super().__init__(safe_line(" ".join(text.split()), MAX_LINE))
         self.failure = failure
 
     @property

@@ -19,7 +19,7 @@ _INVISIBLE = re.compile(
 )
 
 
-def one_line(text: str, most: int = MAX_TEXT) -> str:
+def safe_line(text: str, most: int = MAX_TEXT) -> str:
     """Return at most `most` characters of `text`, the unprintable ones escaped (`\\x1b`, `\\u202e`).
 
     Blanks of any kind become spaces, and a byte that was not UTF-8 is shown as it came (`\\xff`). A text that went

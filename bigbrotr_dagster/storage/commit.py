@@ -42,7 +42,8 @@ async def commit(
     try:
         await _commit(connection, batch, known, claims)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
-        log.warning("a batch of %d events holds one that cannot be stored: %s", len(batch.new), error)
+        why = str(error).partition("\n")[0]  # it may quote the event
+        log.warning("a batch of %d events holds one that cannot be stored: %.300r", len(batch.new), why)
         await _set_unstorable_apart(connection, batch)
         await _commit(connection, batch, known, claims)
 

@@ -14,6 +14,7 @@ import psycopg
 
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
 from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.locks import POLL, LockKeeper, lock_keeper
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried, shown
 from bigbrotr_dagster.storage.registry import fresh_relays
@@ -209,7 +210,7 @@ async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, done:
         raise
     except Exception as failure:  # ours, not the relay's: the other relays go on all the same
         log.exception("the sync of %s failed", relay.url)
-        error = f"internal error: {failure!r}"
+        error = safe_line(f"internal error: {failure!r}")
     finally:
 
         async def end() -> None:

@@ -14,7 +14,7 @@ import pytest
 from bigbrotr_dagster.defs import webhook
 from bigbrotr_dagster.defs.sensors import run_failed
 from bigbrotr_dagster.defs.webhook import VARIABLE, WebhookFailed, post
-from tests.defs.helpers import Graph, dead_url
+from tests.defs.helpers import Graph, Relays, dead_url
 
 
 class Hook:
@@ -114,6 +114,20 @@ def test_a_failed_run_is_told_with_its_reason(graph: Graph, config_file: Path) -
     assert "1 of 1 relays failed" in str(message["text"])
     assert f"{dead}: connection refused" in str(message["text"])
     assert message["content"] == message["text"]
+
+
+def test_what_a_relay_said_is_a_block_of_code_in_a_chat(graph: Graph, relays: Relays, config_file: Path) -> None:
+    reason = "blocked: ```<!channel> @everyone <http://evil.example|ok> [a](http://evil.example)"
+    relay = relays.serve([], twist=lambda number, id, honest: [["CLOSED", id, reason]])
+    graph.register(relay.url)
+    run, hook = graph.sync(relay.url), Hook(200)
+    with hook.serve() as address:
+        config_file.write_text(config_file.read_text() + f"failure_webhook: {address}\n")
+        tell(graph, run)
+    head, *block, end = str(hook.messages[0]["text"]).split("\n")
+    assert (block[0], end) == ("```", "```")
+    assert "blocked: '''&lt;!channel&gt; @everyone &lt;http://evil.example|ok&gt;" in "\n".join(block)
+    assert not any("`" in line or "<" in line for line in (head, *block[1:]))
 
 
 def test_the_environment_goes_before_the_configuration_and_a_dead_hook_fails_nothing(

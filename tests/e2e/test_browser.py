@@ -13,6 +13,7 @@ from tests.e2e.graphql import eventually
 from tests.e2e.program import run
 
 DEAD = dead_url()
+MARKUP = "![picture](http://127.0.0.1:2/a.png) <img src='http://127.0.0.1:2/b.png'> [link](http://127.0.0.1:2/c)"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,39 @@ def test_a_failed_relay_is_red_and_its_log_says_why(dev: Dev, page: Page) -> Non
     expect(page.get_by_text("failed, and did not materialize this asset").first).to_be_visible()
     page.get_by_role("button", name="View logs").click()
     expect(page.get_by_text(f"{DEAD}: connection refused").first).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def joker(dev: Dev, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registered relay that answers every request with Markdown and HTML."""
+    with Relays() as served:
+        reason = f"blocked: {MARKUP}"
+        url = served.serve([], twist=lambda number, id, honest: [["CLOSED", id, reason]]).url
+        home = tmp_path_factory.mktemp("joker")
+        added = run(home, "relays", "add", "--allow-private", url, BIGBROTR_DATA_DIR=str(dev.data))
+        assert added.code == 0, added.stderr
+        eventually(lambda: url in dev.ui.partitions(), 60)
+        yield url
+
+
+def test_what_a_relay_said_is_text_in_the_browser(dev: Dev, page: Page, joker: str) -> None:
+    """No page shows its picture or its link, and the browser asks for none."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def expect_text() -> None:
+        expect(page.get_by_text("![picture]").first).to_be_visible()
+        expect(page.locator("[src*=':2/'], [href*=':2/']")).to_have_count(0)
+
+    materialize(dev, page, [joker], "Launch 1 run")
+    eventually(lambda: joker in dev.ui.failed(), 90)
+    open_partition(dev, page, joker)
+    page.get_by_role("button", name="View logs").click()
+    expect_text()
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=checks&checkDetail=reachable")
+    page.get_by_text("Execution history", exact=True).click()
+    expect_text()
+    assert not [url for url in asked if "127.0.0.1:2/" in url]
 
 
 def test_a_backfill_of_five_partitions_is_launched_by_clicks_and_ends_green(

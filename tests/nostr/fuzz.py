@@ -35,7 +35,7 @@ from bigbrotr_dagster.nostr.frames import FrameSplitter
 from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, ProtocolError, parse_message
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
-from bigbrotr_dagster.nostr.text import one_line
+from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.rows import holds_nul, pack_events
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import KEY, tcp_server
@@ -145,7 +145,7 @@ def through_message(random: Random) -> str:
     if isinstance(found, AuthChallenge):
         Authenticator(KEY, "wss://relay.io").answer(found.challenge)
     if isinstance(found, Notice | Closed):
-        assert one_line(found.text) == found.text
+        assert safe_line(found.text) == found.text
         assert found.text.isprintable()
     return type(found).__name__
 

@@ -9,7 +9,6 @@ from bigbrotr_dagster.defs.archive_assets import coverage_metadata
 from bigbrotr_dagster.defs.archive_stats import take_stock
 from bigbrotr_dagster.defs.follow_registry import follow_registry
 from bigbrotr_dagster.defs.in_flight import relays_in_flight
-from bigbrotr_dagster.defs.instance_storage import require_own
 from bigbrotr_dagster.defs.jobs import batches, relay_sync
 from bigbrotr_dagster.defs.markdown import as_block
 from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE, ARCHIVE_STATS

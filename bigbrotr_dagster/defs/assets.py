@@ -246,11 +246,11 @@ def judge(context: RunContext, options: SynchronizerConfig, missed: Sequence[Rel
     A backfill has no answer for a partition that a successful run missed, so a run of partitions fails on any
     miss. About one relay in twenty is dead at any time, so a scheduled batch fails past a share of them only.
     """
-    told = listing({report.url: report.error for report in missed})
     summary = f"{len(missed)} of {asked} relays failed"
     if all(report.busy for report in missed):
         summary = f"{len(missed)} of {asked} relays are being synced by other runs, which record them"
-    description = told if asked == 1 else f"{summary}\n{told}"
+    told = listing({report.url: report.error for report in missed})
+    description = told if all(report.skipped for report in missed) else f"{summary}\n{told}"
     if not is_partitioned(context):
         if len(missed) <= options.failed_share * asked:
             context.log.warning(description)

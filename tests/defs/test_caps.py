@@ -140,7 +140,7 @@ def under_way(ui: Ui, tag: str) -> bool:
 def contenders(graph: Graph, network: str, most: int) -> int:
     """How many processes hold slots of a network or wait for one; PostgreSQL shows a key as two halves."""
     names = [(locks._SLOT, f"{network}:{number}") for number in range(most)] + [(locks._WAITING, network)]
-    keys = ", ".join(str(locks._key(*name)) for name in names)
+    keys = ", ".join(str(locks.lock_key(*name)) for name in names)
     held = "(classid::bigint << 32) + objid::bigint"
     [(count,)] = ask(
         graph.database,

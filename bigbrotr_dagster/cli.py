@@ -42,6 +42,7 @@ from bigbrotr_dagster.storage.pool import (
     ensure_database,
 )
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
+from bigbrotr_dagster.storage.rows import LAST_SECOND
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.storage.trouble import database_trouble, one_line
 from bigbrotr_dagster.sync import (
@@ -188,7 +189,10 @@ def cursors_show(url: str | None) -> None:
 @cursors.command("reset")
 @click.argument("url")
 @click.option(
-    "--to", type=click.IntRange(0), default=0, help="Unix time from which on to read again; default: all."
+    "--to",
+    type=click.IntRange(0, LAST_SECOND),
+    default=0,
+    help="Unix time from which on to read again; default: all.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be read again.")
 def cursors_reset(url: str, to: int, dry_run: bool) -> None:

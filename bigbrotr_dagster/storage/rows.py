@@ -14,6 +14,10 @@ from bigbrotr_dagster.nostr.event import Event
 INDEXED_BYTES = 2_048
 """A tag value is cut here in `tagvalues`: a GIN key holds about 2,700 bytes."""
 
+LAST_SECOND = 253_402_214_399
+"""9999-12-30 23:59:59 UTC. NIP-01 knows no last second, but what comes later is no time to Python, or breaks
+`to_timestamp` in PostgreSQL; a day before the end of the year 9999, no time zone shows the year 10,000."""
+
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _TEXT = 25  # the type's number in every PostgreSQL
@@ -71,8 +75,14 @@ def _cut(value: str) -> str:
     return value.encode()[:INDEXED_BYTES].decode(errors="ignore")
 
 
-def holds_nul(event: Event) -> bool:
-    """PostgreSQL's text cannot hold U+0000."""
+def unstorable(event: Event) -> str | None:
+    """Why a valid event is not stored: "nul", which PostgreSQL's text cannot hold, or "far_future"."""
+    if event.created_at > LAST_SECOND:
+        return "far_future"
+    return "nul" if _holds_nul(event) else None
+
+
+def _holds_nul(event: Event) -> bool:
     if "\0" in event.content:
         return True
     if b"\\u0000" not in orjson.dumps(event.tags):  # faster than to look at every item; may be text of its own

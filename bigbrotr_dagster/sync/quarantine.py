@@ -18,12 +18,12 @@ from bigbrotr_dagster.storage import quarantine as store
 from bigbrotr_dagster.storage.pool import Pool, connect, open_pool, retried, shown
 from bigbrotr_dagster.storage.prepare import verify_signatures
 from bigbrotr_dagster.storage.quarantine import BEFORE_ALL, Entry, QuarantineCount, QuarantinedItem
-from bigbrotr_dagster.storage.rows import holds_nul
+from bigbrotr_dagster.storage.rows import unstorable
 from bigbrotr_dagster.storage.trouble import unavailable
 from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.sync.report import REJECTIONS
 
-REASONS = (*REJECTIONS, "nul", "unstorable")
+REASONS = (*REJECTIONS, "nul", "far_future", "unstorable")
 """Every reason that an entry can have."""
 
 CUT = "cut"
@@ -99,7 +99,7 @@ def _check(raw: bytes, options: ProcessingConfig, filters: Sequence[Filter]) -> 
         event = event_from_json(raw)
     except EventError as error:
         return CUT if len(raw) == MAX_RAW_KEPT else error.reason
-    if holds_nul(event):
-        return "nul"
+    if reason := unstorable(event):
+        return reason
     is_in_time = options.since <= event.created_at and (options.until is None or event.created_at <= options.until)
     return event if is_in_time and any(one.matches(event) for one in filters) else "off_filter"

@@ -36,7 +36,7 @@ from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, Proto
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
 from bigbrotr_dagster.nostr.text import safe_line
-from bigbrotr_dagster.storage.rows import holds_nul, pack_events
+from bigbrotr_dagster.storage.rows import pack_events, unstorable
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import KEY, tcp_server
 
@@ -172,7 +172,7 @@ def through_event(random: Random) -> str:
     except EventError as error:
         return error.reason
     assert event_from_json(event.to_json()) == event
-    if not holds_nul(event):
+    if not unstorable(event):
         pack_events([event])
     return "genuine" if verify_signature(event) else "forged"
 

@@ -8,15 +8,18 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.keys import sign_event
 from bigbrotr_dagster.storage import pool as connection_pool
 from bigbrotr_dagster.storage import writer as batch_writing
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool
+from bigbrotr_dagster.storage.prepare import SPOT_CHECKS
+from bigbrotr_dagster.storage.rows import LAST_SECOND
 from bigbrotr_dagster.storage.state import begin_attempt
 from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
 from bigbrotr_dagster.windowing import Coverage, Gap, Interval
 from bigbrotr_dagster.windowing.tasks import Unproven
-from tests.nostr.helpers import signed
+from tests.nostr.helpers import KEY, signed
 
 RELAY = "wss://relay.example.com"
 
@@ -75,10 +78,16 @@ async def test_storing_again_changes_nothing(pool: Pool) -> None:
     assert await fetch(pool, b"SELECT seen_at FROM event_relay") == [(1,)]
 
 
-@pytest.mark.parametrize("reason", ["bad_signature", "nul"])
+UNSTORABLE = {
+    "bad_signature": replace(signed(2), sig="0" * 128),
+    "nul": signed(2, content="a\0b"),
+    "far_future": signed(LAST_SECOND + 1),
+}
+
+
+@pytest.mark.parametrize("reason", UNSTORABLE)
 async def test_an_event_that_cannot_be_stored_is_quarantined_and_its_batch_is_not(pool: Pool, reason: str) -> None:
-    good = signed(1)
-    bad = replace(good, sig="0" * 128, id=signed(2).id) if reason == "bad_signature" else signed(2, content="a\0b")
+    good, bad = signed(1), UNSTORABLE[reason]
     given = delivery(good, bad, covered=[Interval(0, 9)])
     await store(pool, given)
     assert dict(given.tally.rejected) == {reason: 1}
@@ -86,6 +95,18 @@ async def test_an_event_that_cannot_be_stored_is_quarantined_and_its_batch_is_no
     [(kept_reason, event_id, raw)] = await fetch(pool, b"SELECT reason, event_id, raw FROM event_quarantine")
     assert (kept_reason, event_id) == (reason, bad.id)
     assert json.loads(raw)["id"] == bad.id
+
+
+async def test_the_last_second_is_a_time_in_every_time_zone(pool: Pool) -> None:
+    given = delivery(*[signed(second) for second in (0, LAST_SECOND, LAST_SECOND + 1, 2**63 - 1)])
+    await store(pool, given)
+    assert (given.tally.events_new, dict(given.tally.rejected)) == (2, {"far_future": 2})
+    readme = b"SELECT date_trunc('hour', to_timestamp(created_at)) AS hour, count(*) FROM event GROUP BY hour"
+    async with pool.connection() as connection:
+        for zone in (b"UTC", b"Pacific/Kiritimati", b"Pacific/Pago_Pago"):
+            await connection.execute(b"SET TimeZone = '%s'" % zone)
+            hours = await (await connection.execute(readme + b" ORDER BY hour DESC")).fetchall()
+            assert hours[0][0].timestamp() == LAST_SECOND // 3600 * 3600
 
 
 async def test_what_only_looks_like_nul_is_stored(pool: Pool) -> None:
@@ -102,6 +123,39 @@ async def test_a_forged_copy_does_not_cost_the_true_one(pool: Pool) -> None:
     assert (honest.tally.events_new, honest.tally.observations_new) == (1, 1)
     assert dict(forged.tally.rejected) == {"bad_signature": 1}
     assert [row[0].hex() for row in await fetch(pool, b"SELECT id FROM event")] == [true.id]
+
+
+@pytest.mark.parametrize("count", [1, 4, 500])
+async def test_a_forged_copy_of_a_known_event_is_no_observation(pool: Pool, count: int) -> None:
+    """A relay that forges all of a page is found out by any few of them."""
+    events = [signed(number) for number in range(count)]
+    await store(pool, delivery(*events))
+    forged = delivery(*[replace(event, sig="0" * 128) for event in events], relay="wss://forger.example.com")
+    honest = delivery(*events, relay="wss://honest.example.com")
+    await store(pool, forged, honest)
+    assert (forged.tally.events_known, forged.tally.observations_new) == (0, 0)
+    assert dict(forged.tally.rejected) == {"bad_signature": count}
+    assert (honest.tally.events_known, honest.tally.observations_new) == (count, count)
+
+
+async def test_of_a_page_with_one_forged_copy_that_is_found_the_others_count(pool: Pool) -> None:
+    events = [signed(number) for number in range(SPOT_CHECKS)]
+    await store(pool, delivery(*events))
+    given = delivery(*events[1:], replace(events[0], sig="0" * 128), relay="wss://b.example.com")
+    await store(pool, given)
+    assert (given.tally.observations_new, dict(given.tally.rejected)) == (SPOT_CHECKS - 1, {"bad_signature": 1})
+
+
+async def test_another_valid_signature_of_a_known_event_counts(pool: Pool) -> None:
+    """BIP-340 signs with fresh randomness; what is stored is the first."""
+    event = signed(1)
+    again = sign_event(KEY, created_at=1, kind=1, tags=[], content="", aux_randomness=b"\1" * 32)
+    assert (again.id == event.id, again.sig == event.sig) == (True, False)
+    await store(pool, delivery(event))
+    given = delivery(again, relay="wss://b.example.com")
+    await store(pool, given)
+    assert (given.tally.events_known, given.tally.observations_new) == (1, 1)
+    assert await fetch(pool, b"SELECT encode(sig, 'hex') FROM event") == [(event.sig,)]
 
 
 async def test_a_tag_value_beyond_the_index_is_kept_whole_in_tags(pool: Pool) -> None:

@@ -58,16 +58,17 @@ async def test_what_does_not_pass_stays_as_it_is(database: str) -> None:
         "bad_signature": replace(event, sig="0" * 128).to_json(),
         "bad_id": replace(event, content="forged").to_json(),
         "nul": signed(7, content="a\0b").to_json(),
+        "far_future": signed(2**63 - 1).to_json(),
         "too_large": cut,
         "malformed": twice,
     }
     await reject(database, *rejected.items(), ("malformed", b'["EVENT","s"]'), ("malformed", b"\xff\0"))
     before = ask(database, KEPT)
     report = await replay(database)
-    assert +report.kept == {"bad_signature": 1, "bad_id": 1, "nul": 1, "cut": 1, "malformed": 3}
+    assert +report.kept == {"bad_signature": 1, "bad_id": 1, "nul": 1, "far_future": 1, "cut": 1, "malformed": 3}
     assert (report.stored, stored_ids(database)) == (0, set())
     assert ask(database, KEPT) == before
-    assert len(before) == 7
+    assert len(before) == 8
 
 
 async def test_an_event_off_filter_comes_back_by_a_filter_that_wants_it(database: str) -> None:

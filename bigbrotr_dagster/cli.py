@@ -30,7 +30,7 @@ from bigbrotr_dagster.cli_common import (
 )
 from bigbrotr_dagster.cli_operations import metrics, quarantine
 from bigbrotr_dagster.devserver import DevServerError, run_dev
-from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
+from bigbrotr_dagster.foreground import configured, one_cycle, practice_relays, report_line
 from bigbrotr_dagster.storage import embedded, postgres_server
 from bigbrotr_dagster.storage.address import without_password
 from bigbrotr_dagster.storage.pool import (
@@ -51,12 +51,31 @@ from bigbrotr_dagster.sync import (
     relay_states,
     remove_relays,
 )
+from bigbrotr_dagster.web_guard import ALLOW_HOST_VARIABLE, host_name
+from bigbrotr_dagster.webserver import serve_ui
 
 private_option = click.option(
     "--allow-private", is_flag=True, help="Let relays be on loopback and private addresses."
 )
 demo_option = click.option(
     "--demo", is_flag=True, help="Sync three practice relays on this machine: no internet needed."
+)
+
+
+def _host_names(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(host_name(text) for text in given)
+    except ValueError as error:
+        raise click.BadParameter("a host name or IP address is expected, without scheme and port") from error
+
+
+host_option = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    envvar=ALLOW_HOST_VARIABLE,
+    callback=_host_names,
+    help="Serve the UI under this host name as well as under localhost; may be repeated.",
 )
 
 
@@ -71,10 +90,19 @@ def cli() -> None:
 @config_option
 @private_option
 @demo_option
-def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool) -> int:
+@host_option
+def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool, allow_host: tuple[str, ...]) -> int:
     """Start everything: PostgreSQL, Dagster's UI and daemon, schedules on. Ctrl-C stops it all."""
     load_config(config_path)
-    return run_dev(port, config_path, demo, allow_private)
+    return run_dev(port, config_path, demo, allow_private, allow_host)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@host_option
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def webserver(allow_host: tuple[str, ...], options: tuple[str, ...]) -> int:
+    """Serve Dagster's UI alone, guarded against other web pages; OPTIONS are those of `dagster-webserver`."""
+    return serve_ui(options, allow_host)
 
 
 @cli.command()
@@ -93,16 +121,13 @@ def sync(
     as_json: bool,
 ) -> int:
     """Sync relays in this process, through the Dagster asset: those given, else all that are due."""
-    config = load_config(config_path)
-    allow_private = allow_private or demo or config.allow_private
-    config = config.with_overrides(allow_private=allow_private)
-    urls = relay_urls(relays, allow_private)
-    with practice_relays(demo) as practice:
+    with configured(config_path, allow_private or demo) as config, practice_relays(demo) as practice:
+        urls = relay_urls(relays, config.allow_private)
         url = ready_database()
         register_relays(url, [*urls, *practice])
         while True:
             started = time.monotonic()
-            report = one_cycle(url, config, config_path, [*urls, *practice])
+            report = one_cycle(url, config, [*urls, *practice])
             for relay in (*report.failed, *report.busy):
                 complain(f"{relay.url}: {relay.error}")
             print(report_line(report, as_json), flush=True)

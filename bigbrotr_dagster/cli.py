@@ -29,9 +29,10 @@ from bigbrotr_dagster.cli_common import (
     shown_time,
 )
 from bigbrotr_dagster.cli_operations import metrics, quarantine
+from bigbrotr_dagster.dagster_home import HomeError, initialize
 from bigbrotr_dagster.devserver import DevServerError, run_dev
 from bigbrotr_dagster.foreground import configured, one_cycle, practice_relays, report_line
-from bigbrotr_dagster.storage import embedded, postgres_server
+from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.address import without_password
 from bigbrotr_dagster.storage.pool import (
     DatabaseUnavailable,
@@ -40,6 +41,7 @@ from bigbrotr_dagster.storage.pool import (
     database_url,
     ensure_database,
 )
+from bigbrotr_dagster.storage.postgres_programs import binaries
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.storage.trouble import database_trouble, one_line
@@ -103,6 +105,17 @@ def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool, al
 def webserver(allow_host: tuple[str, ...], options: tuple[str, ...]) -> int:
     """Serve Dagster's UI alone, guarded against other web pages; OPTIONS are those of `dagster-webserver`."""
     return serve_ui(options, allow_host)
+
+
+@cli.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path | None) -> None:
+    """Write dagster.yaml and workspace.yaml for Dagster's own programs into FOLDER, else DAGSTER_HOME, else here.
+
+    What a person has changed is kept.
+    """
+    for line in initialize((folder or Path(os.environ.get("DAGSTER_HOME") or ".")).expanduser().resolve()):
+        print(line)
 
 
 @cli.command()
@@ -278,7 +291,7 @@ def db_migrate() -> None:
 def db_psql(arguments: tuple[str, ...]) -> int:
     """Open psql on the archive; further ARGUMENTS go to it."""
     url, secret = without_password(archive_to_read())
-    program = shutil.which("psql") or str(postgres_server.binaries() / "psql")
+    program = shutil.which("psql") or str(binaries() / "psql")
     return subprocess.call([program, url, *arguments], env=os.environ | secret)
 
 
@@ -309,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         complain(error.format_message())
         return error.exit_code
-    except (ConfigError, DatabaseUnavailable, DevServerError, embedded.EmbeddedUnavailable) as error:
+    except (ConfigError, DatabaseUnavailable, DevServerError, HomeError, embedded.EmbeddedUnavailable) as error:
         complain(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):

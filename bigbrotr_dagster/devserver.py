@@ -3,7 +3,6 @@
 import http.client
 import os
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
@@ -13,11 +12,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
+from bigbrotr_dagster.dagster_home import prepare_home
 from bigbrotr_dagster.demo import PortInUse
 from bigbrotr_dagster.demo.background import serve_in_background
 from bigbrotr_dagster.dev_processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.dev_services import Services
 from bigbrotr_dagster.storage.pool import data_dir, database_url, ensure_database
+from bigbrotr_dagster.storage.private_files import private_umask
 from bigbrotr_dagster.sync import ALLOW_PRIVATE_VARIABLE, register_relays, registered_relays, seed_relays
 
 HOST = "127.0.0.1"
@@ -39,7 +40,7 @@ def run_dev(
         DatabaseUnavailable: PostgreSQL cannot be started or reached.
         ConfigError: the configuration cannot be used.
     """
-    with _stop_signals() as stopped:
+    with _stop_signals() as stopped, private_umask():
         _check_port(port)
         with _practice(demo) as practice:
             url = database_url()
@@ -50,37 +51,12 @@ def run_dev(
             return _serve(port, names, environment, stopped)
 
 
-def prepare_home() -> Path:
-    """The folder that Dagster reads dagster.yaml from: DAGSTER_HOME, else one of ours with our dagster.yaml.
-
-    Raises:
-        DevServerError: DAGSTER_HOME is none that Dagster would take.
-    """
-    given = os.environ.get("DAGSTER_HOME")
-    if given:
-        return _given_home(given)
-    home = data_dir() / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    package = Path(__file__).resolve().parent
-    ours = package / "dagster.yaml"  # in an installed package; in a clone it stands beside the package
-    shutil.copyfile(ours if ours.exists() else package.parent / "dagster.yaml", home / "dagster.yaml")
-    return home
-
-
-def _given_home(given: str) -> Path:
-    home = Path(given)
-    if not home.is_absolute():
-        raise DevServerError(f"DAGSTER_HOME has to be an absolute path, and is {given!r}")
-    if not home.is_dir():
-        raise DevServerError(f"DAGSTER_HOME names {given!r}, which is no folder: make it, or unset the variable")
-    return home
-
-
 def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str]:
     """What the children are told: where everything is, and the configuration as the command line changed it."""
     environment = dict(os.environ)
     environment["DAGSTER_HOME"] = str(prepare_home())
     environment["BIGBROTR_DATA_DIR"] = str(data_dir())
+    (data_dir() / "dev.yaml").unlink(missing_ok=True)  # earlier versions kept the whole configuration there
     environment["PYTHONUNBUFFERED"] = "1"
     environment[MARK] = secrets.token_hex(8)
     if config_path is not None:

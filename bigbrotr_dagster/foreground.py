@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from bigbrotr_dagster.dagster_home import prepare_home
 from bigbrotr_dagster.demo import PortInUse
 from bigbrotr_dagster.demo.background import serve_in_background
-from bigbrotr_dagster.devserver import prepare_home
 from bigbrotr_dagster.progress_line import progress_line
+from bigbrotr_dagster.storage.private_files import private_umask
 from bigbrotr_dagster.sync import (
     ALLOW_PRIVATE_VARIABLE,
     CycleReport,
@@ -73,7 +74,7 @@ def one_cycle(url: str, config: SynchronizerConfig, chosen: Sequence[str]) -> Cy
         raise click.ClickException(f"no relay to sync: {why}; `relays add URL`, or give --relay")
     os.environ["DAGSTER_HOME"] = str(prepare_home())
     progress = Progress()
-    with progress_line(progress):
+    with private_umask(), progress_line(progress):
         try:
             return sync_in_process(url, urls, progress=progress)
         except RunFailed as error:

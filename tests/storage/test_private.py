@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,15 +197,12 @@ print(oct(folder.stat().st_mode), (folder / "postgres" / "PG_VERSION").stat().st
     os.chown(home, user.pw_uid, user.pw_gid)
     try:
         # This environment's Python may be one that root alone can reach.
-        python = (
-            sys.executable
-            if os.stat(Path(sys.executable).resolve().parents[2]).st_mode & 1
-            else "/usr/bin/python3"
-        )
+        reachable = all(folder.stat().st_mode & 1 for folder in Path(sys.executable).resolve().parents)
+        python = sys.executable if reachable else "/usr/bin/python3"
         result = subprocess.run(
             [python, "-c", script, home / "data"],
             user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=Path(__file__).parents[2],
-            env=os.environ | {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True,
+            env={"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True,
         )  # fmt: skip
         if "Permission denied" in result.stderr and "python" in result.stderr:
             pytest.skip("this user may not enter the Python environment")

@@ -43,10 +43,10 @@ def stop_all(mark: str, told: Sequence[psutil.Process] = ()) -> None:
 
 def marked(mark: str) -> list[psutil.Process]:
     """Every living process that carries the mark, whoever its parent is now; the database's are not ours."""
-    return [process for process in psutil.process_iter() if _environment(process).get(MARK) == mark]
+    return [process for process in psutil.process_iter() if environment_of(process).get(MARK) == mark]
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def environment_of(process: psutil.Process) -> dict[str, str]:
     """What a living process was started with; nothing of PostgreSQL's, and of those that we may not look at."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE or process.name() == "postgres":

@@ -5,16 +5,18 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
 from bigbrotr_dagster.dagster_home import prepare_home
 from bigbrotr_dagster.demo import PortInUse
 from bigbrotr_dagster.demo.background import serve_in_background
+from bigbrotr_dagster.dev_guardian import AlreadyRunning, guarded, only_dev, stop_left_over
 from bigbrotr_dagster.dev_processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.dev_services import Services
 from bigbrotr_dagster.storage.pool import data_dir, database_url, ensure_database
@@ -36,19 +38,35 @@ def run_dev(
     `names`: host names that the UI is reached by, beside the loopback ones.
 
     Raises:
-        DevServerError: a port is in use.
+        DevServerError: a port is in use, or another `dev` works in the data folder.
         DatabaseUnavailable: PostgreSQL cannot be started or reached.
         ConfigError: the configuration cannot be used.
     """
     with _stop_signals() as stopped, private_umask():
-        _check_port(port)
-        with _practice(demo) as practice:
+        if not data_dir().exists():
+            _check_port(port)  # nothing is made for a command that cannot start
+        with ExitStack() as stack:
+            _become_only_dev(stack)
+            _check_port(port)
+            practice = stack.enter_context(_practice(demo))
             url = database_url()
             ensure_database(url)
             public = [relay for relay in registered_relays(url) if relay.network != "local"]
             register_relays(url, practice if demo else [] if public else seed_relays())
             environment = _environment(config_path, allow_private or demo)
             return _serve(port, names, environment, stopped)
+
+
+def _become_only_dev(stack: ExitStack) -> None:
+    """Be the only `dev` on the data folder, with nothing left of an earlier one."""
+    try:
+        stack.enter_context(only_dev(data_dir()))
+    except AlreadyRunning as error:
+        raise DevServerError(str(error)) from error
+    except OSError as error:
+        raise DevServerError(f"{data_dir()}: {error.strerror or error}") from error
+    if count := stop_left_over(data_dir()):
+        print(f"{count} processes were left by a `dev` that was killed; they are stopped", file=sys.stderr)
 
 
 def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str]:
@@ -67,9 +85,12 @@ def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str
 
 
 def _serve(port: int, names: Collection[str], environment: dict[str, str], stopped: threading.Event) -> int:
-    announced = False
-    with tempfile.TemporaryDirectory(prefix="bigbrotr-dev-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="bigbrotr-dev-") as folder,
+        guarded(data_dir(), Path(folder), environment),
+    ):
         services = Services(environment, Path(folder), HOST, port, names)
+        announced = False
         try:
             print("Starting Dagster ...", flush=True)
             services.start(stopped)

@@ -202,7 +202,8 @@ print(oct(folder.stat().st_mode), (folder / "postgres" / "PG_VERSION").stat().st
         result = subprocess.run(
             [python, "-c", script, home / "data"],
             user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=Path(__file__).parents[2],
-            env={"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True,
+            env={"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True,
         )  # fmt: skip
         if "Permission denied" in result.stderr and "python" in result.stderr:
             pytest.skip("this user may not enter the Python environment")

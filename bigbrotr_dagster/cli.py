@@ -295,6 +295,18 @@ def db_psql(arguments: tuple[str, ...]) -> int:
     return subprocess.call([program, url, *arguments], env=os.environ | secret)
 
 
+@db.command("upgrade")
+@click.option(
+    "--programs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the older PostgreSQL's programs; default: where the system has them.",
+)
+def db_upgrade(programs: Path | None) -> None:
+    """Move the embedded server's data, made by an older major version of PostgreSQL, to this one."""
+    for line in embedded.upgrade(data_dir(), programs):
+        print(line, flush=True)
+
+
 @db.command("stop")
 def db_stop() -> None:
     """Stop the embedded server, whoever uses it."""

@@ -17,11 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bigbrotr_dagster.storage import postgres_server
+from bigbrotr_dagster.storage import postgres_server, postgres_upgrade
 from bigbrotr_dagster.storage.private_files import make_data_dir, open_private
 from bigbrotr_dagster.storage.server_account import EmbeddedUnavailable
 
-__all__ = ["EmbeddedUnavailable", "ServerStatus", "exists", "leave", "start", "status", "stop", "stop_unused"]
+__all__ = [
+    "EmbeddedUnavailable",
+    "ServerStatus",
+    "exists",
+    "leave",
+    "start",
+    "status",
+    "stop",
+    "stop_unused",
+    "upgrade",
+]
 
 LOCK_SECONDS = 900
 """How long to wait while others start or stop the server: recovery may take a while."""
@@ -110,6 +120,23 @@ def stop_unused(data_dir: Path) -> None:
         with _changing(data_dir):
             if not _in_use(data_dir):
                 postgres_server.shut_down(_pgdata(data_dir))
+
+
+def upgrade(data_dir: Path, programs: Path | None) -> Iterator[str]:
+    """Move data of an older PostgreSQL to ours, a line for each step; `programs` is the older one's folder.
+
+    Raises EmbeddedUnavailable, with one line, whatever stands in the way; the data are as they were then.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    if not data_dir.is_dir():
+        raise EmbeddedUnavailable(f"there is no {data_dir}")
+    try:
+        with _changing(data_dir) as lock:
+            if _in_use(data_dir):
+                raise EmbeddedUnavailable(f"other processes use {data_dir}: stop them first")
+            yield from postgres_upgrade.move_data(_pgdata(data_dir), programs, lock)
+    except OSError as error:
+        raise EmbeddedUnavailable(f"embedded PostgreSQL in {data_dir}: {error}") from error
 
 
 def _pgdata(data_dir: Path) -> Path:

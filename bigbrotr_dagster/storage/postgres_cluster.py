@@ -46,6 +46,11 @@ def ensure_cluster(programs: Path, pgdata: Path, account: ServerAccount, lock: i
         EmbeddedUnavailable: initdb failed, or what is there was not made by this version of PostgreSQL.
         OSError: the folder cannot be changed.
     """
+    if not pgdata.exists() and (moved := former_data(pgdata)):
+        raise EmbeddedUnavailable(
+            f"a move to PostgreSQL {MAJOR} was interrupted: the data are in {moved[0]}; "
+            "`bigbrotr-dagster db upgrade` starts it again"
+        )
     remove_leftovers(pgdata)
     if not pgdata.exists() or not any(pgdata.iterdir()):
         new = new_cluster(programs, pgdata, account, lock)
@@ -69,6 +74,11 @@ def cluster_version(pgdata: Path) -> str | None:
         return None
 
 
+def former_data(pgdata: Path) -> list[Path]:
+    """The folders in which moves to a newer version have left the older one's data."""
+    return [path for path in pgdata.parent.glob(f"{pgdata.name}-*") if path.name.rpartition("-")[2].isdigit()]
+
+
 def new_cluster(programs: Path, pgdata: Path, account: ServerAccount, lock: int) -> Path:
     """Make a data folder beside `pgdata`; returns it."""
     new = pgdata.with_name(f"{pgdata.name}.new-{secrets.token_hex(4)}")
@@ -78,10 +88,11 @@ def new_cluster(programs: Path, pgdata: Path, account: ServerAccount, lock: int)
     # Collation by code point: the same order on every machine, and the cheapest index for hexadecimal ids.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale, *settings]
-    folder = account.name_of(new)
-    result = run_program(
-        programs / "initdb", "-D", folder, *options, account=account, folder=new, seconds=INITDB_SECONDS, keep=lock
-    )
+    with account.place(new) as place:
+        fds = (lock, *place.fds)
+        result = run_program(
+            programs / "initdb", "-D", place.name, *options, account=account, seconds=INITDB_SECONDS, fds=fds
+        )
     if result.returncode:
         shutil.rmtree(new, ignore_errors=True)
         raise EmbeddedUnavailable(f"initdb failed in {pgdata}: {reason(result.stdout, at=0)}")

@@ -8,6 +8,7 @@ by pids that a SIGKILL leaves behind.
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -41,14 +42,17 @@ def binaries() -> Path:
     return folder
 
 
-def programs_for(account: ServerAccount) -> Path:
-    """The folder of programs that this user may run: as installed, else (an environment in /root) a copy."""
-    installed = binaries()
+def programs_for(account: ServerAccount, installed: Path | None = None) -> Path:
+    """The folder of programs that this user may run: as installed, else (an environment in /root) a copy.
+
+    `installed`: another folder than `binaries`, in the same package.
+    """
+    installed = installed or binaries()
     if not account.switches or _runs(installed, account):
         return installed
     made = (installed / "postgres").stat()
     key = sha256(f"{installed} {made.st_size} {made.st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = SHARED_FOLDER / f"postgresql-{MAJOR}-{key}"
+    copy = SHARED_FOLDER / f"postgresql-{key}"
     try:
         if not copy.exists():
             log.warning("user %s may not enter %s: copying PostgreSQL to %s", account.name, installed, copy)
@@ -64,15 +68,37 @@ def programs_for(account: ServerAccount) -> Path:
     return programs
 
 
+def programs_of(version: str, given: Path | None, account: ServerAccount) -> Path:
+    """The folder of another major version's programs: the given one, else where systems and the wheel have them.
+
+    Raises:
+        EmbeddedUnavailable: there are none that the user may run.
+    """
+    package = binaries().parents[1]
+    usual = [Path(f"/usr/lib/postgresql/{version}/bin"), Path(f"/usr/pgsql-{version}/bin")]
+    for folder in [given] if given else [*usual, *package.glob("pginstall*/bin")]:
+        if not (folder / "postgres").exists():
+            continue
+        said = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=False
+        ).stdout
+        if not re.search(rf"\) {re.escape(version)}(\.|\D|$)", said):
+            continue
+        if folder.is_relative_to(package):
+            return programs_for(account, folder)
+        if _runs(folder, account):
+            return folder
+    where = f" in {given}" if given else ""
+    raise EmbeddedUnavailable(
+        f"the programs of PostgreSQL {version} are needed to read the data, and there are none{where} that user "
+        f"{account.name} may run: apt-get install postgresql-{version}, or name their folder with --programs"
+    )
+
+
 def run_program(
-    program: Path,
-    *arguments: Path | str,
-    account: ServerAccount,
-    folder: Path,
-    seconds: float,
-    keep: int | None = None,
+    program: Path, *arguments: Path | str, account: ServerAccount, seconds: float, fds: tuple[int, ...] = ()
 ) -> "subprocess.CompletedProcess[str]":
-    """Run one of the programs as `account` for the data in `folder`; `keep` is a file that it holds open.
+    """Run one of the programs as `account`; `fds` are open files that it, and what it starts, keeps.
 
     A PGPORT or PGDATA of the caller's does not reach it.
 
@@ -87,12 +113,12 @@ def run_program(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=folder if account.switches else "/",
+                cwd="/",
                 env=environment | {"LC_ALL": "C"},
                 start_new_session=True,
                 timeout=seconds,
                 umask=0o077,
-                pass_fds=() if keep is None else (keep,),
+                pass_fds=fds,
             )
         except subprocess.TimeoutExpired as error:
             raise EmbeddedUnavailable(f"{program.name} did not end within {seconds:g} s") from error
@@ -111,7 +137,7 @@ def reason(said: str, at: int = -1) -> str:
 def _runs(programs: Path, account: ServerAccount) -> bool:
     """Whether the user may enter the folders above the programs, read their libraries, and run them."""
     return all(
-        run_program(programs / name, "--version", account=account, folder=Path("/"), seconds=60).returncode == 0
+        run_program(programs / name, "--version", account=account, seconds=60).returncode == 0
         for name in ("postgres", "initdb")
     )
 

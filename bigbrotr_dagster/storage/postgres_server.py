@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -52,33 +53,47 @@ def postmaster(pgdata: Path) -> Postmaster | None:
 def ensure_running(pgdata: Path, lock: int) -> Path:
     """Folder of the socket of the server, which is made and started as needed. The caller holds file `lock`."""
     account = server_account(pgdata)
-    deadline = time.monotonic() + START_SECONDS
-    while (server := postmaster(pgdata)) is not None:
-        if server.ready:
-            return server.socket_dir
-        if time.monotonic() > deadline:
-            raise EmbeddedUnavailable(f"the PostgreSQL in {pgdata} is not ready after {START_SECONDS} s")
-        time.sleep(0.1)
+    if (running := _await_server(pgdata)) is not None:
+        return running.socket_dir
     _forget_dead_postmaster(pgdata)
     programs = programs_for(account)
     ensure_cluster(programs, pgdata, account, lock)
-    return launch(programs, pgdata, account)
+    try:
+        return launch(programs, pgdata, account)
+    except EmbeddedUnavailable:
+        # Whoever was killed while it started the server may have left pg_ctl at work, which was faster.
+        if (running := _await_server(pgdata)) is not None:
+            return running.socket_dir
+        raise
+
+
+def _await_server(pgdata: Path) -> Postmaster | None:
+    """The server once it takes queries; None where nothing of it runs.
+
+    One that was killed leaves processes that end within moments; one that another process had begun to start does
+    not listen yet.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        server = postmaster(pgdata)
+        if server is not None and server.ready:
+            return server
+        if server is None and not _has_processes(pgdata):
+            return None
+        if time.monotonic() > deadline:
+            raise EmbeddedUnavailable(f"the PostgreSQL in {pgdata} is not ready after {START_SECONDS} s")
+        time.sleep(0.1)
 
 
 def _forget_dead_postmaster(pgdata: Path) -> None:
-    """Remove the lock files of a killed postmaster: its number may live on as a zombie or, in a restarted
-    container, as another program, and PostgreSQL would refuse to start.
+    """Remove the lock files of a killed postmaster, of which nothing runs.
 
-    PostgreSQL's processes have the data folder as theirs: while one of them lives, nothing is removed.
+    Its number may live on as a zombie or, in a restarted container, as another program, and PostgreSQL would
+    refuse to start.
     """
     left_over = pgdata / "postmaster.pid"
     if not left_over.exists() or not Path("/proc/self/cwd").exists():
         return
-    deadline = time.monotonic() + 10  # orphaned backends notice within moments and end
-    while _has_processes(pgdata):
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.1)
     lines = left_over.read_text().splitlines()
     if len(lines) > 4:
         (pgdata / lines[4].strip() / f".s.PGSQL.{lines[3].strip()}.lock").unlink(missing_ok=True)
@@ -86,9 +101,11 @@ def _forget_dead_postmaster(pgdata: Path) -> None:
 
 
 def _has_processes(pgdata: Path) -> bool:
-    for folder in Path("/proc").glob("[0-9]*/cwd"):
+    """Whether one of PostgreSQL's programs runs here: they have the data folder as theirs."""
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile, is a zombie, or is another user's
-            if folder.readlink() == pgdata:
+            here = (process / "cwd").readlink() == pgdata
+            if here and (process / "comm").read_text().strip() in ("postgres", "pg_ctl", "initdb"):
                 return True
     return False
 
@@ -98,18 +115,23 @@ def launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
     server_log = pgdata / "server.log"
     if server_log.exists() and server_log.stat().st_size > LOG_BYTES:
         server_log.replace(pgdata / "server.log.1")
-    socket_dir, folder = _socket_dir(pgdata, account), account.name_of(pgdata)
-    # Its socket's folder is relative to the data folder, where that is also what the server calls it.
+    socket_dir = _socket_dir(pgdata, account)
+    # The server makes its socket from inside the data folder; by the path it may not be able to.
     named = "." if account.switches and socket_dir == pgdata else socket_dir
     options = f"-c unix_socket_directories='{named}' -c port=5432"
-    waiting = ("-w", "-t", str(START_SECONDS), "-o", options)
-    result = run_program(
-        programs / "pg_ctl",
-        *("start", "-D", str(folder), "-l", str(folder / server_log.name), *waiting),
-        account=account,
-        folder=pgdata,
-        seconds=START_SECONDS + 10,
-    )
+    with account.place(pgdata) as place:
+        words = (
+            "-D",
+            place.name,
+            "-l",
+            place.name / server_log.name,
+            "-w",
+            "-t",
+            str(START_SECONDS),
+            "-o",
+            options,
+        )
+        result = _pg_ctl(programs, "start", *words, account=account, seconds=START_SECONDS, fds=place.fds)
     if result.returncode:
         logged = server_log.read_text(errors="replace")[-4000:] if server_log.exists() else ""
         why = f"{reason(logged or result.stdout)} (log: {server_log})"
@@ -117,28 +139,29 @@ def launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
     return socket_dir
 
 
-def shut_down(pgdata: Path) -> bool:
+def shut_down(pgdata: Path, programs: Path | None = None) -> bool:
     """Stop the server; False when it was not running. The caller holds the lock."""
     server = postmaster(pgdata)
     if server is None:
         return False
     account = server_account(pgdata)
-    program = programs_for(account) / "pg_ctl"
+    programs = programs or programs_for(account)
     for mode in ("fast", "immediate"):  # immediate is a crash, which PostgreSQL recovers from
-        waiting = ("-w", "-t", str(STOP_SECONDS))
-        result = run_program(
-            program,
-            *("stop", "-D", str(account.name_of(pgdata)), "-m", mode, *waiting),
-            account=account,
-            folder=pgdata,
-            seconds=STOP_SECONDS + 10,
-        )
+        with account.place(pgdata) as place:
+            words = ("-D", place.name, "-m", mode, "-w", "-t", str(STOP_SECONDS))
+            result = _pg_ctl(programs, "stop", *words, account=account, seconds=STOP_SECONDS, fds=place.fds)
         if result.returncode == 0:
             if server.socket_dir != pgdata:
                 with contextlib.suppress(OSError):  # it is not empty
                     server.socket_dir.rmdir()
             return True
     raise EmbeddedUnavailable(f"PostgreSQL does not stop in {pgdata}: {reason(result.stdout)}")
+
+
+def _pg_ctl(
+    programs: Path, *words: Path | str, account: ServerAccount, seconds: float, fds: tuple[int, ...]
+) -> "subprocess.CompletedProcess[str]":
+    return run_program(programs / "pg_ctl", *words, account=account, seconds=seconds + 10, fds=fds)
 
 
 def _socket_dir(pgdata: Path, account: ServerAccount) -> Path:

@@ -1,8 +1,8 @@
 """The user that the embedded PostgreSQL runs as: ourselves, or for root (which it refuses) a system user.
 
 That user need not be able to reach the data by their path: `/root/x/.bigbrotr` is behind a folder that is closed
-to it, and opening that folder is not for us to do. Its programs start in the data folder, which root may enter,
-and call it by `/proc/self/cwd`: the kernel takes whoever follows that link to the folder itself.
+to it, and opening that folder is not for us to do. Its programs are given the data folder as an open file, and
+call it by `/proc/self/fd`: the kernel takes whoever follows such a link to the folder itself.
 """
 
 import os
@@ -10,8 +10,11 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SYSTEM_USER = "pgserver"
 
@@ -23,11 +26,18 @@ os.setgid(int(gid))
 os.setuid(int(uid))
 os.execv(command[0], command)
 """
-_HERE = Path("/proc/self/cwd")
+_OPEN = Path("/proc/self/fd")
 
 
 class EmbeddedUnavailable(Exception):
     """The embedded PostgreSQL cannot be used here; the message is one line that says why."""
+
+
+class Place(NamedTuple):
+    """What a program calls a folder, and the open files that it needs for that."""
+
+    name: Path
+    fds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +59,17 @@ class ServerAccount:
             return list(words)
         return [sys.executable, "-I", "-S", "-c", _SWITCH, str(self.uid), str(self.gid), *words]
 
-    def name_of(self, folder: Path) -> Path:
-        """What a program of this user, started in a folder, calls that folder."""
-        return _HERE if self.switches else folder
+    @contextmanager
+    def place(self, folder: Path) -> Iterator["Place"]:
+        """A folder of this user's, for programs of this user."""
+        if not self.switches:
+            yield Place(folder, ())
+            return
+        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield Place(_OPEN / str(fd), (fd,))
+        finally:
+            os.close(fd)
 
     def own(self, folder: Path) -> None:
         """Give a folder of ours to this user."""
@@ -70,7 +88,7 @@ def server_account(pgdata: Path) -> ServerAccount:
             )
         # No entry in /etc/passwd is looked up: a container may run under a number that has none.
         return ServerAccount(_user_name(owner), owner, os.getegid(), switches=False)
-    if not _HERE.exists():
+    if not _OPEN.exists():
         raise EmbeddedUnavailable("PostgreSQL refuses to run as root, and there is no /proc: run as another user")
     entry = _system_user() if owner == 0 else _entry(owner)
     return ServerAccount(entry.pw_name, entry.pw_uid, entry.pw_gid, switches=True)

@@ -29,7 +29,7 @@ MOMENTS = {
     "the folder is made": any_file("postgres.new-*"),
     "the version is written": any_file("postgres.new-*/PG_VERSION"),
     "the control file is written": any_file("postgres.new-*/global/pg_control"),
-    "the catalog is being filled": any_file("postgres.new-*/base/1/pg_internal.init"),
+    "the catalog is filled": any_file("postgres.new-*/base/4"),
     "the last database is copied": any_file("postgres.new-*/base/5/PG_VERSION"),
     "it has its name": any_file("postgres/PG_VERSION"),
     "the server starts": any_file("postgres/postmaster.pid"),

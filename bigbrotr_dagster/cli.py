@@ -29,10 +29,11 @@ from bigbrotr_dagster.cli_common import (
     shown_time,
 )
 from bigbrotr_dagster.cli_operations import metrics, quarantine
+from bigbrotr_dagster.dagster_home import HomeError, initialize
 from bigbrotr_dagster.devserver import DevServerError, run_dev
-from bigbrotr_dagster.foreground import one_cycle, practice_relays, report_line
+from bigbrotr_dagster.foreground import configured, one_cycle, practice_relays, report_line
 from bigbrotr_dagster.nostr.text import safe_line
-from bigbrotr_dagster.storage import embedded, postgres_server
+from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.address import without_password
 from bigbrotr_dagster.storage.pool import (
     DatabaseUnavailable,
@@ -41,6 +42,7 @@ from bigbrotr_dagster.storage.pool import (
     database_url,
     ensure_database,
 )
+from bigbrotr_dagster.storage.postgres_programs import binaries
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.rows import LAST_SECOND
 from bigbrotr_dagster.storage.state import reset_cursor
@@ -53,12 +55,31 @@ from bigbrotr_dagster.sync import (
     relay_states,
     remove_relays,
 )
+from bigbrotr_dagster.web_guard import ALLOW_HOST_VARIABLE, host_name
+from bigbrotr_dagster.webserver import serve_ui
 
 private_option = click.option(
     "--allow-private", is_flag=True, help="Let relays be on loopback and private addresses."
 )
 demo_option = click.option(
     "--demo", is_flag=True, help="Sync three practice relays on this machine: no internet needed."
+)
+
+
+def _host_names(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(host_name(text) for text in given)
+    except ValueError as error:
+        raise click.BadParameter("a host name or IP address is expected, without scheme and port") from error
+
+
+host_option = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    envvar=ALLOW_HOST_VARIABLE,
+    callback=_host_names,
+    help="Serve the UI under this host name as well as under localhost; may be repeated.",
 )
 
 
@@ -73,10 +94,30 @@ def cli() -> None:
 @config_option
 @private_option
 @demo_option
-def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool) -> int:
+@host_option
+def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool, allow_host: tuple[str, ...]) -> int:
     """Start everything: PostgreSQL, Dagster's UI and daemon, schedules on. Ctrl-C stops it all."""
     load_config(config_path)
-    return run_dev(port, config_path, demo, allow_private)
+    return run_dev(port, config_path, demo, allow_private, allow_host)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@host_option
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def webserver(allow_host: tuple[str, ...], options: tuple[str, ...]) -> int:
+    """Serve Dagster's UI alone, guarded against other web pages; OPTIONS are those of `dagster-webserver`."""
+    return serve_ui(options, allow_host)
+
+
+@cli.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path | None) -> None:
+    """Write dagster.yaml and workspace.yaml for Dagster's own programs into FOLDER, else DAGSTER_HOME, else here.
+
+    What a person has changed is kept.
+    """
+    for line in initialize((folder or Path(os.environ.get("DAGSTER_HOME") or ".")).expanduser().resolve()):
+        print(line)
 
 
 @cli.command()
@@ -95,16 +136,13 @@ def sync(
     as_json: bool,
 ) -> int:
     """Sync relays in this process, through the Dagster asset: those given, else all that are due."""
-    config = load_config(config_path)
-    allow_private = allow_private or demo or config.allow_private
-    config = config.with_overrides(allow_private=allow_private)
-    urls = relay_urls(relays, allow_private)
-    with practice_relays(demo) as practice:
+    with configured(config_path, allow_private or demo) as config, practice_relays(demo) as practice:
+        urls = relay_urls(relays, config.allow_private)
         url = ready_database()
         register_relays(url, [*urls, *practice])
         while True:
             started = time.monotonic()
-            report = one_cycle(url, config, config_path, [*urls, *practice])
+            report = one_cycle(url, config, [*urls, *practice])
             for relay in (*report.failed, *report.busy):
                 complain(f"{relay.url}: {relay.error}")
             print(report_line(report, as_json), flush=True)
@@ -259,8 +297,20 @@ def db_migrate() -> None:
 def db_psql(arguments: tuple[str, ...]) -> int:
     """Open psql on the archive; further ARGUMENTS go to it."""
     url, secret = without_password(archive_to_read())
-    program = shutil.which("psql") or str(postgres_server.binaries() / "psql")
+    program = shutil.which("psql") or str(binaries() / "psql")
     return subprocess.call([program, url, *arguments], env=os.environ | secret)
+
+
+@db.command("upgrade")
+@click.option(
+    "--programs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the older PostgreSQL's programs; default: where the system has them.",
+)
+def db_upgrade(programs: Path | None) -> None:
+    """Move the embedded server's data, made by an older major version of PostgreSQL, to this one."""
+    for line in embedded.upgrade(data_dir(), programs):
+        print(line, flush=True)
 
 
 @db.command("stop")
@@ -290,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         complain(error.format_message())
         return error.exit_code
-    except (ConfigError, DatabaseUnavailable, DevServerError, embedded.EmbeddedUnavailable) as error:
+    except (ConfigError, DatabaseUnavailable, DevServerError, HomeError, embedded.EmbeddedUnavailable) as error:
         complain(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):

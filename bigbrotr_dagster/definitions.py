@@ -7,6 +7,7 @@ import warnings
 
 import dagster as dg
 
+from bigbrotr_dagster.dagster_home import tell_of_home
 from bigbrotr_dagster.defs.archive_assets import archive_coverage
 from bigbrotr_dagster.defs.archive_checks import ARCHIVE_CHECKS
 from bigbrotr_dagster.defs.archive_stats import archive_stats
@@ -23,6 +24,8 @@ from bigbrotr_dagster.defs.sensors import (
     run_failed,
     run_succeeded,
 )
+
+tell_of_home()
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import click
 
+from bigbrotr_dagster.dagster_home import prepare_home
 from bigbrotr_dagster.demo import PortInUse
 from bigbrotr_dagster.demo.background import serve_in_background
-from bigbrotr_dagster.devserver import prepare_home
 from bigbrotr_dagster.progress_line import progress_line
-from bigbrotr_dagster.sync import CycleReport, Progress, SynchronizerConfig, due_relays
+from bigbrotr_dagster.storage.private_files import private_umask
+from bigbrotr_dagster.sync import (
+    ALLOW_PRIVATE_VARIABLE,
+    CycleReport,
+    Progress,
+    SynchronizerConfig,
+    due_relays,
+    load_config,
+)
 
 
 @contextmanager
@@ -32,9 +40,27 @@ def practice_relays(demo: bool) -> Iterator[list[str]]:
         raise click.ClickException(str(error)) from error
 
 
-def one_cycle(
-    url: str, config: SynchronizerConfig, config_path: Path | None, chosen: Sequence[str]
-) -> CycleReport:
+@contextmanager
+def configured(config_path: Path | None, allow_private: bool) -> Iterator[SynchronizerConfig]:
+    """The configuration as the command line changes it; meanwhile it is what runs in this process read, too.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    changes = {"BIGBROTR_CONFIG": str(config_path) if config_path else None}
+    changes |= {ALLOW_PRIVATE_VARIABLE: "1" if allow_private else None}
+    before = {name: os.environ.get(name) for name in changes}
+    try:
+        os.environ.update({name: value for name, value in changes.items() if value is not None})
+        yield load_config()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def one_cycle(url: str, config: SynchronizerConfig, chosen: Sequence[str]) -> CycleReport:
     """Sync the chosen relays, or all that are due, through the Dagster asset.
 
     Raises:
@@ -48,11 +74,9 @@ def one_cycle(
         raise click.ClickException(f"no relay to sync: {why}; `relays add URL`, or give --relay")
     os.environ["DAGSTER_HOME"] = str(prepare_home())
     progress = Progress()
-    with progress_line(progress):
+    with private_umask(), progress_line(progress):
         try:
-            return sync_in_process(
-                url, urls, config_path=config_path, allow_private=config.allow_private, progress=progress
-            )
+            return sync_in_process(url, urls, progress=progress)
         except RunFailed as error:
             raise click.ClickException(str(error)) from error
 

@@ -50,7 +50,8 @@ class RelaySelection(dg.Config):
     until: int | None = Field(default=None, description="Last second to archive (Unix time).")
     filters: list[dict[str, Any]] | None = Field(default=None, description="NIP-01 filters.")
     allow_private: bool | None = Field(
-        default=None, description="Whether relays at loopback and private addresses may be asked."
+        default=None,
+        description="false: ask no relay at a loopback or private address. The configuration alone can allow it.",
     )
 
 
@@ -141,7 +142,10 @@ def relay_cursor(
     A generator that yields nothing: by returning it would materialize every partition of the run.
     """
     url = database.ready()
-    options = synchronizer.config().with_overrides(
+    configured = synchronizer.config()
+    if config.allow_private and not configured.allow_private:
+        raise dg.Failure("allow_private: a run's config cannot allow what the configuration does not")
+    options = configured.with_overrides(
         since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
     )
     with canceled_by_a_signal(context):

@@ -1,7 +1,6 @@
 """The asset, materialized in this process: how the command line syncs, so that the UI shows it too."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -25,8 +24,6 @@ def sync_in_process(
     database_url: str,
     urls: Sequence[str],
     *,
-    config_path: Path | None = None,
-    allow_private: bool | None = None,
     progress: Progress | None = None,
 ) -> CycleReport:
     """Materialize `relay_cursor` for these relays, which are registered, and return what came of it.
@@ -38,25 +35,18 @@ def sync_in_process(
         KeyboardInterrupt: SIGINT or SIGTERM came; what was received is stored.
     """
     progress = progress or Progress()
-    config: dict[str, object] = {"relays": list(urls)}
-    if allow_private is not None:
-        config["allow_private"] = allow_private
-    synchronizer = Synchronizer(config_path=str(config_path) if config_path else None)
+    synchronizer = Synchronizer()
     with dg.DagsterInstance.get() as instance:
-        options = synchronizer.config().with_overrides(allow_private=allow_private)
-        follow_registry(instance, database_url, options)
+        follow_registry(instance, database_url, synchronizer.config())
         token = watched.set(progress)
         try:
             result = dg.materialize(
                 [relay_cursor],
                 instance=instance,
                 raise_on_error=False,
-                resources={
-                    "database": ArchiveDatabase(url=database_url),
-                    "synchronizer": synchronizer,
-                },
+                resources={"database": ArchiveDatabase(), "synchronizer": synchronizer},
                 run_config={
-                    "ops": {"relay_cursor": {"config": config}},
+                    "ops": {"relay_cursor": {"config": {"relays": list(urls)}}},
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 tags={STARTED_BY_TAG: "command line"},

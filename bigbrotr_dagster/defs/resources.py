@@ -1,12 +1,14 @@
-"""What the graph is given: where the archive is, and how relays are synced."""
+"""What the graph is given: where the archive is, and how relays are synced.
+
+Neither resource has a field: whoever can start a run could set it in the run's config, and send the run to another
+database, or past what the configuration allows.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
 from bigbrotr_dagster.defs.run_process import living
 from bigbrotr_dagster.storage.pool import DatabaseUnavailable, database_url, ensure_database
@@ -14,12 +16,10 @@ from bigbrotr_dagster.sync import SynchronizerConfig, load_config
 
 
 class ArchiveDatabase(dg.ConfigurableResource):
-    """The PostgreSQL database that holds the archive. A run that is given it holds its lock there, to its end."""
+    """The PostgreSQL database that holds the archive: BIGBROTR_DATABASE_URL, else the embedded server's.
 
-    url: str | None = Field(
-        default=None,
-        description="PostgreSQL URL; without it BIGBROTR_DATABASE_URL, else the embedded server's.",
-    )
+    A run that is given it holds its lock there, to its end.
+    """
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ArchiveDatabase"]:
@@ -27,28 +27,23 @@ class ArchiveDatabase(dg.ConfigurableResource):
         with ExitStack() as stack:
             if context.run is not None and context.instance is not None:
                 with suppress(DatabaseUnavailable):  # what asks the database for something will say so
-                    url = self.url or database_url()
+                    url = database_url()
                     stack.enter_context(living(context.instance, context.run, url))
             yield self
 
     def ready(self) -> str:
         """URL of the database, which exists and has our newest schema."""
-        url = self.url or database_url()
+        url = database_url()
         _prepare(url)
         return url
 
 
 class Synchronizer(dg.ConfigurableResource):
-    """How relays are synced: the options of synchronizer.yaml."""
-
-    config_path: str | None = Field(
-        default=None,
-        description="YAML file; without it the one that BIGBROTR_CONFIG names, else the defaults.",
-    )
+    """How relays are synced: the options of synchronizer.yaml, which BIGBROTR_CONFIG names, else the defaults."""
 
     def config(self) -> SynchronizerConfig:
         """The options, read anew so that an edited file holds from the next run on."""
-        return load_config(Path(self.config_path) if self.config_path else None)
+        return load_config()
 
 
 @cache

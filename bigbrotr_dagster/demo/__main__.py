@@ -5,6 +5,7 @@ import signal
 import sys
 
 from bigbrotr_dagster.demo import PortInUse, practice_relays
+from bigbrotr_dagster.demo.background import UNTIL_INPUT_ENDS
 
 
 async def main() -> int:
@@ -12,6 +13,8 @@ async def main() -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    if UNTIL_INPUT_ENDS in sys.argv:
+        loop.add_reader(sys.stdin, stopped.set)  # nobody writes to it: there is nothing to read but its end
     try:
         async with practice_relays() as urls:
             print("practice relays:", *urls, flush=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bigbrotr_dagster.demo import URLS, PortInUse
 
 STOP_SECONDS = 5.0
+UNTIL_INPUT_ENDS = "--until-input-ends"
 
 
 @contextlib.contextmanager
@@ -18,7 +19,8 @@ def serve_in_background() -> Iterator[tuple[str, ...]]:
         PortInUse: another program listens on one of their ports.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "bigbrotr_dagster.demo"],
+        [sys.executable, "-m", "bigbrotr_dagster.demo", UNTIL_INPUT_ENDS],
+        stdin=subprocess.PIPE,  # it ends with this process, however that ends
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

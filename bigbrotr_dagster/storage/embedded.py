@@ -11,15 +11,30 @@ import contextlib
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bigbrotr_dagster.storage import postgres_server
+from bigbrotr_dagster.storage import postgres_server, postgres_upgrade
+from bigbrotr_dagster.storage.private_files import make_data_dir, open_private
 from bigbrotr_dagster.storage.server_account import EmbeddedUnavailable
 
-__all__ = ["EmbeddedUnavailable", "ServerStatus", "exists", "leave", "start", "status", "stop"]
+__all__ = [
+    "EmbeddedUnavailable",
+    "ServerStatus",
+    "exists",
+    "leave",
+    "start",
+    "status",
+    "stop",
+    "stop_unused",
+    "upgrade",
+]
+
+LOCK_SECONDS = 900
+"""How long to wait while others start or stop the server: recovery may take a while."""
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +65,11 @@ def start(data_dir: Path) -> str:
     """
     data_dir = data_dir.expanduser().resolve()
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with _changing(data_dir):
+        make_data_dir(data_dir)
+        with _changing(data_dir) as lock:
             _join(data_dir)
             try:
-                return _url(postgres_server.ensure_running(data_dir / "postgres"))
+                return _url(postgres_server.ensure_running(_pgdata(data_dir), lock))
             except BaseException:
                 with contextlib.suppress(OSError, EmbeddedUnavailable):  # the first error is the one to tell
                     _leave_locked(data_dir)
@@ -71,7 +86,7 @@ def stop(data_dir: Path) -> bool:
     try:
         with _changing(data_dir):
             _give_up_lease(data_dir)
-            return postgres_server.shut_down(data_dir / "postgres")
+            return postgres_server.shut_down(_pgdata(data_dir))
     except OSError as error:
         raise EmbeddedUnavailable(f"embedded PostgreSQL in {data_dir}: {error}") from error
 
@@ -92,32 +107,66 @@ def exists(data_dir: Path) -> bool:
 def status(data_dir: Path) -> ServerStatus:
     """Look without starting anything."""
     data_dir = data_dir.expanduser().resolve()
-    server = postgres_server.postmaster(data_dir / "postgres")
+    server = postgres_server.postmaster(_pgdata(data_dir))
     if server is None:
         return ServerStatus(running=False, pid=None, url=None, in_use=False)
     return ServerStatus(running=True, pid=server.pid, url=_url(server.socket_dir), in_use=_in_use(data_dir))
 
 
-@contextlib.contextmanager
-def _changing(data_dir: Path) -> Iterator[None]:
-    fd = _open_lock(data_dir / "postgres.lock")
+def stop_unused(data_dir: Path) -> None:
+    """Stop the server if no process uses it: whoever was to stop it was killed."""
+    data_dir = data_dir.expanduser().resolve()
+    if data_dir.is_dir():
+        with _changing(data_dir):
+            if not _in_use(data_dir):
+                postgres_server.shut_down(_pgdata(data_dir))
+
+
+def upgrade(data_dir: Path, programs: Path | None) -> Iterator[str]:
+    """Move data of an older PostgreSQL to ours, a line for each step; `programs` is the older one's folder.
+
+    Raises EmbeddedUnavailable, with one line, whatever stands in the way; the data are as they were then.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    if not data_dir.is_dir():
+        raise EmbeddedUnavailable(f"there is no {data_dir}")
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        with _changing(data_dir) as lock:
+            if _in_use(data_dir):
+                raise EmbeddedUnavailable(f"other processes use {data_dir}: stop them first")
+            yield from postgres_upgrade.move_data(_pgdata(data_dir), programs, lock)
+    except OSError as error:
+        raise EmbeddedUnavailable(f"embedded PostgreSQL in {data_dir}: {error}") from error
+
+
+def _pgdata(data_dir: Path) -> Path:
+    return (data_dir / "postgres").resolve()  # it may be a link to another disk
+
+
+@contextlib.contextmanager
+def _changing(data_dir: Path) -> Iterator[int]:
+    fd = open_private(data_dir / "postgres.lock", os.O_RDONLY)
+    deadline = time.monotonic() + LOCK_SECONDS
+    try:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise EmbeddedUnavailable(
+                    f"another process has held {data_dir / 'postgres.lock'} for {LOCK_SECONDS} s"
+                )
+            time.sleep(0.05)
+        yield fd
     finally:
         os.close(fd)
-
-
-def _open_lock(path: Path) -> int:
-    # Read-only is enough for flock, and lets a user lock the file that root made.
-    return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
 
 
 def _join(data_dir: Path) -> None:
     lease = _leases.get(data_dir)
     if lease is not None and lease.pid == os.getpid():
         return  # a forked child shares its parent's lock, so it takes one of its own
-    fd = _open_lock(data_dir / "postgres.users")
+    fd = open_private(data_dir / "postgres.users", os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
     if not _leases:
         atexit.register(_leave_all)
@@ -134,7 +183,7 @@ def _give_up_lease(data_dir: Path) -> bool:
 
 def _leave_locked(data_dir: Path) -> None:
     if _give_up_lease(data_dir) and not _in_use(data_dir):
-        postgres_server.shut_down(data_dir / "postgres")
+        postgres_server.shut_down(_pgdata(data_dir))
 
 
 def _leave_all() -> None:
@@ -146,7 +195,7 @@ def _leave_all() -> None:
 
 
 def _in_use(data_dir: Path) -> bool:
-    fd = _open_lock(data_dir / "postgres.users")
+    fd = open_private(data_dir / "postgres.users", os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,16 +1,20 @@
-"""The user that the embedded PostgreSQL runs as: ourselves, or for root (which it refuses) a system user."""
+"""The user that the embedded PostgreSQL runs as: ourselves, or for root (which it refuses) a system user.
 
-import logging
+That user need not be able to reach the data by their path: `/root/x/.bigbrotr` is behind a folder that is closed
+to it, and opening that folder is not for us to do. Its programs are given the data folder as an open file, and
+call it by `/proc/self/fd`: the kernel takes whoever follows such a link to the folder itself.
+"""
+
 import os
 import pwd
 import shutil
-import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-log = logging.getLogger(__name__)
+from typing import NamedTuple
 
 SYSTEM_USER = "pgserver"
 
@@ -22,10 +26,18 @@ os.setgid(int(gid))
 os.setuid(int(uid))
 os.execv(command[0], command)
 """
+_OPEN = Path("/proc/self/fd")
 
 
 class EmbeddedUnavailable(Exception):
     """The embedded PostgreSQL cannot be used here; the message is one line that says why."""
+
+
+class Place(NamedTuple):
+    """What a program calls a folder, and the open files that it needs for that."""
+
+    name: Path
+    fds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,23 @@ class ServerAccount:
             return list(words)
         return [sys.executable, "-I", "-S", "-c", _SWITCH, str(self.uid), str(self.gid), *words]
 
+    @contextmanager
+    def place(self, folder: Path) -> Iterator["Place"]:
+        """A folder of this user's, for programs of this user."""
+        if not self.switches:
+            yield Place(folder, ())
+            return
+        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            yield Place(_OPEN / str(fd), (fd,))
+        finally:
+            os.close(fd)
+
+    def own(self, folder: Path) -> None:
+        """Give a folder of ours to this user."""
+        if self.switches:
+            os.chown(folder, self.uid, self.gid)
+
 
 def server_account(pgdata: Path) -> ServerAccount:
     """Whoever owns the data; for data that do not exist yet this user, or `pgserver` where this is root."""
@@ -59,46 +88,10 @@ def server_account(pgdata: Path) -> ServerAccount:
             )
         # No entry in /etc/passwd is looked up: a container may run under a number that has none.
         return ServerAccount(_user_name(owner), owner, os.getegid(), switches=False)
+    if not _OPEN.exists():
+        raise EmbeddedUnavailable("PostgreSQL refuses to run as root, and there is no /proc: run as another user")
     entry = _system_user() if owner == 0 else _entry(owner)
     return ServerAccount(entry.pw_name, entry.pw_uid, entry.pw_gid, switches=True)
-
-
-def let_enter(path: Path, account: ServerAccount) -> None:
-    """Make every folder above `path` passable for `account`: x only, so that nobody more may list it.
-
-    Raises EmbeddedUnavailable where the permissions cannot be changed.
-    """
-    for folder in reversed(path.parents):
-        mode = folder.stat()
-        if _may_enter(mode, account):
-            continue
-        log.warning("letting system user %s pass through %s (chmod o+x)", account.name, folder)
-        try:
-            folder.chmod(stat.S_IMODE(mode.st_mode) | stat.S_IXOTH)
-        except OSError as error:
-            raise EmbeddedUnavailable(
-                f"PostgreSQL refuses to run as root, and user {account.name} may not enter {folder} "
-                f"({error.strerror}): choose another folder with BIGBROTR_DATA_DIR"
-            ) from error
-
-
-def let_read(folder: Path) -> None:
-    """Make PostgreSQL's programs readable where a strict umask installed them for root alone."""
-    if folder.stat().st_mode & stat.S_IROTH and (folder / "bin" / "postgres").stat().st_mode & stat.S_IROTH:
-        return
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            executable = stat.S_IXOTH if mode & stat.S_IXUSR else 0
-            path.chmod(mode | stat.S_IROTH | executable)
-
-
-def _may_enter(folder: os.stat_result, account: ServerAccount) -> bool:
-    if folder.st_uid == account.uid:
-        return bool(folder.st_mode & stat.S_IXUSR)
-    if folder.st_gid == account.gid:
-        return bool(folder.st_mode & stat.S_IXGRP)
-    return bool(folder.st_mode & stat.S_IXOTH)
 
 
 def _system_user() -> pwd.struct_passwd:

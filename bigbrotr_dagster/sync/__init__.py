@@ -22,7 +22,7 @@ from bigbrotr_dagster.sync.admin import (
     went_well,
 )
 from bigbrotr_dagster.sync.config import SynchronizerConfig, run_network
-from bigbrotr_dagster.sync.config_file import ConfigError, load_config
+from bigbrotr_dagster.sync.config_file import ALLOW_PRIVATE_VARIABLE, ConfigError, load_config
 from bigbrotr_dagster.sync.coverage import (
     ArchiveCoverage,
     archive_coverage,
@@ -36,6 +36,7 @@ from bigbrotr_dagster.sync.stats import archive_stats, lag_by_network, orphans, 
 from bigbrotr_dagster.sync.work_queue import askable
 
 __all__ = [
+    "ALLOW_PRIVATE_VARIABLE",
     "BUSY_PATIENCE",
     "ArchiveCoverage",
     "ArchiveStats",

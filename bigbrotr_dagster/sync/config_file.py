@@ -29,6 +29,10 @@ REMOVED = {
 """Options of BigBrotr that have no effect here, and what does their job."""
 
 
+ALLOW_PRIVATE_VARIABLE = "BIGBROTR_ALLOW_PRIVATE"
+"""Environment variable: 1 sets `allow_private` whatever the file says; `--allow-private` reaches processes so."""
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; the message is one line that names file and key."""
 
@@ -37,12 +41,15 @@ def load_config(path: Path | None = None) -> SynchronizerConfig:
     """The configuration in `path`, else in the file that `BIGBROTR_CONFIG` names, else the defaults.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value.
+        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value; or
+            `BIGBROTR_ALLOW_PRIVATE` does.
     """
     named = path or (Path(os.environ["BIGBROTR_CONFIG"]) if os.environ.get("BIGBROTR_CONFIG") else None)
-    if named is None:
-        return SynchronizerConfig()
-    return parse_config(_read(named), str(named))
+    config = SynchronizerConfig() if named is None else parse_config(_read(named), str(named))
+    allowed = os.environ.get(ALLOW_PRIVATE_VARIABLE, "")
+    if allowed not in ("", "1"):
+        raise ConfigError(f"{ALLOW_PRIVATE_VARIABLE} is 1 or not set, not {allowed!r}")
+    return config.with_overrides(allow_private=True) if allowed else config
 
 
 def parse_config(options: dict[str, Any], name: str) -> SynchronizerConfig:

@@ -25,9 +25,9 @@ import dagster as dg
 import psutil
 import psycopg
 
+from bigbrotr_dagster.dagster_home import prepare_home
 from bigbrotr_dagster.defs.in_flight import IN_FLIGHT
 from bigbrotr_dagster.defs.in_process import sync_in_process
-from bigbrotr_dagster.devserver import prepare_home
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import connect, database_url, ensure_database
 from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays, sync_relays

@@ -13,6 +13,9 @@ from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
 from tests.ports import free_port
 
+NAME = "archive.example"
+"""A name that the operator gave the UI."""
+
 
 @pytest.fixture(scope="package")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
@@ -22,7 +25,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     port, mark, data = free_port(), secrets.token_hex(8), home / "archive"
     changes = {"BIGBROTR_DATA_DIR": str(data), "BIGBROTR_CONFIG": str(config), MARK: mark}
     started = time.monotonic()
-    process = start(home, "dev", "--demo", "--port", str(port), **changes)
+    process = start(home, "dev", "--demo", "--port", str(port), "--allow-host", NAME, **changes)
     ui = Ui(port)
     try:
         eventually(ui.answers, 90)
@@ -41,7 +44,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 def page(dev: Dev) -> Iterator[Page]:
     chromium = program("/usr/bin/chromium", "chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # Every name is this machine: what a stranger's DNS server can say of its own names.
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(30_000)
         expect.set_options(timeout=30_000)

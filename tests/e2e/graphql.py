@@ -10,6 +10,18 @@ T = TypeVar("T")
 
 JOB = {"repositoryName": "__repository__", "repositoryLocationName": "bigbrotr_dagster.definitions"}
 
+LAUNCH = """mutation ($params: ExecutionParams!) {launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+
+
+def launch_parameters(config: dict[str, Any], *tags: str) -> dict[str, Any]:
+    """The variable of `LAUNCH`: job relay_sync with a config for its op, and a run with these tags."""
+    return {
+        "selector": JOB | {"jobName": "relay_sync"},
+        "runConfigData": {"ops": {"relay_cursor": {"config": config}}},
+        "executionMetadata": {"tags": [{"key": tag, "value": "yes"} for tag in tags]},
+    }
+
 
 def eventually(look: Callable[[], T | None], seconds: float) -> T:
     """What `look` returns once it is true."""
@@ -97,12 +109,6 @@ class Ui:
 
     def launch(self, config: dict[str, Any]) -> str:
         """Start job relay_sync with a config for its op; returns the run's id."""
-        mutation = """mutation ($params: ExecutionParams!) {launchRun(executionParams: $params) {
-            __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
-        params = {
-            "selector": JOB | {"jobName": "relay_sync"},
-            "runConfigData": {"ops": {"relay_cursor": {"config": config}}},
-        }
-        answer = self.ask(mutation, params=params)["launchRun"]
+        answer = self.ask(LAUNCH, params=launch_parameters(config))["launchRun"]
         assert "run" in answer, answer
         return str(answer["run"]["runId"])

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import orjson
 import psycopg
 import pytest
 
@@ -67,12 +66,12 @@ def test_a_second_dev_on_the_same_port_is_one_line(dev: Dev, tmp_path: Path) -> 
 
 def test_dagsters_own_command_materializes_a_partition(dev: Dev) -> None:
     before = dev.ui.materializations(URLS[1])
-    config = {"ops": {"relay_cursor": {"config": {"allow_private": True}}}}
     command = ["asset", "materialize", "-m", "bigbrotr_dagster.definitions", "--select", "relay_cursor"]
+    places = {"BIGBROTR_DATA_DIR": str(dev.data), "DAGSTER_HOME": str(dev.data / "dagster")}
     result = subprocess.run(
-        [sys.executable, "-m", "dagster", *command, "--partition", URLS[1], "--config-json", orjson.dumps(config)],
+        [sys.executable, "-m", "dagster", *command, "--partition", URLS[1]],
         cwd=dev.home,
-        env=environment(dev.home, BIGBROTR_DATA_DIR=str(dev.data), DAGSTER_HOME=str(dev.data / "dagster")),
+        env=environment(dev.home, BIGBROTR_ALLOW_PRIVATE="1", **places),
         capture_output=True,
         text=True,
         timeout=60,

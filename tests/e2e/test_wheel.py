@@ -60,6 +60,12 @@ def test_dagster_validates_the_definitions_in_an_empty_folder(variables: dict[st
     said(["dagster", "definitions", "validate", "-m", "bigbrotr_dagster.definitions"], tmp_path, variables)
 
 
+def test_dagster_validates_the_workspace_that_init_writes(variables: dict[str, str], tmp_path: Path) -> None:
+    said(["python", "-m", "bigbrotr_dagster", "init"], tmp_path, variables)
+    assert {path.name for path in tmp_path.glob("*.yaml")} == {"dagster.yaml", "workspace.yaml"}
+    said(["dagster", "definitions", "validate", "-w", "workspace.yaml"], tmp_path, variables)
+
+
 def test_dg_checks_and_lists_the_definitions_in_a_project_that_takes_them(
     variables: dict[str, str], project: Path
 ) -> None:

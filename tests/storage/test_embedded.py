@@ -171,16 +171,6 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
-def test_root_opens_no_folder_to_be_listed(tmp_path: Path) -> None:
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
-    embedded.start(private / "data")
-    embedded.leave(private / "data")
-    assert private.stat().st_mode & 0o777 == 0o701
-    assert (private / "data" / "postgres").stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 def test_data_belong_to_the_user_who_made_them(tmp_path: Path) -> None:
     """Root takes the owner's account, so that the owner can use the data afterwards."""
     nobody = 65534

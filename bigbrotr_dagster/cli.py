@@ -44,6 +44,7 @@ from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.storage.trouble import database_trouble, one_line
 from bigbrotr_dagster.sync import (
+    RESTRICTED_KINDS,
     ConfigError,
     load_config,
     register_relays,
@@ -180,7 +181,8 @@ def cursors_show(url: str | None) -> None:
     for state in states:
         at = shown_time(state.cursor.timestamp) if state.cursor else "-"
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {state.error}"
-        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}")
+        without = f"\twithout kinds {' and '.join(map(str, RESTRICTED_KINDS))}" if state.lacks_restricted else ""
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}")
 
 
 @cursors.command("reset")

@@ -29,9 +29,11 @@ from bigbrotr_dagster.sync.coverage import (
 from bigbrotr_dagster.sync.cycle import BUSY_PATIENCE, sync_relays
 from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
 from bigbrotr_dagster.sync.stats import archive_stats, lag_by_network, orphans, rejections, unsound_events
+from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 
 __all__ = [
     "BUSY_PATIENCE",
+    "RESTRICTED_KINDS",
     "ArchiveCoverage",
     "ArchiveStats",
     "ConfigError",

@@ -48,6 +48,7 @@ from bigbrotr_dagster.storage.rows import LAST_SECOND
 from bigbrotr_dagster.storage.state import reset_cursor
 from bigbrotr_dagster.storage.trouble import database_trouble, one_line
 from bigbrotr_dagster.sync import (
+    RESTRICTED_KINDS,
     ConfigError,
     load_config,
     register_relays,
@@ -221,7 +222,8 @@ def cursors_show(url: str | None) -> None:
         at = shown_time(state.cursor.timestamp) if state.cursor else "-"
         error = safe_line(state.error or "")  # an older row may hold what a relay said as it said it
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
-        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}")
+        without = f"\twithout kinds {' and '.join(map(str, RESTRICTED_KINDS))}" if state.lacks_restricted else ""
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}")
 
 
 @cursors.command("reset")

@@ -34,6 +34,8 @@ class Authenticator:
         self._answers = 0
         self._event_id: str | None = None
         self.accepted = False
+        self.is_waiting = False
+        """For the verdict on our last answer."""
 
     @property
     def able(self) -> bool:
@@ -47,12 +49,12 @@ class Authenticator:
         event = auth_event(self._key, relay=self._relay, challenge=challenge, created_at=int(time.time()))
         self._answers += 1
         self._event_id = event.id
-        self.accepted = False
+        self.accepted, self.is_waiting = False, True
         return event
 
     def receive(self, ok: Ok) -> bool:
         """Tell whether `ok` is the verdict on our last answer; if so it is in `accepted`."""
         if ok.event_id != self._event_id:
             return False
-        self.accepted = ok.accepted
+        self.accepted, self.is_waiting = ok.accepted, False
         return True

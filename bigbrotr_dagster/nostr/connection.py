@@ -50,6 +50,9 @@ COUNT_TIMEOUT = 3.0
 MOST_OPEN = 2
 """Subscriptions that stay open after their EOSE: with the next one fewer than any relay is known to allow."""
 
+INTRODUCTION = 3.0
+"""Seconds for a relay to challenge us and to take our answer, before the first request."""
+
 PAGE_TIMEOUTS = 10
 """Default of `page_timeout`, in multiples of `timeout`."""
 
@@ -103,6 +106,8 @@ async def connect(
     authenticator = Authenticator(private_key, relay.url)
     connection = Connection(relay, socket, authenticator, insecure, timeout, total, max_event_size)
     try:
+        if authenticator.able:
+            await connection.introduce()
         yield connection
     except BaseException:
         socket.transport.abort()  # no time for courtesies
@@ -180,6 +185,7 @@ class Connection:
                 page.outcome = replace(outcome, text=f"{text}: {page.summary}")
             page.waited, page.lasted = exchange.waited, monotonic() - asked_at
             page.late, page.silence = exchange.late, exchange.longest_silence
+            page.as_member = exchange.asked_again
             return page
 
     async def request_side_by_side(
@@ -211,6 +217,23 @@ class Connection:
                 self._open.append(subscription.id)
                 await self._close_subscriptions(0)
                 await answered(numbers[subscription.id], subscription.finish(otherwise))
+
+    async def introduce(self) -> None:
+        """Answer the challenge of a relay that sends it at once, so that the first REQ is answered to whom we are.
+
+        Relays that do not, answer at least a ping.
+        """
+        with suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(min(self._timeout, INTRODUCTION)):
+                await (await self._socket.ping())
+                for raw in self._socket.left():
+                    match decoded(raw):
+                        case messages.AuthChallenge(challenge):
+                            await authenticate(self._socket, self._authenticator, challenge)
+                while self._authenticator.is_waiting:
+                    match decoded(await self._socket.receive()):
+                        case messages.Ok() as verdict:
+                            self._authenticator.receive(verdict)
 
     async def linger(self, seconds: float) -> None:
         """Wait so long for events that come late; the first one ends the wait."""

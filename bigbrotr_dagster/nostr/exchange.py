@@ -22,6 +22,10 @@ AUTH_GRACE = 10.0
 """Seconds that a relay has to challenge us and accept our answer, once it has asked for authentication."""
 
 
+VERDICT_GRACE = 3.0
+"""Seconds that it has to accept our answer, where it has not asked for that: it may have kept something back."""
+
+
 @dataclass(frozen=True, slots=True)
 class AfterEose:
     """What an EOSE is worth: the end is `seconds` without an event after it, or that `enough` events have come."""
@@ -53,8 +57,10 @@ class Exchange:
         self._after_eose = after_eose
         self._eose: Outcome | None = None  # which came, while events are waited for
         self._heard_at = 0.0  # that EOSE, or the last event after it
+        self._answer_to_anybody: Outcome | None = None  # EOSE, before the relay knew who asks
         self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
-        self._asked_again = False
+        self.asked_again = False
+        """After the relay knew who asks."""
         self.waited = 0.0
         """Seconds until the relay said anything."""
         self.late = 0
@@ -100,8 +106,8 @@ class Exchange:
         """Return what silence means, where it means more than itself."""
         if self._eose is not None:
             return self._eose
-        if self._refusal is not None:
-            return self._refusal
+        if self._refusal is not None or self._answer_to_anybody is not None:
+            return self._refusal or self._answer_to_anybody
         if self._subscription.notice is not None:
             return Outcome(Ending.NOTICE, text=self._subscription.notice)
         return None
@@ -109,7 +115,8 @@ class Exchange:
     @property
     def _on_grace(self) -> bool:
         """Whether the relay is in the short time after a NOTICE or a demand for authentication."""
-        return self._refusal is not None or self._subscription.notice is not None
+        held = (self._refusal, self._answer_to_anybody, self._subscription.notice)
+        return any(each is not None for each in held)
 
     async def _act(
         self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
@@ -125,10 +132,11 @@ class Exchange:
                 patience.shorten(self._grace)
             case messages.AuthChallenge(challenge):
                 await authenticate(self._socket, self._authenticator, challenge)
-            case messages.Ok() if self._authenticator.receive(step) and self._refusal is not None:
-                if not step.accepted:
-                    return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=step.text)
-                await self._ask_again(patience)
+            case messages.Ok() if self._authenticator.receive(step):
+                return await self._heed_verdict(step, patience)
+            case Outcome(Ending.EOSE) if self._authenticator.is_waiting and self._may_ask_again():
+                self._answer_to_anybody = step
+                patience.shorten(VERDICT_GRACE)
             case Outcome(Ending.CLOSED, prefix="auth-required") if self._may_ask_again():
                 self._refusal = step
                 patience.shorten(AUTH_GRACE)
@@ -141,12 +149,22 @@ class Exchange:
                 return step
         return None
 
+    async def _heed_verdict(self, verdict: messages.Ok, patience: Patience) -> Outcome | None:
+        """The relay knows who asks, or will not: what it has answered until now, it answered anybody."""
+        if verdict.accepted and self._may_ask_again():
+            if self._refusal is None and self._answer_to_anybody is None:
+                await self._socket.send(messages.close(self._subscription.id), text=True)
+            await self._ask_again(patience)
+        elif self._refusal is not None:
+            return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=verdict.text)
+        return self._answer_to_anybody
+
     def _may_ask_again(self) -> bool:
-        return self._authenticator.able and not self._asked_again
+        return self._authenticator.able and not self.asked_again
 
     async def _ask_again(self, patience: Patience) -> None:
-        self._asked_again = True
-        self._refusal = None
+        self.asked_again = True
+        self._refusal = self._answer_to_anybody = None
         self._subscription.reopen(new_id())
         patience.restore()
         await self._ask()

@@ -42,7 +42,8 @@ class Page:
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
     it, `ignored` the messages that do not concern it, `garbage` those that nobody understands. `waited`: seconds
     to its first message; `lasted`: in all. `late` counts the events that came after its EOSE, where they were
-    waited for; `silence` is the longest time, in seconds, after which one of those came.
+    waited for; `silence` is the longest time, in seconds, after which one of those came. `as_member`: the relay
+    refused to answer until we had authenticated.
 
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
@@ -65,6 +66,7 @@ class Page:
     lasted: float = 0.0
     late: int = 0
     silence: float = 0.0
+    as_member: bool = False
 
     @property
     def summary(self) -> str:

@@ -33,6 +33,8 @@ class RelayState:
     last_attempt: datetime | None
     ok: bool | None
     error: str | None
+    lacks_restricted: bool
+    """What is covered is covered without the kinds that relays keep for whom they concern."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bigbrotr_dagster.storage.delivery import Tally
 from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
-from bigbrotr_dagster.windowing.habits import TELLING, Rung
+from bigbrotr_dagster.windowing.habits import TELLING, Access, Rung
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
@@ -98,6 +98,7 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
             failures,
             succeeded,
             grace,
+            restricted,
             received,
         ) = habits
         if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
@@ -106,6 +107,7 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         state.forgotten, state.failures = forgotten, failures
         state.went_well = succeeded and not failures
         state.habits.grace, state.received_before = grace, received
+        state.habits.restricted = Access(restricted)
         if not forgotten:
             rung, state.habits.limit, state.habits.pause = restraints
             state.habits.order, state.habits.rung = Order(order), Rung(rung)
@@ -166,6 +168,7 @@ async def finish_attempt(
         "request_limit": habits.limit,
         "pause": habits.pause,
         "eose_grace": habits.grace,
+        "restricted": habits.restricted,
         "forgotten": state.forgotten,
         "interval": result.interval,
     }

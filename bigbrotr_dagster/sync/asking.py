@@ -129,6 +129,15 @@ class Asking:
         await self._settle(history, walk, page, proof)
         return outcome
 
+    async def probe(self, connection: Connection, history: History) -> Page:
+        """Ask for one event of the history, to see how that is answered; it proves nothing."""
+        page = await connection.request(
+            history.filter.narrowed(since=1, limit=1), max_events=EVENTS_PER_PAGE, max_bytes=PAGE_BYTES
+        )
+        self._count(page)
+        await self.deliver(history, page, Proof())
+        return page
+
     async def supply(self, walk: Walk) -> None:
         """Tell the walk of a crowded second: who was active then, and what the relay says it answers at once."""
         if walk.crowded is not None:

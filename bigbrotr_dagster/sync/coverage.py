@@ -114,7 +114,8 @@ def asked_seconds(config: SynchronizerConfig, now: float) -> list[Asked]:
     asked = []
     for given in config.processing.filters:
         history = open_history(given, config.processing, now, SyncState(0, {}, {}, Habits(), {}))
-        for one in (history, *history.named):
+        restricted = (history.restricted,) if history.restricted is not None else ()
+        for one in (history, *history.named, *restricted):
             parts = [(part.since, part.until + 1) for part in one.pending]
             asked += [Asked(one.hash, since, until, always=one is history) for since, until in parts]
     return asked

@@ -287,5 +287,6 @@ def _report(cycle: _Cycle, sync: RelaySync, error: str | None, seconds: float) -
         lag_seconds=max(0, int(time.time()) - cursor.timestamp) if cursor else None,
         pending_seconds=sum(history.pending.seconds for history in sync.histories),
         gaps=[gap for history in sync.histories for gap in history.gaps],
+        without_kinds=sync.without_kinds,
         seconds=seconds,
     )

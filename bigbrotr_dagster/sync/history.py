@@ -8,7 +8,7 @@ from bigbrotr_dagster.storage.state import Rotation, SyncState
 from bigbrotr_dagster.sync.audit import Audit
 from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
-from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, grouped
+from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, RESTRICTED_KINDS, grouped
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
@@ -19,7 +19,8 @@ class History:
     `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
     ones, where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs covered.
     `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few at a
-    time, each few under a filter and a coverage of their own.
+    time, each few under a filter and a coverage of their own. `restricted` is what of it some relays give only to
+    whom asks for nothing else, and only with our key; None where the filter is of no such kinds, or of no others.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class History:
         again: Coverage,
         audit: Audit,
         named: "tuple[History, ...]" = (),
+        restricted: "History | None" = None,
     ) -> None:
         self.filter = selection
         self.hash = selection.hash()
@@ -42,6 +44,7 @@ class History:
         self.audit = audit
         self._again = again & self._range
         self.named = named
+        self.restricted = restricted
 
     def walk(self, limit: int, habits: Habits) -> Walk:
         """A walk through what is pending, and what is asked for again."""
@@ -115,14 +118,16 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
     late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)
     bounds = (max(wanted.since, bounded.since or 0), end, min(untils))
 
-    def under(key: Filter, named: tuple[History, ...] = ()) -> History:
+    def under(key: Filter, named: tuple[History, ...] = (), restricted: History | None = None) -> History:
         name = key.hash()
         retried = Coverage(state.retried.get(name, []))
         covered = state.covered.get(name, Coverage())
         old = (covered & Coverage.between(bounds[0], end)) - late
         audit = Audit(state.rotations.get(name, Rotation()), old)
-        return History(key, bounds, covered, state.gaps.get(name, []), late | retried, audit, named)
+        return History(key, bounds, covered, state.gaps.get(name, []), late | retried, audit, named, restricted)
 
-    if selection.kinds is not None:
-        return under(selection)
-    return under(selection, tuple(under(selection.narrowed(kinds=kinds)) for kinds in grouped(COMMON_KINDS)))
+    private = tuple(kind for kind in RESTRICTED_KINDS if selection.kinds is None or kind in selection.kinds)
+    is_mixed = private and private != selection.kinds
+    restricted = under(selection.narrowed(kinds=private)) if is_mixed else None
+    groups = grouped(COMMON_KINDS) if selection.kinds is None else ()
+    return under(selection, tuple(under(selection.narrowed(kinds=kinds)) for kinds in groups), restricted)

@@ -17,6 +17,7 @@ from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
+from bigbrotr_dagster.sync.restricted import Restricted
 from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
 from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.policy import (
@@ -79,6 +80,10 @@ class RelaySync:
         self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
         self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
         self._unreachable_since: float | None = None  # it was there before, and may be again in a moment
+        self._restricted = Restricted(
+            state.habits, self.histories, has_key=private_key is not None, is_due=state.forgotten
+        )
+        self.histories += self._restricted.opened
         self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
@@ -129,8 +134,11 @@ class RelaySync:
                 await self._name_gaps(history, Unproven.REFUSED, refusal)
                 asked = history.named
                 self.histories.extend(asked)
-            walks += [(each, each.walk(self._config.processing.limit, self._state.habits)) for each in asked]
+            walks += [(each, self._begin(each)) for each in asked]
         return walks
+
+    def _begin(self, history: History) -> Walk:
+        return history.walk(self._config.processing.limit, self._state.habits)
 
     @property
     def traffic(self) -> Traffic:
@@ -141,13 +149,18 @@ class RelaySync:
         return self._asking.tally
 
     @property
+    def without_kinds(self) -> tuple[int, ...]:
+        """Kinds that the relay keeps from us: what is covered is covered without them."""
+        return self._restricted.missing
+
+    @property
     def cursor(self) -> Cursor | None:
         """The end of what is settled without a break, under every filter."""
         reaches = [history.reach for history in self.histories]
         settled = [reach for reach in reaches if reach is not None]
         return Cursor(min(settled)) if settled and len(settled) == len(reaches) else None
 
-    async def _converse(self, walks: Sequence[tuple[History, Walk]]) -> Outcome | None:
+    async def _converse(self, walks: list[tuple[History, Walk]]) -> Outcome | None:
         """Ask on one connection; returns the outcome that it has to be given up for, None when all is done."""
         try:
             async with connect(
@@ -164,13 +177,24 @@ class RelaySync:
                 if self._state.habits.is_unknown and not self._state.covered:
                     self._state.habits.hint = (await self._hints.limits()).max_limit
                 while True:
-                    for history, walk in walks:
+                    for history, walk in list(walks):
                         outcome = await self._walk(connection, history, walk)
-                        if outcome is not None:
+                        if outcome is None:
+                            continue
+                        if history not in self._restricted.opened or reaction(outcome) is not Reaction.REFUSED:
                             return outcome
+                        walks.remove((history, walk))
+                        self._restricted.refused()
+                        await self._name_gaps(history, Unproven.REFUSED, str(outcome))
                     await self._linger(connection)
-                    if self._is_late() or all(walk.is_done for _, walk in walks):
+                    if self._is_late():
                         break
+                    if all(walk.is_done for _, walk in walks):
+                        opened = await self._restricted.probe(connection, self._asking)
+                        self.histories += opened
+                        walks += [(each, self._begin(each)) for each in opened]
+                        if not opened:
+                            break
             await self._asking.take_late(connection)
             if all(walk.is_done for _, walk in walks):
                 await self._asking.release()
@@ -241,6 +265,8 @@ class RelaySync:
                         habits.limit = min(2 * habits.limit, self._largest_limit)
                 case Reaction.SLOW_DOWN if fruitless < self._patience and not connection.closed:
                     fruitless += 1
+                case Reaction.REFUSED if history in self._restricted.opened:
+                    return outcome
                 case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
                     pass
                 case Reaction.REFUSED if can_climb(outcome, habits.rung):

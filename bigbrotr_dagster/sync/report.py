@@ -41,6 +41,8 @@ class RelayReport:
     lag_seconds: int | None = None
     pending_seconds: int = 0
     gaps: Sequence[Gap] = ()
+    without_kinds: Sequence[int] = ()
+    """Kinds that the relay keeps from us: what is covered is covered without them."""
     gaps_before: int | None = None
     went_well_before: bool = False
     """Whether the sync before this one succeeded."""
@@ -68,6 +70,7 @@ class RelayReport:
                 }
                 for gap in self.gaps
             ],
+            "without_kinds": list(self.without_kinds),
             "pending_seconds": self.pending_seconds,
             "seconds": round(self.seconds, 3),
         }

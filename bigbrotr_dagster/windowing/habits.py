@@ -22,6 +22,20 @@ class Order(StrEnum):
     UNTRUSTED = "untrusted"
 
 
+class Access(StrEnum):
+    """Whether a relay gives us the kinds that some keep for whom they concern (`kinds.RESTRICTED_KINDS`)."""
+
+    UNKNOWN = ""
+    OPEN = "open"
+    """To anybody."""
+    WITHHELD = "withheld"
+    """To those with a key."""
+    REFUSED = "refused"
+    """Not to our key."""
+    GIVEN = "given"
+    """To our key, where they are asked for alone."""
+
+
 class Rung(IntEnum):
     """How modest a relay's refusals have made us. First what costs nothing but requests, then what costs kinds."""
 
@@ -84,7 +98,7 @@ class Habits:
     finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
     after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
     answer of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either
-    half was full, and of nothing but what was rejected.
+    half was full, and of nothing but what was rejected. `restricted`: see `Access`.
     """
 
     largest: int = 0
@@ -100,6 +114,7 @@ class Habits:
     pause: float = 0.0
     hint: int | None = None
     grace: float = 0.0
+    restricted: Access = Access.UNKNOWN
     message_bytes: int = MESSAGE_BYTES
     longest: int = 0
     rejections: int = 0
@@ -153,8 +168,8 @@ class Habits:
 
     def note_eose(self, before: int, late: int, silence: float) -> None:
         """An EOSE came with so many events before and after it; the longest `silence` before one of these."""
-        if late:
-            self.grace = min(LONGEST_GRACE, max(self.grace, 2 * silence))
+        if late:  # where it had grown for a hiccup, it shrinks again
+            self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 0.8 * self.grace, 2 * silence))
         elif before and self.grace:
             self.grace = self.grace / 2 if self.grace > SHORTEST_GRACE else 0.0
 

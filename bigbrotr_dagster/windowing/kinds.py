@@ -37,6 +37,9 @@ _BUSIEST: Kinds = (
     30000,
 )
 
+RESTRICTED_KINDS: Kinds = (4, 1059)
+"""Those that relays keep for whom they concern: strfry challenges (NIP-42) only who asks for nothing else."""
+
 _RESTRICTED = frozenset({4, 13, 14, 1059, 22242, 24133})
 
 

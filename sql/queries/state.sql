@@ -34,7 +34,7 @@ SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE rela
 -- nothing comes before it, nothing is left to learn it from.
 SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
        rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL,
-       eose_grace, coalesce((SELECT events_received > 0 FROM sync_attempt
+       eose_grace, restricted_kinds, coalesce((SELECT events_received > 0 FROM sync_attempt
                              WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
                              ORDER BY id DESC LIMIT 1), false)
 FROM relay_limits WHERE relay_url = %(relay_url)s;
@@ -76,7 +76,8 @@ WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 UPDATE relay_limits
 SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
     until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
-    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, eose_grace = %(eose_grace)s, insecure = %(insecure)s,
+    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, eose_grace = %(eose_grace)s,
+    restricted_kinds = %(restricted)s, insecure = %(insecure)s,
     learned_at = CASE WHEN %(forgotten)s THEN now() ELSE learned_at END,
     succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
     failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END,
@@ -95,8 +96,10 @@ WHERE old.started_at < now() - make_interval(days => %(days)s)
 SELECT relay.url, relay.network,
        (cursor.state_value ->> 'timestamp')::bigint, cursor.state_value ->> 'id',
        (SELECT count(*) FROM sync_gap WHERE sync_gap.relay_url = relay.url),
-       last.finished_at, last.ok, last.error
+       last.finished_at, last.ok, last.error,
+       coalesce(restricted_kinds IN ('withheld', 'refused') OR (hides AND restricted_kinds <> 'given'), false)
 FROM relay
+LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 LEFT JOIN service_state AS cursor
     ON cursor.service_name = 'synchronizer' AND cursor.state_type = 'cursor' AND cursor.state_key = relay.url
 LEFT JOIN LATERAL (

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from websockets.asyncio.server import ServerConnection, serve
@@ -22,6 +23,8 @@ class Later:
     seconds: float
     messages: Sequence[list[object]]
 
+
+CHALLENGE = b'["AUTH","who are you"]'
 
 Messages = Sequence[list[object] | Later | None]
 """What to send for a REQ; None drops the connection."""
@@ -41,6 +44,10 @@ class ScriptedRelay:
     sent instead. `delay` is a pause in seconds before every answer. With `counts` it answers COUNT (NIP-45), and
     with `limitation` it has a NIP-11 document. It lives at `path` only, if one is given.
 
+    `restricts` are kinds that it gives to who has authenticated, as strfry does: only a filter of those kinds
+    alone is refused until then, from any other's answer they are left out. `lets_in`: whether it takes our key;
+    `challenges`: when it asks for one, "alone" (strfry), "at once", or at "any" REQ, which it answers as well.
+
     `answers` is a gate: the relay keeps every REQ after so many waiting, until a test sets it to None.
     """
 
@@ -52,6 +59,10 @@ class ScriptedRelay:
     limitation: dict[str, object] | None = None
     path: str | None = None
     answers: int | None = None
+    restricts: frozenset[int] = frozenset()
+    lets_in: bool = True
+    challenges: str = "alone"
+    members: set[ServerConnection] = field(default_factory=set)
     counted: list[Filter] = field(default_factory=list)
     documents_sent: int = 0
     requests: list[Filter] = field(default_factory=list)
@@ -65,12 +76,16 @@ class ScriptedRelay:
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)
         try:
+            if self.challenges == "at once":
+                await socket.send(CHALLENGE, text=True)
             async for raw in socket:
                 message = orjson.loads(raw)
                 if message[0] == "REQ":
                     await self._answer(socket, message[1], Filter.from_dict(message[2]))
                 elif message[0] == "COUNT":
                     await self._count(socket, message[1], Filter.from_dict(message[2]))
+                elif message[0] == "AUTH" and self.restricts:
+                    await self._let_in(socket, message[1])
                 elif message[0] == "AUTH" and self.on_auth is not None:
                     await socket.send(orjson.dumps(self.on_auth(message[1])), text=True)
         except ConnectionClosed:
@@ -93,6 +108,23 @@ class ScriptedRelay:
             count = sum(selection.matches(event) for event in self.events)
             await socket.send(orjson.dumps(["COUNT", subscription, {"count": count}]), text=True)
 
+    async def _let_in(self, socket: ServerConnection, answer: dict[str, Any]) -> None:
+        if self.lets_in and ["challenge", "who are you"] in answer["tags"]:
+            self.members.add(socket)
+        verdict = ["OK", answer["id"], self.lets_in, "" if self.lets_in else "restricted: not you"]
+        await socket.send(orjson.dumps(verdict), text=True)
+
+    async def _given(self, socket: ServerConnection, selection: Filter) -> list[Event] | None:
+        """What matches, as far as the client may have it; None if it is to authenticate first."""
+        alone = selection.kinds is not None and self.restricts.issuperset(selection.kinds)
+        is_member = socket in self.members
+        if self.restricts and not is_member and (alone or self.challenges == "any"):
+            await socket.send(CHALLENGE, text=True)
+        if alone and self.restricts and not is_member:
+            return None
+        hidden = frozenset() if alone or (is_member and self.challenges != "alone") else self.restricts
+        return [event for event in self.events if event.kind not in hidden and selection.matches(event)]
+
     async def _gate(self, number: int) -> None:
         while self.answers is not None and number > self.answers:  # set by another thread: no Event of this loop's
             await asyncio.sleep(0.02)
@@ -102,7 +134,11 @@ class ScriptedRelay:
         number = len(self.requests)
         await asyncio.sleep(self.delay)
         await self._gate(number)
-        matching = [event for event in self.events if selection.matches(event)]
+        matching = await self._given(socket, selection)
+        if matching is None:
+            refusal = ["CLOSED", subscription, "auth-required: requested kinds are restricted"]
+            await socket.send(orjson.dumps(refusal), text=True)
+            return
         matching.sort(key=lambda event: (-event.created_at, event.id))
         sent = matching[: min(self.cap, selection.limit or self.cap)]
         honest: list[list[object]] = [["EVENT", subscription, event] for event in sent]
@@ -136,10 +172,19 @@ async def scripted(
     limitation: dict[str, object] | None = None,
     path: str | None = None,
     answers: int | None = None,
+    restricts: frozenset[int] = frozenset(),
 ) -> AsyncIterator[ScriptedRelay]:
     """A running relay; its `url` is set."""
     relay = ScriptedRelay(
-        events, cap, delay, twist, counts=counts, limitation=limitation, path=path, answers=answers
+        events,
+        cap,
+        delay,
+        twist,
+        counts=counts,
+        limitation=limitation,
+        path=path,
+        answers=answers,
+        restricts=restricts,
     )
     options = {"compression": None, "close_timeout": 0.1, "ssl": tls, "process_request": relay.inform}
     async with serve(relay.serve, "127.0.0.1", 0, **options) as server:

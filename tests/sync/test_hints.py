@@ -1,6 +1,6 @@
 """What a relay says of itself is heeded, and proves nothing."""
 
-from bigbrotr_dagster.sync import sync_relays
+from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import ScriptedRelay, scripted
 from tests.sync.helpers import ask, config, stored_ids
@@ -10,7 +10,8 @@ SECOND = [signed(700, content=str(number)) for number in range(120)]
 
 
 def limits(relay: ScriptedRelay) -> list[int | None]:
-    return [request.limit for request in relay.requests]
+    """Of all REQs but the one that asks for a single event to see whether it is kept from us."""
+    return [request.limit for request in relay.requests if request.kinds != RESTRICTED_KINDS]
 
 
 async def test_the_first_request_heeds_the_limit_that_a_relay_states(database: str) -> None:

@@ -90,7 +90,7 @@ async def test_live_events_after_an_eose_disprove_nothing(database: str) -> None
     assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
     assert stored_ids(database) >= {*ALL, live[0].id}
     assert grace(database) == 0
-    assert requests <= 12
+    assert requests <= 13
 
 
 async def test_an_ephemeral_event_and_one_that_is_gone_are_not_waited_for(database: str) -> None:
@@ -137,6 +137,6 @@ async def test_an_empty_relay_costs_a_moment_and_an_honest_one_nothing(database:
     async with scripted([]) as empty, scripted(EVENTS) as honest:
         [nothing] = (await sync_relays(database, config(), [empty.url])).relays
         await sync_relays(database, config(), [honest.url])
-        assert (len(empty.requests), len(honest.requests)) == (3, 5)
+        assert (len(empty.requests), len(honest.requests)) == (4, 6)
     assert (nothing.ok, nothing.pending_seconds) == (True, 0)
     assert nothing.seconds >= 1

@@ -103,7 +103,7 @@ class Page:
         newest, oldest = self.window.until, min((event.created_at for event in inside), default=self.window.until)
         below_newest = claimed and min(claimed) < newest
         if oldest == newest and claimed and (below_newest or answer.is_cut_by_rejected(ask, habits)):
-            return self._stepped_past(newest, claimed, inside)
+            return self._stepped_past(newest, claimed, inside, answer, ask)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
@@ -120,19 +120,21 @@ class Page:
                 if self.window.seconds > 1:
                     return Step(tasks=self._apart(2 * self.most))
                 return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
-            return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
+            return Step(tasks=(*below(self.window), Saturated.of(newest, inside, answer.size, ask.limit)))
         if ids <= self.boundary:
             if answer.is_cut_by_rejected(ask, habits):
                 return Step(tasks=(Split(self.window),))
             return self._end(ask, answer, habits)
         return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, most=self.most),))
 
-    def _stepped_past(self, newest: int, claimed: list[int], inside: list[Stamped]) -> Step:
+    def _stepped_past(
+        self, newest: int, claimed: list[int], inside: list[Stamped], answer: Answer, ask: Ask
+    ) -> Step:
         """No event came from below the newest second, but things that claim these seconds. Few of them may lie."""
         oldest = sorted(claimed)[len(claimed) // 2]
         oldest = min(claimed) if oldest == newest else oldest
         if oldest == newest:
-            return Step(tasks=(*below(self.window), Saturated.of(newest, inside)))
+            return Step(tasks=(*below(self.window), Saturated.of(newest, inside, answer.size, ask.limit)))
         rest = Page(Interval(self.window.since, oldest))
         return Step(tasks=(rest, Split(Interval(oldest + 1, newest))))
 

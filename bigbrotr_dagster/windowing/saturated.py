@@ -3,9 +3,9 @@
 A second that fills a whole answer is narrowed by kind, then by author, as far as that can prove anything.
 
 NIP-01 has no way to ask for "the rest" of one second. Asking for each kind seen in it, and for each author of
-a kind that fills an answer again, brings nearly all of it. It is a proof only where the relay was never seen
-to cut, and the narrow answers bring nothing that the first one had not; what is left otherwise is a gap of that
-one second, with its reason.
+a kind that fills an answer again, brings nearly all of it. It is no proof: what the first answer left out may be
+of a kind and by an author that nobody thought of. So the second is a gap, unless the relay has shown meanwhile
+that it sends longer answers, or has sent all of it at once, where it states a larger limit than ours.
 
 A relay whose cap varies is asked for the second until three answers in a row bring nothing new, before that.
 """
@@ -41,29 +41,34 @@ class Narrowed:
 
 @dataclass(frozen=True, slots=True)
 class Saturated:
-    """One `second`. `parts` are still to be asked, the next one last; `seen` maps ids to authors.
+    """One `second`, of which an answer of `came` events came to a REQ with `limit`: it may have been cut.
 
+    `parts` are still to be asked, the next one last; `seen` maps ids to authors.
     `full` says that a part could not be narrowed any further and still filled its answer; `more` that the
     parts brought events which the first answer had not. `known` are authors who were active at that time, asked
-    for where the second would be a gap otherwise; None until somebody has told (`supplied`).
+    for where the second would be a gap otherwise; None until somebody has told (`supplied`). `whole`: a REQ with
+    a larger limit had a longer answer, and room left; the parts had to agree with that.
     """
 
     second: int
+    came: int
+    limit: int
     parts: tuple[Narrowed, ...]
     seen: dict[str, str]
     kinds: frozenset[int]
     full: bool = False
     more: bool = False
     known: tuple[str, ...] | None = None
+    whole: bool = False
 
     @classmethod
-    def of(cls, second: int, events: Sequence[Stamped]) -> "Saturated":
+    def of(cls, second: int, events: Sequence[Stamped], came: int, limit: int) -> "Saturated":
         kinds = frozenset(event.kind for event in events)
         others = map(Narrowed, grouped(kind for kind in COMMON_KINDS if kind not in kinds))
         seen = {event.id: event.pubkey for event in events}
         # In the end everything by its authors: that finds kinds which nobody thought of.
         parts = (Narrowed(None, ()), *others, *_each(kinds))
-        return cls(second, parts, seen, kinds)
+        return cls(second, came, limit, parts, seen, kinds)
 
     def supplied(self, authors: Iterable[str], limit: int, stated: int | None) -> "Saturated":
         """The same with what others know of this second: authors, and the limit that the relay states.
@@ -90,9 +95,10 @@ class Saturated:
         is_whole = self.parts[-1].limit > 0
         more = self.more or (bool(fresh) and not is_whole)
         taken = replace(self, seen=seen, kinds=self.kinds | found, more=more)
-        if is_whole:  # what it brought is proved by the parts that follow
-            habits.largest = before
-            return replace(taken, parts=(*self.parts[:-1], *_each(found)))._next(habits)
+        if is_whole:
+            habits.largest = before  # an answer to another limit
+            whole = max(before, self.came) < answer.size < ask.limit
+            return replace(taken, parts=(*self.parts[:-1], *_each(found)), whole=whole)._next(habits)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
         if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)
@@ -133,8 +139,8 @@ class Saturated:
         return Step(tasks=(self,))
 
     def _settled(self, habits: Habits) -> Step:
-        # Where the relay is known to cut, kinds that nobody thought of may be missing whatever the parts say.
-        if not (self.full or self.more or habits.cut_at is not None):
+        had_room = not self.full and habits.had_room(self.came, self.limit)
+        if not self.more and (self.whole or had_room):
             return Step.covers(Interval(self.second, self.second))
         asked = set(self.seen.values())
         groups = _author_groups([author for author in self.known or () if author not in asked], habits)
@@ -167,14 +173,14 @@ class Agree:
         if answer.crowds(Interval(self.second, self.second), ask, habits) and not fresh:
             return Step(tasks=(self,))
         if habits.is_full(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit):
-            return Step(tasks=(Saturated.of(self.second, here),))
+            return Step(tasks=(Saturated.of(self.second, here, answer.room(ask, habits), ask.limit),))
         if fresh:
             return Step(tasks=(Agree(self.second, self.seen | fresh),))
         if self.times + 1 < AGREEMENTS:
             return Step(tasks=(replace(self, times=self.times + 1),))
         came = max(len(self.seen), answer.room(ask, habits))
         if habits.may_be_cut(came, ask.limit):  # it may be cut in the same place each time
-            return Step(tasks=(Saturated.of(self.second, here),))
+            return Step(tasks=(Saturated.of(self.second, here, came, ask.limit),))
         return Step.covers(Interval(self.second, self.second))
 
 

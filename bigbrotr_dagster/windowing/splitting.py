@@ -107,7 +107,7 @@ class Split:
         if self.window.seconds > 1:
             return Step(tasks=(_half(self.window, seen),))
         if habits.is_full(seen.counted, limit) or seen.is_cut_by_rejected(limit, habits):
-            return Step(tasks=(Saturated.of(self.window.until, seen.events),))
+            return Step(tasks=(Saturated.of(self.window.until, seen.events, seen.counted, limit),))
         if seen.may_be_cut(limit, habits):
             return Step(tasks=(Agree(self.window.until, seen.ids),))
         return Step.covers(self.window)

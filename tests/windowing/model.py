@@ -47,6 +47,8 @@ class Relay:
     """Ids of events that are none: they take room in an answer, and are thrown away."""
     finishes: bool = False
     ignores_kinds: bool = False
+    stable: bool = False
+    """Ties come by lowest id, as NIP-01 has it, so that the same ones are cut each time; else in any order."""
     copies: int = 1
     """It sends each event so often, and each copy takes room."""
     asks: list[Ask] = field(default_factory=list)
@@ -85,7 +87,10 @@ class Relay:
         if self.nothing_from_zero and ask.since == 0:
             return []
         matching = [event for event in self.events if self._matches(ask, event)]
-        self.random.shuffle(matching)
+        if self.stable:
+            matching.sort(key=lambda event: event.id)
+        else:
+            self.random.shuffle(matching)
         matching.sort(key=lambda event: event.created_at, reverse=not self.oldest_first)
         if self.until_in_part:
             last = [event for event in matching if event.created_at == ask.until]

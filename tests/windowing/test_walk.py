@@ -34,7 +34,8 @@ caps = st.integers(1, 30)
 
 def relays(**habits: st.SearchStrategy[Any]) -> st.SearchStrategy[Relay]:
     """Relays that cut their answers at one cap and take any tie order."""
-    return st.builds(Relay, **({"events": stamps(0, 1, 7, 777), "cap": caps, "seed": st.integers(0, 99)} | habits))
+    given = {"events": stamps(0, 1, 7, 777), "cap": caps, "seed": st.integers(0, 99), "stable": st.booleans()}
+    return st.builds(Relay, **(given | habits))
 
 
 def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) -> None:
@@ -278,6 +279,15 @@ def test_a_second_beyond_the_cap_is_narrowed_by_kind_and_author_and_named_a_gap(
     assert sum(event.id in left.delivered for event in burst) >= 0.95 * len(burst)
     assert all(event.id in left.delivered for event in others)
     assert len(relay.asks) <= 60
+
+
+@pytest.mark.parametrize(("kinds", "authors"), [(1, 600), (1, 1), (600, 600), (3, 600), (600, 1)])
+def test_of_a_second_beyond_the_cap_nothing_is_hidden_by_a_stable_order(kinds: int, authors: int) -> None:
+    burst = [Stamp(f"{n:03}", 500, kind=n % kinds, pubkey=f"p{n % authors}") for n in range(600)]
+    relay = Relay([*burst, Stamp("old", 9)], 500, stable=True)
+    left = run(Walk(Coverage.between(2, 10**6), 500, Habits()), relay)
+    assert "old" in left.delivered
+    assert left.gaps == [Interval(500, 500)]
 
 
 def test_a_relay_whose_few_events_share_a_second_has_no_gap() -> None:

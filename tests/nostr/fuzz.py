@@ -42,6 +42,9 @@ from tests.nostr.helpers import KEY, tcp_server
 
 SUB = "0123456789abcdef"
 MAX_MESSAGE = 50_000
+SILENCE = 2.0
+"""Seconds that a conversation waits: some handshakes are cut, and then neither side says more."""
+
 PER_SOCKET = 500
 """One input in so many is a whole conversation over a socket, which takes a hundred times as long."""
 
@@ -245,7 +248,7 @@ async def through_socket(random: Random) -> str:
         said += b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         writer.write(mutated(random, said) if random.random() < 0.5 else said)
         await writer.drain()
-        id = await _subscription_asked_for(reader)
+        id = await _subscription_asked_for(reader, writer)
         end = Frame(Opcode.TEXT, MESSAGES[0]).serialize(mask=False) if random.random() < 0.7 else b""
         writer.write((stream(random) + end).replace(SUB.encode(), id))
         await writer.drain()
@@ -254,7 +257,7 @@ async def through_socket(random: Random) -> str:
         try:
             async with connect(
                 parse_relay_url(f"ws://127.0.0.1:{port}"),
-                timeout=0.3,
+                timeout=SILENCE,
                 allow_private=True,
                 private_key=KEY,
                 max_message_size=MAX_MESSAGE,
@@ -265,13 +268,17 @@ async def through_socket(random: Random) -> str:
             return _printable(error)
 
 
-async def _subscription_asked_for(reader: asyncio.StreamReader) -> bytes:
-    """The id in the client's first frame, which is short and masked (RFC 6455, 5.3)."""
-    head = await reader.readexactly(2)
-    mask = await reader.readexactly(4)
-    payload = await reader.readexactly(head[1] & 0x7F)
-    plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-    return plain.split(b'"')[3] if b'"REQ"' in plain else SUB.encode()  # it may have been a pong
+async def _subscription_asked_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The id in the client's REQ; pings before it are answered. Its frames are short and masked (RFC 6455)."""
+    while True:
+        head = await reader.readexactly(2)
+        mask = await reader.readexactly(4)
+        payload = await reader.readexactly(head[1] & 0x7F)
+        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+        if b'"REQ"' in plain:
+            return plain.split(b'"')[3]
+        if head[0] & 0x0F == Opcode.PING:
+            writer.write(Frame(Opcode.PONG, plain).serialize(mask=False))
 
 
 async def _document_from(random: Random) -> str:
@@ -284,7 +291,7 @@ async def _document_from(random: Random) -> str:
 
     async with tcp_server(handler) as port:
         relay = parse_relay_url(f"ws://127.0.0.1:{port}")
-        found = await nip11.fetch_limits(relay, timeout=0.3, proxy_url=None, allow_private=True)
+        found = await nip11.fetch_limits(relay, timeout=SILENCE, proxy_url=None, allow_private=True)
         return type(found).__name__
 
 

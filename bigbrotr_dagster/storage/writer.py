@@ -22,7 +22,7 @@ import psycopg
 from bigbrotr_dagster.storage.commit import commit
 from bigbrotr_dagster.storage.delivery import Delivery
 from bigbrotr_dagster.storage.known import Known
-from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried, shown
 from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
 
@@ -161,8 +161,8 @@ class BatchWriter:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            said = str(database_trouble(self._failure) or self._failure)
-            raise DatabaseUnavailable(one_line(said)) from self._failure
+            trouble = database_trouble(self._failure, shown(str(self._pool.conninfo)))
+            raise DatabaseUnavailable(one_line(str(trouble or self._failure))) from self._failure
 
     async def _take(self) -> list[Delivery]:
         """The next batch: what is queued, up to `batch_size` events and `flush_interval` relays."""

@@ -325,7 +325,12 @@ def _say_once() -> None:
     """What a database's absence makes libraries say at each try, our one line says at the end."""
     for library in ("psycopg", "sqlalchemy.pool"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(lambda record: record.levelno > logging.WARNING)  # dagster_postgres's retries
+    logging.getLogger().addFilter(_is_no_retry)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    """dagster_postgres speaks through the root logger, which nobody else does."""
+    return record.levelno > logging.WARNING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -58,9 +58,7 @@ def sync_in_process(
                 tags={STARTED_BY_TAG: "command line"},
             )
         except Exception as error:
-            trouble = database_trouble(
-                error, shown(database_url)
-            )  # Dagster could not write what became of the run
+            trouble = database_trouble(error, shown(database_url))  # Dagster could not write what came of it
             if trouble is None:
                 raise
             raise trouble from error

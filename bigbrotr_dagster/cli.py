@@ -46,7 +46,7 @@ from bigbrotr_dagster.storage.postgres_programs import binaries
 from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
 from bigbrotr_dagster.storage.rows import LAST_SECOND
 from bigbrotr_dagster.storage.state import reset_cursor
-from bigbrotr_dagster.storage.trouble import database_trouble, one_line
+from bigbrotr_dagster.storage.trouble import database_trouble
 from bigbrotr_dagster.sync import (
     RESTRICTED_KINDS,
     ConfigError,
@@ -325,7 +325,12 @@ def _say_once() -> None:
     """What a database's absence makes libraries say at each try, our one line says at the end."""
     for library in ("psycopg", "sqlalchemy.pool"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(lambda record: record.levelno > logging.WARNING)  # dagster_postgres's retries
+    logging.getLogger().addFilter(_is_no_retry)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    """dagster_postgres speaks through the root logger, which nobody else does."""
+    return record.levelno > logging.WARNING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -352,6 +357,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trouble = database_trouble(error)
         if trouble is None and not isinstance(error, OSError):
             raise  # a mistake of ours, which its traceback names
-        complain(one_line(str(trouble or error)))
+        complain(str(trouble or error))
         return 1
     return code if isinstance(code, int) else 0

@@ -9,6 +9,7 @@ import click
 
 from bigbrotr_dagster.storage.create import ensure_readable
 from bigbrotr_dagster.storage.pool import database_url, ensure_database
+from bigbrotr_dagster.storage.trouble import one_line
 from bigbrotr_dagster.sync import InvalidRelayURL, parse_relay_url
 
 PROGRAM = "bigbrotr-dagster"
@@ -68,5 +69,5 @@ def shown_time(timestamp: float) -> str:
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    """One line on stderr, whatever the text is."""
+    print(f"{PROGRAM}: {one_line(text)}", file=sys.stderr)

@@ -78,6 +78,21 @@ def postgres15(
         shutil.rmtree(home)
 
 
+@contextmanager
+def standby(primary: Server) -> Iterator[str]:
+    """URL of database `postgres` on a running standby of a server."""
+    data = Path(f"{primary.folder}-standby")
+    from_primary = ["-h", str(primary.folder), "-U", "postgres", "-R", "-X", "stream", "-c", "fast"]
+    as_postgres([f"{BIN}/pg_basebackup", "-D", str(data), *from_primary])
+    control = [f"{BIN}/pg_ctl", "-D", str(data)]
+    as_postgres([*control, "-w", "-l", f"{data}/log", "-o", f"-h '' -k {data}", "start"])
+    try:
+        yield f"postgresql://postgres@/postgres?host={data}"
+    finally:
+        as_postgres([*control, "-w", "-m", "immediate", "stop"])
+        shutil.rmtree(data)
+
+
 def as_postgres(command: list[str], variables: Mapping[str, str] | None = None) -> None:
     """Run a command as the user that PostgreSQL runs as: it refuses root."""
     user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None

@@ -14,7 +14,7 @@ ARROWS: dict[str, set[str]] = {
     "nostr": {"windowing"},
     "storage": {"windowing", "nostr.event", "nostr.relay_url"},
     "sync": {"windowing", "nostr", "storage"},
-    "defs": {"sync", "storage.pool", "storage.dagster_database"},
+    "defs": {"sync", "storage.pool", "storage.dagster_database", "storage.trouble"},
     "demo": {"nostr"},
 }
 """What each room may import beside itself; `cli` and the modules beside it may import everything."""

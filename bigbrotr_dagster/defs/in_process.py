@@ -1,6 +1,9 @@
 """The asset, materialized in this process: how the command line syncs, so that the UI shows it too."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from typing import Any, TextIO
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -9,7 +12,8 @@ from bigbrotr_dagster.defs.assets import relay_cursor
 from bigbrotr_dagster.defs.follow_registry import follow_registry
 from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.run_process import STARTED_BY_TAG
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, shown
+from bigbrotr_dagster.storage.trouble import database_trouble
 from bigbrotr_dagster.sync import ConfigError, CycleReport, Progress, watched
 
 ONE_LINERS = {DatabaseUnavailable.__name__, ConfigError.__name__}
@@ -32,11 +36,13 @@ def sync_in_process(
 
     Raises:
         RunFailed: the database stopped answering, or the configuration cannot be used.
+        DatabaseUnavailable: Dagster's own did not answer, refused, or belongs to another archive.
         KeyboardInterrupt: SIGINT or SIGTERM came; what was received is stored.
     """
     progress = progress or Progress()
     synchronizer = Synchronizer()
-    with dg.DagsterInstance.get() as instance:
+    said_once = redirect_stderr(_WithoutRepeats(sys.stderr))
+    with said_once, dg.DagsterInstance.get() as instance:
         follow_registry(instance, database_url, synchronizer.config())
         token = watched.set(progress)
         try:
@@ -51,6 +57,11 @@ def sync_in_process(
                 },
                 tags={STARTED_BY_TAG: "command line"},
             )
+        except Exception as error:
+            trouble = database_trouble(error, shown(database_url))  # Dagster could not write what came of it
+            if trouble is None:
+                raise
+            raise trouble from error
         finally:
             watched.reset(token)
     cause = _cause(result)
@@ -60,6 +71,19 @@ def sync_in_process(
     if report is None or (not result.success and not report.failed):
         raise RunFailed(cause.message.strip().splitlines()[0].split(": ", 1)[-1] if cause else "the run failed")
     return report
+
+
+class _WithoutRepeats:
+    """A stream without the line that Dagster writes to stderr for each event that its database did not take."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return 0 if text.startswith("Exception while writing logger call") else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> SerializableErrorInfo | None:

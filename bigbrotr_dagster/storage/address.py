@@ -120,6 +120,8 @@ def _unreadable(rest: str) -> str:
     """What libpq cannot read."""
     if re.search(r"%(?![0-9A-Fa-f]{2})|%00", rest):
         return "has a % that begins no escape: write %25"
+    if " " in rest:
+        return "has a space: write %20"
     after = rest.partition("@")[2] or rest
     names = [word.partition("=")[0] for word in after.partition("?")[2].split("&")]
     known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}

@@ -32,27 +32,37 @@ async def _insert_claims(connection: Connection, batch: PreparedBatch) -> None:
 
 
 async def commit(
-    connection: Connection, batch: PreparedBatch, known: Known, claims: Claims = _insert_claims
+    connection: Connection,
+    batch: PreparedBatch,
+    known: Known,
+    claims: Claims = _insert_claims,
+    *,
+    durable: bool = True,
 ) -> None:
     """Store a batch, all of it or nothing; the tallies of its deliveries count only what was stored.
+
+    A batch that is not `durable` does not wait for the disk: a crash of the server may take back the last of them,
+    whole. One that is durable makes those before it so, too.
 
     Raises:
         psycopg.OperationalError: the database is away, or two writers collided: prepare it again and try again.
     """
     try:
-        await _commit(connection, batch, known, claims)
+        await _commit(connection, batch, known, claims, durable)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         why = str(error).partition("\n")[0]  # it may quote the event
         log.warning("a batch of %d events holds one that cannot be stored: %.300r", len(batch.new), why)
         await _set_unstorable_apart(connection, batch)
-        await _commit(connection, batch, known, claims)
+        await _commit(connection, batch, known, claims, durable)
 
 
-async def _commit(connection: Connection, batch: PreparedBatch, known: Known, claims: Claims) -> None:
+async def _commit(
+    connection: Connection, batch: PreparedBatch, known: Known, claims: Claims, durable: bool
+) -> None:
     relays = await _relay_keys(connection, {delivery.relay_url for delivery in batch.deliveries}, known)
     async with connection.transaction():
-        # A lost commit costs nothing: the coverage that would hide it is lost with it.
-        await connection.execute("SET LOCAL synchronous_commit = off")
+        if not durable:
+            await connection.execute("SET LOCAL synchronous_commit = off")
         stored, events = await _store_events(connection, batch, known)
         late = await _late(connection, batch, events, relays)
         observed = await _insert_observations(connection, batch, events, relays)

@@ -64,6 +64,8 @@ def start(data_dir: Path) -> str:
     Raises EmbeddedUnavailable, with one line, whatever stands in the way.
     """
     data_dir = data_dir.expanduser().resolve()
+    if any(character in "\n\r" for character in str(data_dir)):
+        raise EmbeddedUnavailable("PostgreSQL takes no folder with a line break in its name (BIGBROTR_DATA_DIR)")
     try:
         make_data_dir(data_dir)
         with _changing(data_dir) as lock:

@@ -7,6 +7,7 @@ call it by `/proc/self/fd`: the kernel takes whoever follows such a link to the 
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -61,8 +62,11 @@ class ServerAccount:
 
     @contextmanager
     def place(self, folder: Path) -> Iterator["Place"]:
-        """A folder of this user's, for programs of this user."""
-        if not self.switches:
+        """A folder of this user's, for programs of this user.
+
+        pg_ctl hands the name that it is given to a shell, which would run what is written in it.
+        """
+        if not self.switches and not re.search(r'["$`\\]', str(folder)):
             yield Place(folder, ())
             return
         fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import psycopg
 
-MOST_CHARACTERS = 500
-"""Of a server's own words in a line."""
+MOST_CHARACTERS = 1_000
+"""Of a line."""
 
 ADVICE = {
     "08P01": "a pooler between here and the server does not understand us: name the server itself",

@@ -16,18 +16,24 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import psycopg
 
 from bigbrotr_dagster.storage.commit import commit
-from bigbrotr_dagster.storage.delivery import Delivery
+from bigbrotr_dagster.storage.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.known import Known
-from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried, shown
 from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
 
 QUEUED_BYTES = 32 * 2**20
 """Deliveries that are not stored yet hold at most this much of what relays sent, and one more answer."""
+
+
+DURABLE_EVERY = 4
+"""Of so many commits the last one waits for the disk, as does one after which nothing is queued. A crash of the
+server may take back those before it: they are kept until then, and stored again where the session was lost."""
 
 
 class BatchWriter:
@@ -45,6 +51,7 @@ class BatchWriter:
         self._changed = asyncio.Condition()
         self._failure: Exception | None = None
         self._known = Known()
+        self._volatile: list[list[Delivery]] = []  # of commits that a crash may take back, in order
         self._session: Connection | None = None  # the one that commits: `_known` is good while it lives
 
     async def put(self, delivery: Delivery) -> None:
@@ -136,7 +143,9 @@ class BatchWriter:
                 session = self._session or await self._open_session()
                 if batch.epoch != self._known.epoch:
                     batch = await prepare(session, batch.deliveries, self._known)
-                await commit(session, batch, self._known)
+                durable = not self._queue or len(self._volatile) + 1 >= DURABLE_EVERY
+                await commit(session, batch, self._known, durable=durable)
+                self._volatile = [] if durable else [*self._volatile, batch.deliveries]
                 return
             except psycopg.OperationalError:  # connection lost, server restarting, deadlock
                 await self._lose_session()
@@ -148,7 +157,18 @@ class BatchWriter:
         """What is known from now on is good for as long as this session lives."""
         self._session = await self._pool.getconn()
         self._known.forget()
+        await self._store_again(self._session)
         return self._session
+
+    async def _store_again(self, session: Connection) -> None:
+        """Store what the server may have lost: it may have crashed. What it has kept stays as it is.
+
+        It was counted when it was first stored, so the tallies of this are nobody's.
+        """
+        for deliveries in self._volatile:
+            again = [replace(delivery, tally=Tally()) for delivery in deliveries]
+            await commit(session, await prepare(session, again, self._known), self._known)
+        self._volatile = []
 
     async def _lose_session(self) -> None:
         self._known.forget()
@@ -161,8 +181,8 @@ class BatchWriter:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            said = str(database_trouble(self._failure) or self._failure)
-            raise DatabaseUnavailable(one_line(said)) from self._failure
+            trouble = database_trouble(self._failure, shown(str(self._pool.conninfo)))
+            raise DatabaseUnavailable(one_line(str(trouble or self._failure))) from self._failure
 
     async def _take(self) -> list[Delivery]:
         """The next batch: what is queued, up to `batch_size` events and `flush_interval` relays."""

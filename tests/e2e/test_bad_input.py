@@ -91,6 +91,52 @@ def test_a_database_that_does_not_answer_is_one_line_without_its_password(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://me:se%cret@h/bigbrotr", "has a % that begins no escape: write %25"),
+        ("postgresql://me:se@cret@h/bigbrotr", "has a @ in its user or password: write %40"),
+        ("postgresql://me:se/cret@h/bigbrotr", "has a / in its user or password: write %2F"),
+        ("postgresql://me:se?/cret@h/bigbrotr", "cannot be read; it must look like"),
+        (
+            "postgresql://127.0.0.1:notaport/bigbrotr",
+            "the port in BIGBROTR_DATABASE_URL is no number from 1 to 65535",
+        ),
+        ("postgresql://127.0.0.1:9,127.0.0.1:cret/bigbrotr", "the port in BIGBROTR_DATABASE_URL is no number"),
+        ("postgresql://127.0.0.1:99999/bigbrotr", "the port in BIGBROTR_DATABASE_URL is no number"),
+        ("postgresql://127.0.0.1:9/", "names no database; it must look like"),
+        ("postgresql://127.0.0.1:9/a?nonsense=1", "a parameter that PostgreSQL does not know, nonsense"),
+        ("postgresql://127.0.0.1:9/a%00b", "has a % that begins no escape"),
+        ("postgresql://127.0.0.1:9,127.0.0.1:10/a", "PostgreSQL at 127.0.0.1:9,127.0.0.1:10/a: "),
+        ("postgresql://127.0.0.1:9/a?options=-csearch_path%3Dcret", "PostgreSQL at 127.0.0.1:9/a: "),
+        ("postgresql://127.0.0.1:9/a%0Ab", "PostgreSQL at 127.0.0.1:9/a b: "),
+        *((f"postgresql://me:se{sign}cret@127.0.0.1:9/a", "PostgreSQL at 127.0.0.1:9/a: ") for sign in "[]#?&=+"),
+        ("postgresql://me:se cret@127.0.0.1:9/a", "has a space: write %20"),
+        ("postgresql://me:secret@[::1]:9/a", "PostgreSQL at ::1:9/a: "),
+        ("postgresql://me:secret@[::1:9/a", "cannot be read; it must look like"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["cursors", "show"], ["relays", "add", "wss://a.example.com"]])
+def test_a_bad_url_is_one_line_without_a_piece_of_its_password(
+    url: str, words: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BIGBROTR_DATABASE_URL", url)
+    assert main(arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "cret" not in line
+
+
+@pytest.mark.parametrize("home", ["nowhere", "/nowhere/at/all", "broken.yaml"])
+def test_a_dagster_home_that_is_none_is_one_line(
+    home: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    assert main(["sync", "--once", "--relay", "wss://relay.example.com"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "DAGSTER_HOME is not a folder: /" in line
+
+
 @pytest.mark.parametrize("command", ["dev", "metrics"])
 def test_a_port_in_use_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -109,6 +155,18 @@ def test_a_bad_line_of_an_import_is_named_and_left_out(folder: Path, capsys: pyt
     assert "2 added, 1 bad lines" in out
     assert "clearnet\twss://b.example.com" in out
     assert "relays.txt:3: " in err
+
+
+def test_a_line_of_an_import_that_is_not_utf8_is_named_and_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = b"\xef\xbb\xbfwss://a.example.com\nwss://caf\xe9.example.com\nwss://b.example.com\r\n\x00\n\xff\xfew"
+    (folder / "relays.txt").write_bytes(text)
+    assert main(["relays", "import", "relays.txt"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2 added, 3 bad lines\n"
+    assert [line.partition("relays.txt:")[2][:2] for line in err.splitlines()] == ["2:", "4:", "5:"]
+    assert "relays.txt:2: not UTF-8" in err
 
 
 def test_what_is_added_can_be_listed_shown_reset_and_removed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage import writer as module
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Tally
-from bigbrotr_dagster.storage.pool import Connection, DatabaseUnavailable, Pool, open_pool
+from bigbrotr_dagster.storage.pool import Connection, DatabaseUnavailable, Pool, ensure_database, open_pool
 from bigbrotr_dagster.storage.prepare import PreparedBatch
 from bigbrotr_dagster.storage.writer import batch_writer
 from bigbrotr_dagster.windowing import Interval
+from tests.conftest import in_database
 from tests.nostr.helpers import signed
+from tests.postgres15 import postgres15
 from tests.storage.test_writer import delivery, fetch
 
 
@@ -47,10 +50,10 @@ async def test_a_batch_is_prepared_while_the_one_before_is_committed(
     """Deliveries of one relay still land in the order in which they were put, also when a commit is slow."""
     commit, said = module.commit, []
 
-    async def slow(connection: Connection, batch: PreparedBatch, known: object) -> None:
+    async def slow(connection: Connection, batch: PreparedBatch, known: object, **how: bool) -> None:
         said.append("commit")
         await asyncio.sleep(0.2)
-        await commit(connection, batch, known)  # type: ignore[arg-type]
+        await commit(connection, batch, known, **how)  # type: ignore[arg-type]
         said.append("committed")
 
     async def prepared(connection: Connection, batch: list[Delivery], *rest: object) -> PreparedBatch:
@@ -79,7 +82,7 @@ async def test_the_same_event_in_two_batches_under_way_is_stored_once(pool: Pool
 async def test_nothing_is_committed_after_a_batch_that_was_given_up(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise RuntimeError("the first batch")
 
     monkeypatch.setattr(module, "commit", fails)
@@ -93,3 +96,25 @@ async def test_nothing_is_committed_after_a_batch_that_was_given_up(
         await two_batches()
     assert await fetch(pool, b"SELECT count(*) FROM event") == [(0,)]
     assert await fetch(pool, b"SELECT count(*) FROM sync_coverage") == [(0,)]
+
+
+async def test_what_a_crash_takes_back_is_stored_again_and_counted_once(
+    real_events: list[Event], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Commits that do not wait for the disk are lost, whole, when the server crashes; the writer lives on."""
+    with postgres15(tmp_path_factory.mktemp("crashing"), options="-c wal_writer_delay=10s") as server:
+        url = in_database(server.url, "archive")
+        ensure_database(url)
+        tally = Tally()
+        parts = [real_events[start : start + 25] for start in range(0, len(real_events), 25)]
+        async with open_pool(url) as pool:
+            async with batch_writer(pool, batch_size=25, flush_interval=50) as writer:
+                for number, part in enumerate(parts):
+                    window = [Interval(number, number)]
+                    await writer.put(replace(delivery(*part, tally=tally), covered=window))
+                    if number in (20, 45, 70):
+                        await asyncio.to_thread(server.stop, "immediate")
+                        await asyncio.to_thread(server.start)
+            assert await fetch(pool, b"SELECT count(*) FROM event") == [(len(real_events),)]
+            assert await fetch(pool, b"SELECT covered::text FROM sync_coverage") == [(f"{{[0,{len(parts)})}}",)]
+    assert (tally.events_new, tally.events_known) == (len(real_events), 0)

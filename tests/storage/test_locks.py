@@ -3,11 +3,13 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.locks import LockKeeper, lock_keeper
+from bigbrotr_dagster.storage.locks import BEAT, LockKeeper, lock_keeper
+from tests.postgres15 import postgres15
 
 
 async def test_a_relay_is_held_by_one_process_at_a_time(any_database: str) -> None:
@@ -89,6 +91,28 @@ async def test_a_connection_that_is_lost_takes_its_locks_back(any_database: str)
                     pass
         async with other.relay("wss://a") as freed, asyncio.timeout(5), other.slot("tor", 1):
             assert freed
+
+
+async def test_a_lost_lock_is_taken_back_though_nobody_asks_for_another(any_database: str) -> None:
+    """A relay may keep a process busy for an hour: what a server forgot in a restart would go to others."""
+    async with lock_keeper(any_database) as one, lock_keeper(any_database) as other, one.relay("wss://a"):
+        cut(any_database, one)
+        await asyncio.sleep(4 * BEAT)
+        async with other.relay("wss://a") as again:
+            assert not again
+
+
+async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
+    with postgres15(tmp_path) as server:
+        async with lock_keeper(server.url) as one, lock_keeper(server.url) as other, one.relay("wss://a"):
+            server.stop()
+            asking = asyncio.create_task(hold(one, "tor", 1))
+            await asyncio.sleep(2)
+            server.start()
+            async with asyncio.timeout(60):
+                await asking
+            async with other.relay("wss://a") as again:
+                assert not again
 
 
 async def test_a_process_that_is_killed_holds_nothing(any_database: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import os
 import signal
 from random import Random
 from types import FrameType
@@ -19,9 +20,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
-async def busy(done: list[str]) -> None:
-    """Tasks and callbacks without a pause, so that an interrupt would hit one of them."""
+async def busy(done: list[str], interrupted_after: float) -> None:
+    """Tasks and callbacks without a pause, so that an interrupt would hit one of them; it comes by itself."""
     loop = asyncio.get_running_loop()
+    loop.call_later(interrupted_after, os.kill, os.getpid(), signal.SIGALRM)
 
     async def spin() -> None:
         while True:
@@ -46,12 +48,10 @@ def test_an_interrupt_at_any_moment_lets_the_work_store_what_it_has() -> None:
     try:
         for _ in range(30):
             done: list[str] = []
-            signal.setitimer(signal.ITIMER_REAL, 0.01 + random.random() / 50)
             with pytest.raises(Interrupted):
-                run_interruptibly(busy(done))
+                run_interruptibly(busy(done, 0.01 + random.random() / 50))
             assert done == ["stored"]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

@@ -1,0 +1,43 @@
+"""How busy the machine is. A bound in seconds is what holds on an idle one; beside others, all of us are slower.
+
+So bounds are stretched by how many processes want each core, as `/proc/loadavg` tells of the moment: nothing is
+looser on an idle machine, and nothing fails because others use it too.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+
+SAMPLE_SECONDS = 0.2
+
+
+def crowding() -> float:
+    """Processes and threads that want each core now, this one included; at least 1."""
+    running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
+    return max(1.0, int(running) / len(os.sched_getaffinity(0)))
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail if what is done here takes longer."""
+    seen, ended = [crowding()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            seen.append(crowding())
+
+    watching = threading.Thread(target=watch, name="crowding")
+    watching.start()
+    started = time.monotonic()
+    try:
+        yield
+        took = time.monotonic() - started
+    finally:
+        ended.set()
+        watching.join()
+    shared = mean(seen)
+    assert took < seconds * shared, f"{took:.1f} s, not {seconds:g}; the machine is shared by {shared:.1f} a core"

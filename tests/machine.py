@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -21,9 +22,16 @@ def crowding() -> float:
     return max(1.0, int(running) / len(os.sched_getaffinity(0)))
 
 
+@dataclass
+class Timing:
+    """`seconds`: how long it would have taken on an idle machine."""
+
+    seconds: float = 0.0
+
+
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail if what is done here takes longer."""
+def timed() -> Iterator[Timing]:
+    """Time what is done here."""
     seen, ended = [crowding()], threading.Event()
 
     def watch() -> None:
@@ -32,12 +40,18 @@ def within(seconds: float) -> Iterator[None]:
 
     watching = threading.Thread(target=watch, name="crowding")
     watching.start()
-    started = time.monotonic()
+    timing, started = Timing(), time.monotonic()
     try:
-        yield
-        took = time.monotonic() - started
+        yield timing
+        timing.seconds = (time.monotonic() - started) / mean(seen)
     finally:
         ended.set()
         watching.join()
-    shared = mean(seen)
-    assert took < seconds * shared, f"{took:.1f} s, not {seconds:g}; the machine is shared by {shared:.1f} a core"
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail if what is done here takes longer."""
+    with timed() as timing:
+        yield
+    assert timing.seconds < seconds, f"{timing.seconds:.1f} s, not {seconds:g}"

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import os
 import signal
+import threading
 from random import Random
 from types import FrameType
 
@@ -53,6 +54,29 @@ def test_an_interrupt_at_any_moment_lets_the_work_store_what_it_has() -> None:
             assert done == ["stored"]
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in `Thread.start` that the main thread waits longest for its turn on a busy machine."""
+    begun: list[bool] = []
+    start = threading.Thread.start
+
+    async def work() -> None:
+        begun.append(True)
+
+    def start_and_be_interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_and_be_interrupted)
+        with pytest.raises(Interrupted):
+            run_interruptibly(work())
+    for thread in threading.enumerate():
+        if thread.name == "event loop":
+            thread.join(30)
+            assert not thread.is_alive()
+    assert begun == []
 
 
 def test_results_errors_and_context_are_those_of_the_work() -> None:

@@ -44,7 +44,7 @@ class Ui:
         """The data that answer a query or a mutation."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.address}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             answer = json.load(response)
         assert not answer.get("errors"), answer["errors"]
         return answer["data"]

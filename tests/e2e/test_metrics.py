@@ -55,7 +55,7 @@ def scrape(port: int, seconds: float = 30) -> dict[Sample, float]:
     """
     deadline = time.monotonic() + seconds
     while True:
-        connection = HTTPConnection("127.0.0.1", port, timeout=15)
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", "/metrics")
             answer = connection.getresponse()
@@ -113,7 +113,7 @@ async def test_the_figures_are_those_of_the_archive(any_database: str, tmp_path:
     with serving(tmp_path, any_database) as (port, process):
         found = scrape(port)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert stderr.strip() == "bigbrotr-dagster: stopped; everything that was received is stored"
     clearnet = {"network": "clearnet"}
@@ -206,7 +206,7 @@ def test_while_the_database_is_away_that_is_said_and_nothing_else(
             time.sleep(metrics.FRESH_SECONDS)
             assert scrape(port)[up] == 1
             process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=20)
+            _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143
     lines = stderr.splitlines()
     assert len(lines) == 4, stderr

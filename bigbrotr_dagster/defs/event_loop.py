@@ -20,6 +20,8 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, from the main thread; an interrupt is raised once the cancelled work has ended."""
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
     outcome: Future[T] = Future()
+    begun = threading.Event()
+    abandoned = False
 
     async def main() -> T:
         task = asyncio.create_task(work)
@@ -27,16 +29,25 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
         return await task
 
     def run() -> None:
+        begun.wait()
+        if abandoned:
+            return
         try:
             outcome.set_result(asyncio.run(main()))
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=copy_context().run, args=(run,), name="event loop", daemon=True).start()
     try:
+        # The interrupt may come while the thread starts: then the work has not begun, and never does.
+        threading.Thread(target=copy_context().run, args=(run,), name="event loop", daemon=True).start()
+        begun.set()
         return outcome.result()
     except BaseException:
-        if not outcome.done():
+        if not begun.is_set():
+            abandoned = True
+            work.close()
+        begun.set()  # again: it may have been interrupted before it woke the thread
+        if not abandoned and not outcome.done():
             loop, task = running.result()
             loop.call_soon_threadsafe(task.cancel)
             wait([outcome])

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from bigbrotr_dagster.defs import assets
 from bigbrotr_dagster.storage import locks
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_daemon import dagster_dev
-from tests.defs.test_interrupted import execute
+from tests.defs.test_interrupted import execute, patient
 from tests.e2e.graphql import Ui, eventually
 from tests.nostr.socks import noting_socks
 from tests.relays.scripted import ScriptedRelay
@@ -94,16 +94,29 @@ def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, re
     assert graph.statuses(busy) == [DONE]
 
 
-def test_a_partition_waits_for_who_syncs_it(graph: Graph, relays: Relays, tmp_path: Path) -> None:
-    relay = relays.serve(some_events(30), cap=5, delay=0.2)
+def test_a_partition_waits_for_who_syncs_it(
+    graph: Graph, relays: Relays, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "PARTITION_PATIENCE", 300.0)
+    config_file.write_text(patient(config_file.read_text()))
+    relay = relays.serve(some_events(30), cap=5, answers=1)
     graph.register(relay.url)
     batch = execute([relay.url], tmp_path)
+
+    def answer_once_both_are_under_way() -> None:
+        started = dg.RunsFilter(job_name="relay_sync", statuses=[dg.DagsterRunStatus.STARTED])
+        try:
+            eventually(lambda: len(graph.instance.get_runs(started)) == 2, 120)
+        finally:
+            relay.answers = None
+
     try:
-        deadline = time.monotonic() + 60
-        while not relay.requests and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: relay.requests, 60, every=0.05)
+        answering = threading.Thread(target=answer_once_both_are_under_way)
+        answering.start()
         run = graph.sync(partition=relay.url)
-        said, _ = batch.communicate(timeout=60)
+        answering.join()
+        said, _ = batch.communicate(timeout=120)
     finally:
         batch.kill()
     assert batch.returncode == 0, said

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import os
 import signal
+import threading
 from random import Random
 from types import FrameType
 
@@ -19,9 +21,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
-async def busy(done: list[str]) -> None:
-    """Tasks and callbacks without a pause, so that an interrupt would hit one of them."""
+async def busy(done: list[str], interrupted_after: float) -> None:
+    """Tasks and callbacks without a pause, so that an interrupt would hit one of them; it comes by itself."""
     loop = asyncio.get_running_loop()
+    loop.call_later(interrupted_after, os.kill, os.getpid(), signal.SIGALRM)
 
     async def spin() -> None:
         while True:
@@ -46,13 +49,34 @@ def test_an_interrupt_at_any_moment_lets_the_work_store_what_it_has() -> None:
     try:
         for _ in range(30):
             done: list[str] = []
-            signal.setitimer(signal.ITIMER_REAL, 0.01 + random.random() / 50)
             with pytest.raises(Interrupted):
-                run_interruptibly(busy(done))
+                run_interruptibly(busy(done, 0.01 + random.random() / 50))
             assert done == ["stored"]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in `Thread.start` that the main thread waits longest for its turn on a busy machine."""
+    begun: list[bool] = []
+    start = threading.Thread.start
+
+    async def work() -> None:
+        begun.append(True)
+
+    def start_and_be_interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_and_be_interrupted)
+        with pytest.raises(Interrupted):
+            run_interruptibly(work())
+    for thread in threading.enumerate():
+        if thread.name == "event loop":
+            thread.join(30)
+            assert not thread.is_alive()
+    assert begun == []
 
 
 def test_results_errors_and_context_are_those_of_the_work() -> None:

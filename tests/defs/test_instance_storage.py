@@ -65,11 +65,13 @@ def test_events_are_written_again_after_the_server_dropped_the_connections(serve
 
 
 def sessions(server: str) -> int:
-    """How many sessions database `dagster` has seen; the statistics of one that ended come a moment later."""
-    time.sleep(1)
-    with psycopg.connect(in_database(server, "postgres")) as connection:
-        question = "SELECT sessions FROM pg_stat_database WHERE datname = 'bigbrotr_dagster'"
-        [(count,)] = connection.execute(question).fetchall()
+    """How many sessions Dagster's database has seen, once its statistics, which come later, have settled."""
+    before, count = -1, 0
+    with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
+        while count == 0 or count != before:
+            time.sleep(1.2)  # a session tells once a second
+            question = "SELECT sessions FROM pg_stat_database WHERE datname = 'bigbrotr_dagster'"
+            before, [(count,)] = count, connection.execute(question).fetchall()
     return int(count)
 
 

@@ -1,7 +1,7 @@
 """What a run leaves on its relays' partitions: the same in batches and one by one, and within seconds."""
 
 import threading
-import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +13,8 @@ from bigbrotr_dagster.defs import partition_events
 from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
 from bigbrotr_dagster.defs.relay_records import REACHABLE
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
+from tests.defs.test_interrupted import patient
+from tests.e2e.graphql import eventually
 
 DONE = AssetPartitionStatus.MATERIALIZED
 
@@ -76,17 +78,20 @@ def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: R
     assert told == [[True], [], [False], [True], []]
 
 
-def test_a_relay_that_is_done_is_recorded_while_others_go_on(graph: Graph, relays: Relays) -> None:
+def test_a_relay_that_is_done_is_recorded_while_others_go_on(
+    graph: Graph, relays: Relays, config_file: Path
+) -> None:
+    config_file.write_text(patient(config_file.read_text()))
     quick = relays.serve(some_events(2, "quick"))
-    slow = relays.serve(some_events(30, "slow"), cap=5, delay=1.2)
+    slow = relays.serve(some_events(30, "slow"), cap=5, answers=2)
     graph.register(quick.url, slow.url)
     run = threading.Thread(target=graph.sync, args=(quick.url, slow.url))
     run.start()
-    deadline = time.monotonic() + 30
-    while graph.statuses(quick.url) != [DONE] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert run.is_alive()
-    assert graph.statuses(quick.url, slow.url) == [DONE, None]
-    slow.delay = 0
-    run.join()
+    try:
+        eventually(lambda: graph.statuses(quick.url) == [DONE], 30, every=0.1)
+        assert run.is_alive()
+        assert graph.statuses(quick.url, slow.url) == [DONE, None]
+    finally:
+        slow.answers = None
+        run.join()
     assert graph.statuses(slow.url) == [DONE]

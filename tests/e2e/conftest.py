@@ -1,6 +1,5 @@
 import secrets
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ from tests.debian import program
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
+from tests.machine import timed
 from tests.ports import free_port
 
 NAME = "archive.example"
@@ -24,17 +24,17 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     config.write_text("interval: 1\n")  # every relay is due at each tick, which is each minute
     port, mark, data = free_port(), secrets.token_hex(8), home / "archive"
     changes = {"BIGBROTR_DATA_DIR": str(data), "BIGBROTR_CONFIG": str(config), MARK: mark}
-    started = time.monotonic()
     process = start(home, "dev", "--demo", "--port", str(port), "--allow-host", NAME, **changes)
     ui = Ui(port)
     try:
-        eventually(ui.answers, 90)
-        eventually(lambda: ui.green() == set(URLS), 90)
-        yield Dev(process, home, data, ui, mark, time.monotonic() - started)
+        with timed() as starting:
+            eventually(ui.answers, 120)
+            eventually(lambda: ui.green() == set(URLS), 120)
+        yield Dev(process, home, data, ui, mark, starting.seconds)
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=40)
+            process.communicate(timeout=120)
         finally:
             for left in living(mark):
                 left.kill()
@@ -48,8 +48,8 @@ def page(dev: Dev) -> Iterator[Page]:
         arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"]
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(120_000)
+        expect.set_options(timeout=120_000)
         yield page
         browser.close()
 

@@ -21,7 +21,7 @@ class Dev:
     ui: Ui
     mark: str
     seconds: float
-    """From the start until three partitions were green."""
+    """From the start until three partitions were green, on an idle machine."""
 
     def processes(self) -> list[psutil.Process]:
         """Every process that came from the command, whoever its parent is."""

@@ -42,7 +42,7 @@ def said(command: list[str], folder: Path, variables: dict[str, str]) -> str:
         env=variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     text = result.stdout + result.stderr
     assert result.returncode == 0, text
@@ -64,7 +64,7 @@ def start(home: Path, *arguments: str, **changes: str) -> "subprocess.Popen[str]
     )
 
 
-def run(home: Path, *arguments: str, timeout: float = 120, **changes: str) -> Result:
+def run(home: Path, *arguments: str, timeout: float = 300, **changes: str) -> Result:
     """Run the command to its end.
 
     Raises:

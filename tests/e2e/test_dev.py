@@ -19,6 +19,7 @@ from tests.defs.test_relay_cursor import METADATA
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import eventually
 from tests.e2e.program import environment, run, start
+from tests.machine import within
 from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
@@ -31,7 +32,7 @@ def test_ctrl_c_while_it_starts_stops_every_process_without_a_traceback(after: f
     assert process.stdout.readline() == "Starting Dagster ...\n"
     time.sleep(after)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=40)
+    stdout, stderr = process.communicate(timeout=120)
     assert living(mark) == []
     assert process.returncode == 0, stderr
     assert "Traceback" not in stdout + stderr
@@ -74,7 +75,7 @@ def test_dagsters_own_command_materializes_a_partition(dev: Dev) -> None:
         env=environment(dev.home, BIGBROTR_ALLOW_PRIVATE="1", **places),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert result.returncode == 0, result.stderr
     new = {run_id: labels for run_id, labels in dev.ui.materializations(URLS[1]).items() if run_id not in before}
@@ -106,13 +107,11 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_its_events_and_stops_every_process(
         eventually(lambda: len(slow.requests) >= 4, 60)
         names = {process.name() for process in dev.processes()}
         assert "postgres" in names
-        started = time.monotonic()
-        dev.process.send_signal(signal.SIGINT)
-        stdout, stderr = dev.process.communicate(timeout=40)
-        seconds = time.monotonic() - started
+        with within(15):
+            dev.process.send_signal(signal.SIGINT)
+            stdout, stderr = dev.process.communicate(timeout=120)
         assert dev.processes() == []
     assert dev.process.returncode == 0, stderr
-    assert seconds < 15
     assert "Traceback" not in stdout + stderr
     assert not embedded.status(dev.data).running
 

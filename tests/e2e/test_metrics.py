@@ -22,6 +22,7 @@ from bigbrotr_dagster.windowing import Gap, Interval
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.conftest import in_database
 from tests.e2e.program import start
+from tests.machine import within
 from tests.nostr.helpers import signed
 from tests.ports import free_port
 from tests.postgres15 import postgres15
@@ -46,15 +47,15 @@ def parsed(text: str) -> dict[Sample, float]:
     return {sample(one.name, **one.labels): one.value for family in families for one in family.samples}
 
 
-def scrape(port: int, within: float = 30) -> dict[Sample, float]:
+def scrape(port: int, seconds: float = 30) -> dict[Sample, float]:
     """One answer; waits for the server to listen.
 
     Raises:
         OSError: nobody listens.
     """
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + seconds
     while True:
-        connection = HTTPConnection("127.0.0.1", port, timeout=15)
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", "/metrics")
             answer = connection.getresponse()
@@ -112,7 +113,7 @@ async def test_the_figures_are_those_of_the_archive(any_database: str, tmp_path:
     with serving(tmp_path, any_database) as (port, process):
         found = scrape(port)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert stderr.strip() == "bigbrotr-dagster: stopped; everything that was received is stored"
     clearnet = {"network": "clearnet"}
@@ -205,7 +206,7 @@ def test_while_the_database_is_away_that_is_said_and_nothing_else(
             time.sleep(metrics.FRESH_SECONDS)
             assert scrape(port)[up] == 1
             process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=20)
+            _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143
     lines = stderr.splitlines()
     assert len(lines) == 4, stderr
@@ -225,6 +226,5 @@ async def test_a_slow_query_is_given_up(database: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("bigbrotr_dagster.storage.metrics.CONNECT_SECONDS", 1)
     with psycopg.connect(database) as other:
         other.execute("LOCK TABLE sync_gap IN ACCESS EXCLUSIVE MODE")
-        started = time.monotonic()
-        assert metrics.archive_metrics(database).get_sample_value("bigbrotr_database_up") == 0
-        assert time.monotonic() - started < 3
+        with within(3):
+            assert metrics.archive_metrics(database).get_sample_value("bigbrotr_database_up") == 0

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect as websocket
 
-from bigbrotr_dagster.demo import PORTS, URLS, PortInUse, practice_relays
+from bigbrotr_dagster import demo
+from bigbrotr_dagster.demo import PORTS, PortInUse, practice_relays
 from bigbrotr_dagster.demo.events import RELAYS, on_relay, practice_events
 from bigbrotr_dagster.demo.relay import PracticeRelay
 from bigbrotr_dagster.nostr.connection import Connection, connect
@@ -19,9 +20,19 @@ from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending
 from tests.nostr.helpers import signed
+from tests.ports import free_port
 from tests.relays.local_relay import LocalRelayProcess
 
 NOW = 1_795_000_000
+
+
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
+    """Ports of this test's own for the practice relays: all processes of this machine share the usual ones."""
+    ports = tuple(free_port() for _ in PORTS)
+    monkeypatch.setattr(demo, "PORTS", ports)
+    monkeypatch.setattr(demo, "URLS", tuple(f"ws://{demo.HOST}:{port}" for port in ports))
+    return ports
 
 
 async def walk(connection: Connection, until: int) -> set[str]:
@@ -44,37 +55,38 @@ async def test_local_relay_gives_every_event(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\n".join(event.to_json() for event in events))
     with LocalRelayProcess(path) as relay:
-        async with connect(parse_relay_url(relay.url), timeout=10, allow_private=True) as connection:
+        async with connect(parse_relay_url(relay.url), timeout=60, allow_private=True) as connection:
             assert await walk(connection, 10_000) == {event.id for event in events}
 
 
+@pytest.mark.usefixtures("ports")
 async def test_practice_relays_give_every_event_that_is_due() -> None:
     async with practice_relays() as urls:
         started = time.time()
         found = []
         for url in urls:
-            async with connect(parse_relay_url(url), timeout=10, allow_private=True) as connection:
+            async with connect(parse_relay_url(url), timeout=60, allow_private=True) as connection:
                 found.append(await walk(connection, int(started)))
     due = [event for event in practice_events(int(started)) if event.created_at <= int(started)]
     assert found == [{event.id for event in due if on_relay(event, index)} for index in range(RELAYS)]
 
 
-async def test_practice_relays_are_shared() -> None:
+async def test_practice_relays_are_shared(ports: tuple[int, ...]) -> None:
     async with practice_relays(), practice_relays() as urls:
-        assert urls == URLS
+        assert urls == tuple(f"ws://127.0.0.1:{port}" for port in ports)
 
 
-async def test_a_port_in_use_by_another_program_is_one_line() -> None:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", PORTS[1])
+async def test_a_port_in_use_by_another_program_is_one_line(ports: tuple[int, ...]) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", ports[1])
     async with server:
-        with pytest.raises(PortInUse, match=f"port {PORTS[1]} on 127.0.0.1 is in use by another program"):
+        with pytest.raises(PortInUse, match=f"port {ports[1]} on 127.0.0.1 is in use by another program"):
             async with practice_relays():
                 pass
 
 
-async def test_practice_relays_describe_themselves() -> None:
+async def test_practice_relays_describe_themselves(ports: tuple[int, ...]) -> None:
     def document() -> dict[str, object]:
-        connection = http.client.HTTPConnection("127.0.0.1", PORTS[0], timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=30)
         try:
             connection.request("GET", "/", headers={"Accept": "application/nostr+json"})
             found: dict[str, object] = json.loads(connection.getresponse().read())
@@ -86,6 +98,7 @@ async def test_practice_relays_describe_themselves() -> None:
         assert (await asyncio.to_thread(document))["supported_nips"] == [1, 11]
 
 
+@pytest.mark.usefixtures("ports")
 async def test_practice_relays_refuse_what_they_do_not_support() -> None:
     async with practice_relays() as urls, websocket(urls[0]) as socket:
         await socket.send('["REQ","mine",{"search":"x"}]')

@@ -11,6 +11,9 @@ import pytest
 from bigbrotr_dagster.storage.locks import BEAT, LockKeeper, lock_keeper
 from tests.postgres15 import postgres15
 
+ENOUGH = 60.0
+"""Seconds, for what takes one at most."""
+
 
 async def test_a_relay_is_held_by_one_process_at_a_time(any_database: str) -> None:
     async with lock_keeper(any_database) as one, lock_keeper(any_database) as other:
@@ -33,7 +36,7 @@ async def test_a_network_has_so_many_slots_over_all_processes(any_database: str)
                     pass
             async with one.slot("clearnet", 2):
                 pass
-        async with asyncio.timeout(5), one.slot("tor", 2):
+        async with asyncio.timeout(ENOUGH), one.slot("tor", 2):
             pass
 
 
@@ -42,11 +45,10 @@ async def test_waiting_is_seen_by_the_others_until_it_ends(any_database: str) ->
         async with one.slot("tor", 1):
             assert not await one.is_wanted("tor")
             waiting = asyncio.create_task(hold(other, "tor", 1))
-            await asyncio.sleep(0.3)
-            assert await one.is_wanted("tor")
+            await wanted(one, "tor")
             assert not await other.is_wanted("tor"), "nobody else waits"
             assert not await one.is_wanted("clearnet")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(ENOUGH):
             await waiting
         assert not await one.is_wanted("tor")
 
@@ -54,7 +56,7 @@ async def test_waiting_is_seen_by_the_others_until_it_ends(any_database: str) ->
 async def test_waiting_ends_with_the_task_that_waits(any_database: str) -> None:
     async with lock_keeper(any_database) as one, lock_keeper(any_database) as other, one.slot("tor", 1):
         waiting = asyncio.create_task(hold(other, "tor", 1))
-        await asyncio.sleep(0.3)
+        await wanted(one, "tor")
         waiting.cancel()
         await asyncio.wait([waiting])
         assert not await one.is_wanted("tor")
@@ -72,7 +74,7 @@ async def test_tasks_of_one_process_get_slots_of_their_own(any_database: str) ->
                 await asyncio.sleep(0.01)
                 held -= 1
 
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(ENOUGH), asyncio.TaskGroup() as group:
             for _ in range(12):
                 group.create_task(work())
         assert most == 3
@@ -89,7 +91,7 @@ async def test_a_connection_that_is_lost_takes_its_locks_back(any_database: str)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.8), other.slot("tor", 1):
                     pass
-        async with other.relay("wss://a") as freed, asyncio.timeout(5), other.slot("tor", 1):
+        async with other.relay("wss://a") as freed, asyncio.timeout(ENOUGH), other.slot("tor", 1):
             assert freed
 
 
@@ -133,8 +135,15 @@ async def test_a_process_that_is_killed_holds_nothing(any_database: str) -> None
             assert not taken
         process.kill()
         process.communicate()
-        async with asyncio.timeout(5), other.slot("tor", 1), other.relay("wss://a", patience=5) as freed:
+        async with asyncio.timeout(ENOUGH), other.slot("tor", 1), other.relay("wss://a", patience=ENOUGH) as freed:
             assert freed
+
+
+async def wanted(keeper: LockKeeper, network: str) -> None:
+    """Return once another process waits for a slot."""
+    async with asyncio.timeout(ENOUGH):
+        while not await keeper.is_wanted(network):
+            await asyncio.sleep(0.02)
 
 
 async def hold(keeper: LockKeeper, network: str, most: int) -> None:
@@ -152,5 +161,5 @@ def cut(database: str, keeper: LockKeeper) -> None:
 async def test_a_dead_process_holds_nothing(any_database: str) -> None:
     async with lock_keeper(any_database) as other, lock_keeper(any_database) as one, one.relay("wss://a"):
         cut(any_database, one)
-        async with other.relay("wss://a", patience=5) as freed:
+        async with other.relay("wss://a", patience=ENOUGH) as freed:
             assert freed

@@ -14,18 +14,19 @@ async def test_a_cancellation_that_comes_with_the_connection_is_not_swallowed(da
 
     async def work(_: Connection) -> None:
         begun.append(True)
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     async with open_pool(database, most=1) as pool:
         only = await pool.getconn()
         waiting = asyncio.create_task(retried(pool, work))
-        await asyncio.sleep(0.05)
+        while pool.get_stats().get("requests_waiting", 0) == 0:
+            await asyncio.sleep(0.01)
         returning = asyncio.create_task(pool.putconn(only))
         for _ in range(steps):
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 2)
+            await asyncio.wait_for(waiting, 30)
         await returning
         async with pool.connection() as again:
             assert await (await again.execute("SELECT 1")).fetchone() == (1,)

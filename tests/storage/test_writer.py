@@ -240,7 +240,7 @@ async def test_a_batch_survives_a_lost_connection(pool: Pool) -> None:
 async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
     writer = BatchWriter(pool, batch_size=2, flush_interval=50)  # nobody stores
     for number in range(4):
-        await asyncio.wait_for(writer.put(delivery(signed(number))), timeout=1)
+        await asyncio.wait_for(writer.put(delivery(signed(number))), timeout=30)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(writer.put(delivery(signed(9))), timeout=0.1)
 

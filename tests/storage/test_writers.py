@@ -52,7 +52,10 @@ async def test_a_batch_is_prepared_while_the_one_before_is_committed(
 
     async def slow(connection: Connection, batch: PreparedBatch, known: object, **how: bool) -> None:
         said.append("commit")
-        await asyncio.sleep(0.2)
+        number = said.count("commit")
+        async with asyncio.timeout(30):
+            while number < 3 and said.count("prepare") == number:  # slow enough for the next one, if it comes
+                await asyncio.sleep(0.01)
         await commit(connection, batch, known, **how)  # type: ignore[arg-type]
         said.append("committed")
 

@@ -245,7 +245,7 @@ async def through_socket(random: Random) -> str:
         said += b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         writer.write(mutated(random, said) if random.random() < 0.5 else said)
         await writer.drain()
-        id = await _subscription_asked_for(reader)
+        id = await _subscription_asked_for(reader, writer)
         end = Frame(Opcode.TEXT, MESSAGES[0]).serialize(mask=False) if random.random() < 0.7 else b""
         writer.write((stream(random) + end).replace(SUB.encode(), id))
         await writer.drain()
@@ -265,12 +265,16 @@ async def through_socket(random: Random) -> str:
             return _printable(error)
 
 
-async def _subscription_asked_for(reader: asyncio.StreamReader) -> bytes:
-    """The id in the client's first frame, which is short and masked (RFC 6455, 5.3)."""
-    head = await reader.readexactly(2)
-    mask = await reader.readexactly(4)
-    payload = await reader.readexactly(head[1] & 0x7F)
-    plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+async def _subscription_asked_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The id in the client's first frame after its ping; frames are short and masked (RFC 6455, 5.3)."""
+    while True:
+        head = await reader.readexactly(2)
+        mask = await reader.readexactly(4)
+        payload = await reader.readexactly(head[1] & 0x7F)
+        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+        if head[0] & 0x0F != Opcode.PING:
+            break
+        writer.write(Frame(Opcode.PONG, plain).serialize(mask=False))
     return plain.split(b'"')[3] if b'"REQ"' in plain else SUB.encode()  # it may have been a pong
 
 

@@ -21,7 +21,7 @@ from websockets.protocol import State
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.dial import dial
-from bigbrotr_dagster.nostr.exchange import AfterEose, Exchange, SideBySide, authenticate, new_id
+from bigbrotr_dagster.nostr.exchange import AfterEose, Exchange, SideBySide, counted, introduce, new_id
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.patience import Patience
@@ -107,7 +107,7 @@ async def connect(
     connection = Connection(relay, socket, authenticator, insecure, timeout, total, max_event_size)
     try:
         if authenticator.able:
-            await connection.introduce()
+            await introduce(socket, authenticator, min(timeout, INTRODUCTION))
         yield connection
     except BaseException:
         socket.transport.abort()  # no time for courtesies
@@ -218,23 +218,6 @@ class Connection:
                 await self._close_subscriptions(0)
                 await answered(numbers[subscription.id], subscription.finish(otherwise))
 
-    async def introduce(self) -> None:
-        """Answer the challenge of a relay that sends it at once, so that the first REQ is answered to whom we are.
-
-        Relays that do not, answer at least a ping.
-        """
-        with suppress(TimeoutError, ConnectionClosed):
-            async with asyncio.timeout(min(self._timeout, INTRODUCTION)):
-                await (await self._socket.ping())
-                for raw in self._socket.left():
-                    match decoded(raw):
-                        case messages.AuthChallenge(challenge):
-                            await authenticate(self._socket, self._authenticator, challenge)
-                while self._authenticator.is_waiting:
-                    match decoded(await self._socket.receive()):
-                        case messages.Ok() as verdict:
-                            self._authenticator.receive(verdict)
-
     async def linger(self, seconds: float) -> None:
         """Wait so long for events that come late; the first one ends the wait."""
         async with self._turn:
@@ -271,25 +254,9 @@ class Connection:
             try:
                 async with asyncio.timeout(min(self._timeout, COUNT_TIMEOUT)):
                     await self._socket.send(messages.count(id, selection), text=True)
-                    return await self._counted(id)
+                    return await counted(self._socket, self._authenticator, id, self.late)
             except (TimeoutError, ConnectionClosed):
                 return None
-
-    async def _counted(self, id: str) -> int | None:
-        while True:
-            raw = await self._socket.receive()
-            message = decoded(raw)
-            match message:
-                case messages.Count(subscription, events) if subscription == id:
-                    return events
-                case messages.Closed(subscription=subscription) if subscription == id:
-                    return None
-                case messages.Notice():  # most likely: "unknown command"
-                    return None
-                case messages.AuthChallenge(challenge):
-                    await authenticate(self._socket, self._authenticator, challenge)
-                case _:
-                    self.late.take(message, raw)
 
     def _subscription(self, selection: Filter, max_events: int, max_bytes: int) -> Subscription:
         return Subscription(

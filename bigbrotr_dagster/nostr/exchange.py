@@ -1,5 +1,6 @@
 """The dialogue of requests: what is sent, and who takes which answer. `connection.py` watches the clock."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -243,6 +244,44 @@ async def authenticate(socket: RelaySocket, authenticator: Authenticator, challe
     answer = authenticator.answer(challenge)
     if answer is not None:
         await socket.send(messages.auth(answer), text=True)
+
+
+async def introduce(socket: RelaySocket, authenticator: Authenticator, within: float) -> None:
+    """Answer the challenge of a relay that sends it at once, so that the first REQ is answered to whom we are.
+
+    Relays that do not, answer at least a ping. If nothing comes `within` so many seconds, nothing is made of it.
+    """
+    with suppress(TimeoutError, ConnectionClosed):
+        async with asyncio.timeout(within):
+            await (await socket.ping())
+            for raw in socket.left():
+                match decoded(raw):
+                    case messages.AuthChallenge(challenge):
+                        await authenticate(socket, authenticator, challenge)
+            while authenticator.is_waiting:
+                match decoded(await socket.receive()):
+                    case messages.Ok() as verdict:
+                        authenticator.receive(verdict)
+
+
+async def counted(
+    socket: RelaySocket, authenticator: Authenticator, id: str, ended: EndedSubscriptions
+) -> int | None:
+    """What the relay answers to the COUNT with this id; None if it does not say. It may never answer."""
+    while True:
+        raw = await socket.receive()
+        message = decoded(raw)
+        match message:
+            case messages.Count(subscription, events) if subscription == id:
+                return events
+            case messages.Closed(subscription=subscription) if subscription == id:
+                return None
+            case messages.Notice():  # most likely: "unknown command"
+                return None
+            case messages.AuthChallenge(challenge):
+                await authenticate(socket, authenticator, challenge)
+            case _:
+                ended.take(message, raw)
 
 
 def new_id() -> str:

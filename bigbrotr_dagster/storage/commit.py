@@ -153,7 +153,7 @@ async def _insert_claims_of(connection: Connection, delivery: Delivery, rejected
     for part in delivery.disproved:
         window = {"since": part.since, "until": part.until}
         await connection.execute(query("shrink_coverage"), key | window)
-        await connection.execute(query("reset_cursor"), {"relay_urls": [delivery.relay_url], "since": part.since})
+        await connection.execute(query("take_back_cursor"), key | window)
     for gap in delivery.gaps:
         window = {"since": gap.interval.since, "until": gap.interval.until}
         counts = {"reason": str(gap), "held": gap.held, "missing": gap.missing}

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from bigbrotr_dagster.nostr.connection import AT_ONCE, AfterEose, Connection, Page
+from bigbrotr_dagster.nostr.connection import Connection, Page
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.writer import BatchWriter
+from bigbrotr_dagster.sync.claims import NOTHING, Claims
 from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
-from bigbrotr_dagster.sync.lateness import Lateness
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
 from bigbrotr_dagster.windowing.outcome import NOISE
@@ -26,16 +26,6 @@ EVENTS_PER_PAGE = 10
 
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer, or of all that come side by side."""
-
-MOST_REMEMBERED = 256
-"""Requests whose late events are known for what they are: more than a connection remembers."""
-
-FALSE_EOSES = 8
-"""Times that events may come after an EOSE, and not come before it when they are asked for again."""
-
-
-NOTHING = Coverage()
-
 
 NARROW_TRIES = 2
 """Requests for kinds or authors that may go unanswered before the relay is taken not to answer such ones."""
@@ -66,14 +56,13 @@ class Asking:
         self.traffic = Traffic()
         self.tally = Tally()
         self.distance = Distance()
+        self.claims = Claims(habits, self.distance, self.deliver)
         self.unended = 0
         """Answers that brought events and no EOSE."""
         self.is_noisy = False
         """Nothing but noise came in place of an answer, once or more."""
         self.restrained = 0
         """Times that fewer events were asked for."""
-        self.has_doubts = False
-        """An EOSE came where events were due."""
         self.progress_at = time.monotonic()
         self._relay = relay
         self._habits = habits
@@ -85,10 +74,6 @@ class Asking:
         self._on_connection = 0  # events since the last one was opened
         self._most_unproved = 0  # events of an answer that settled nothing
         self._unanswered = Counter[Ask]()  # narrow asks, by how often nothing came
-        self._asked: dict[Filter, tuple[History, Walk]] = {}  # of late
-        self._lateness: dict[str, Lateness] = {}  # by filter hash
-        self._false_eoses = 0
-        self._held: list[tuple[History, Walk, Proof]] = []  # claims that are not written yet
 
     def connected(self, connection: Connection) -> None:
         """The next requests go out on this connection."""
@@ -101,12 +86,12 @@ class Asking:
         if selection is None:
             page = Page(Outcome(Ending.EOSE))
         else:
-            self._remember(selection, history, walk)
+            self.claims.asked(selection, history, walk)
             page = await connection.request(
                 selection,
                 max_events=EVENTS_PER_PAGE * ask.limit,
                 max_bytes=PAGE_BYTES,
-                after_eose=self._after_eose(ask),
+                after_eose=self.claims.after_eose(ask),
                 stay_open=True,
             )
             self._count(page)
@@ -114,8 +99,7 @@ class Asking:
         outcome, proof = page.outcome, Proof()
         if reaction(outcome) is Reaction.PROVED:
             self._has_proved = True
-            self._habits.note_eose(page.received - page.late, page.late, page.silence)
-            self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
+            self.claims.note_eose(history, ask, page)
             proof = walk.answered(ask, _answer(page))
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
         else:
@@ -170,7 +154,7 @@ class Asking:
                 if selection is None:
                     await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)), len(asked) + 1)
                 else:
-                    self._remember(selection, history, walk)
+                    self.claims.asked(selection, history, walk)
                     asked[next(numbers)] = ask, len(asked) + 1
                     selections.append(selection)
             return selections
@@ -207,50 +191,11 @@ class Asking:
 
     async def take_late(self, connection: Connection) -> None:
         """Take what came for requests that had ended; what it disproves is pending again."""
-        if not connection.late.have_more:
-            return
-        for late in connection.late.collect():
-            self._count_events(late.page)
-            if late.selection not in self._asked:
-                continue
-            history, walk = self._asked[late.selection]
-            disproved = self._late(history).came_late(late.page.events) if late.contradict else Coverage()
-            if disproved:
-                self._heed_false_eose(walk, disproved, late.lag)
-            await self.deliver(history, late.page, Proof(), disproved)
-
-    async def release(self) -> None:
-        """Write what was held back: nothing has come since that contradicts it."""
-        held, self._held = self._held, []
-        for history, _, proof in held:
-            await self.deliver(history, Page(Outcome(Ending.EOSE)), proof)
-
-    @property
-    def is_deceived(self) -> bool:
-        """Whether no EOSE of this relay's can be believed any more, however long its events are waited for."""
-        return self._false_eoses > FALSE_EOSES
-
-    def _remember(self, selection: Filter, history: History, walk: Walk) -> None:
-        self._asked[selection] = history, walk
-        if len(self._asked) > MOST_REMEMBERED:
-            del self._asked[next(iter(self._asked))]
-
-    def _late(self, history: History) -> Lateness:
-        return self._lateness.setdefault(history.hash, Lateness())
-
-    def _after_eose(self, ask: Ask) -> AfterEose:
-        grace = self._habits.grace
-        return AfterEose(grace, self._habits.enough(ask.limit)) if grace else AT_ONCE
-
-    def _heed_false_eose(self, walk: Walk, disproved: Coverage, lag: float = 0.0) -> None:
-        """Ask again for what an EOSE was no proof of, and wait longer after the next one."""
-        self._false_eoses += 1
-        self.distance.alone = True
-        self._habits.note_false_eose(lag)
-        walk.restart(disproved)
-        held, self._held = self._held, []
-        for _, other, proof in held:
-            other.restart(Coverage(proof.covered))
+        if connection.late.have_more:
+            came = connection.late.collect()
+            for late in came:
+                self._count_events(late.page)
+            await self.claims.take_late(came)
 
     async def deliver(self, history: History, page: Page, proof: Proof, disproved: Coverage = NOTHING) -> None:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
@@ -292,29 +237,13 @@ class Asking:
         self._on_connection += page.received
 
     async def _settle(self, history: History, walk: Walk, page: Page, proof: Proof) -> None:
-        disproved = self._disproved(history, walk, page, proof)
-        proof = replace(proof, covered=tuple(Coverage(proof.covered) - disproved)) if disproved else proof
+        proof, disproved = self.claims.checked(history, walk, page, proof)
         if proof.reread is not None:
             history.audit.settle(proof.reread, [event.created_at for event in page.events])
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
-        if proof.covered and self._habits.is_unknown:  # not one event has come before an EOSE
-            self._held.append((history, walk, Proof(proof.covered)))
-            proof = replace(proof, covered=())
-        elif self._held:
-            await self.release()
-        await self.deliver(history, page, proof, disproved)
-
-    def _disproved(self, history: History, walk: Walk, page: Page, proof: Proof) -> Coverage:
-        """What of the proof is contradicted by events that came late, and did not come now."""
-        lateness = self._late(history)
-        if reaction(page.outcome) is Reaction.PROVED and lateness.came(page.events) and not page.late:
-            self._false_eoses = max(0, self._false_eoses - 1)
-        disproved = lateness.claim(proof.covered)
-        if disproved:
-            self._heed_false_eose(walk, disproved)
-        return disproved
+        await self.claims.write(history, walk, page, proof, disproved)
 
     def _set_aside(self, walk: Walk, ask: Ask, page: Page) -> Proof | None:
         """What becomes of an ask that the relay will not answer for it names kinds or authors; None if it may yet.

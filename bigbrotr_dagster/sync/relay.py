@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Failure, Page, connect
+from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.delivery import Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
@@ -18,13 +18,13 @@ from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.restricted import Restricted
+from bigbrotr_dagster.sync.trying import Trying, may_be_a_restart
 from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
 from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.policy import (
     PATIENCE,
     Reaction,
     can_climb,
-    delays,
     patience,
     paused_after,
     reaction,
@@ -33,9 +33,6 @@ from bigbrotr_dagster.windowing.tasks import Unproven
 
 PAGES_TO_GROW = 4
 """Answers in a row after which a relay that had broken off is asked for twice as much again."""
-
-RESTART_SECONDS = 3.0
-"""That a relay which was there a moment ago may refuse connections: its program restarts."""
 
 LINGER = 1.0
 """Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""
@@ -74,12 +71,11 @@ class RelaySync:
         self._state = state
         self._private_key = private_key
         self._deadline = deadline
-        self._patience = patience(state.failures)
+        self._trying = Trying(patience(state.failures))
         self._idle = config.timeouts.without_progress(relay.network)
         insecure = config.processing.allow_insecure
         self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
         self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
-        self._unreachable_since: float | None = None  # it was there before, and may be again in a moment
         self._restricted = Restricted(
             state.habits, self.histories, has_key=private_key is not None, is_due=state.forgotten
         )
@@ -94,7 +90,6 @@ class RelaySync:
             DatabaseUnavailable: what it brought cannot be stored.
         """
         walks = await self._walks()
-        waits, fruitless = delays(), 0
         while not all(walk.is_done for _, walk in walks) and not self._is_late():
             before, named = self._steps(walks), self._state.habits.rung.names_kinds
             outcome = await self._converse(walks)
@@ -105,18 +100,13 @@ class RelaySync:
                 continue
             advanced = self._steps(walks) > before
             if advanced:
-                waits, fruitless, self._patience = delays(), 0, PATIENCE
-            if self._unreachable_since is None:
-                fruitless += 1
-                is_over = fruitless >= self._patience
-            else:
-                is_over = time.monotonic() - self._unreachable_since >= RESTART_SECONDS
+                self._trying.advanced()
             is_refused = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN)
-            if is_over or is_refused or self._asking.is_deceived:
+            if self._trying.is_over() or is_refused or self._asking.claims.are_deceived:
                 await self._give_up(outcome)
-                raise RelayFailed(str(outcome) if self._unreachable_since is None else outcome.text)
+                raise RelayFailed(outcome.text if self._trying.is_away else str(outcome))
             if not advanced:
-                await asyncio.sleep(next(waits))
+                await self._trying.wait()
 
     def _steps(self, walks: Sequence[tuple[History, Walk]]) -> int:
         """Grows with whatever brings the sync nearer to its end; asking for less is a way forward, too."""
@@ -172,7 +162,7 @@ class RelaySync:
                 private_key=self._private_key,
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
-                self._unreachable_since = None
+                self._trying.connected()
                 self._asking.connected(connection)
                 if self._state.habits.is_unknown and not self._state.covered:
                     self._state.habits.hint = (await self._hints.limits()).max_limit
@@ -197,20 +187,18 @@ class RelaySync:
                             break
             await self._asking.take_late(connection)
             if all(walk.is_done for _, walk in walks):
-                await self._asking.release()
+                await self._asking.claims.release()
         except ConnectError as error:
-            restarts = _may_be_a_restart(error)
-            if self.traffic.requests == 0 and not (restarts and self._state.went_well):
+            if self.traffic.requests == 0 and not (self._state.went_well and may_be_a_restart(error)):
                 raise RelayFailed(str(error)) from error
-            if restarts and self._unreachable_since is None:
-                self._unreachable_since = time.monotonic()
+            self._trying.refused(error)
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
     async def _linger(self, connection: Connection) -> None:
         """Give events time to come after the last EOSE, where nothing shows that this relay's come before it."""
-        if self._asking.has_doubts or self._may_be_deceived():
-            self._asking.has_doubts = False
+        if self._asking.claims.has_doubts or self._may_be_deceived():
+            self._asking.claims.has_doubts = False
             await connection.linger(LINGER)
             await self._asking.take_late(connection)
 
@@ -225,7 +213,7 @@ class RelaySync:
 
     async def _give_up(self, outcome: Outcome) -> None:
         """Name gaps where the relay has shown that it will not prove what is pending."""
-        if self._asking.is_deceived:
+        if self._asking.claims.are_deceived:
             reason = Unproven.NO_EOSE
         elif reaction(outcome) is Reaction.REFUSED or (
             outcome.ending is Ending.NOTICE and not self._asking.unended
@@ -244,7 +232,7 @@ class RelaySync:
 
     async def _walk(self, connection: Connection, history: History, walk: Walk) -> Outcome | None:
         """Returns the first outcome that calls for another connection, or for giving up."""
-        habits, fruitless, proved = self._state.habits, 0, 0
+        habits, slowed, proved = self._state.habits, 0, 0
         while not self._is_late() and (asks := await self._next(connection, walk)):
             if len(asks) > 1:
                 lost = await self._asking.several(connection, history, walk, asks, partial(self._more, walk))
@@ -254,17 +242,17 @@ class RelaySync:
                 continue
             [ask] = asks
             outcome = await self._asking.one(connection, history, walk, ask)
-            if self._asking.is_deceived:
+            if self._asking.claims.are_deceived:
                 return replace(outcome, text="events come after it")
             habits.pause = paused_after(outcome, habits.pause)
             await asyncio.sleep(habits.pause)
             match reaction(outcome):
                 case Reaction.PROVED:
-                    fruitless, proved, self._patience = 0, proved + 1, PATIENCE
+                    slowed, proved, self._trying.patience = 0, proved + 1, PATIENCE
                     if habits.limit is not None and proved % PAGES_TO_GROW == 0:
                         habits.limit = min(2 * habits.limit, self._largest_limit)
-                case Reaction.SLOW_DOWN if fruitless < self._patience and not connection.closed:
-                    fruitless += 1
+                case Reaction.SLOW_DOWN if slowed < self._trying.patience and not connection.closed:
+                    slowed += 1
                 case Reaction.REFUSED if history in self._restricted.opened:
                     return outcome
                 case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
@@ -316,8 +304,3 @@ class RelaySync:
         if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
-
-
-def _may_be_a_restart(error: ConnectError) -> bool:
-    """Whether the host is there and the relay is not: refused, reset, or a proxy before it answers."""
-    return error.failure in (Failure.HTTP, Failure.HANDSHAKE) or isinstance(error.__cause__, ConnectionError)

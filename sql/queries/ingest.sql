@@ -109,6 +109,21 @@ VALUES ('synchronizer', 'cursor', %(relay_url)s, jsonb_build_object('timestamp',
 ON CONFLICT (service_name, state_type, state_key) DO UPDATE SET state_value = excluded.state_value
 WHERE (kept.state_value ->> 'timestamp')::bigint < (excluded.state_value ->> 'timestamp')::bigint;
 
+-- name: take_back_cursor
+-- Coverage from `since` on was a mistake: the cursor goes back to the second before, if that one is settled.
+WITH settled AS (
+    SELECT EXISTS (SELECT 1 FROM sync_coverage WHERE relay_url = %(relay_url)s AND covered @> %(since)s::bigint - 1)
+        OR EXISTS (SELECT 1 FROM sync_gap WHERE relay_url = %(relay_url)s AND %(since)s - 1 BETWEEN since AND until) AS is_there
+), kept AS (
+    UPDATE service_state
+    SET state_value = jsonb_build_object('timestamp', %(since)s::bigint - 1, 'id', repeat('f', 64))
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
+      AND (state_value ->> 'timestamp')::bigint >= %(since)s AND (SELECT is_there FROM settled)
+)
+DELETE FROM service_state
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
+  AND (state_value ->> 'timestamp')::bigint >= %(since)s AND NOT (SELECT is_there FROM settled);
+
 -- name: quarantine
 -- Bounded per relay: a relay that sends rubbish must not fill the disk.
 INSERT INTO event_quarantine (relay_url, digest, reason, event_id, raw)

@@ -269,16 +269,16 @@ async def through_socket(random: Random) -> str:
 
 
 async def _subscription_asked_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The id in the client's REQ; pings before it are answered. Its frames are short and masked (RFC 6455)."""
+    """The id in the client's first frame after its ping; frames are short and masked (RFC 6455, 5.3)."""
     while True:
         head = await reader.readexactly(2)
         mask = await reader.readexactly(4)
         payload = await reader.readexactly(head[1] & 0x7F)
         plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-        if b'"REQ"' in plain:
-            return plain.split(b'"')[3]
-        if head[0] & 0x0F == Opcode.PING:
-            writer.write(Frame(Opcode.PONG, plain).serialize(mask=False))
+        if head[0] & 0x0F != Opcode.PING:
+            break
+        writer.write(Frame(Opcode.PONG, plain).serialize(mask=False))
+    return plain.split(b'"')[3] if b'"REQ"' in plain else SUB.encode()  # it may have been a pong
 
 
 async def _document_from(random: Random) -> str:

@@ -1,0 +1,117 @@
+"""What one run claims to be proved of a relay: held back, or taken back, where an EOSE may have been false.
+
+Theory of operation. While not one event has come before an EOSE, nothing shows that this relay's EOSE means
+anything: claims are held back until the end of the run, when events had time to come. Later ones are written at
+once, and taken back if an event comes after all that should have come before (see `lateness`).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from bigbrotr_dagster.nostr.connection import AT_ONCE, AfterEose, Page
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.late import LateEvents
+from bigbrotr_dagster.sync.distance import Distance
+from bigbrotr_dagster.sync.history import History
+from bigbrotr_dagster.sync.lateness import Lateness
+from bigbrotr_dagster.windowing import Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
+from bigbrotr_dagster.windowing.policy import Reaction, reaction
+
+MOST_REMEMBERED = 256
+"""Requests whose late events are known for what they are: more than a connection remembers."""
+
+FALSE_EOSES = 8
+"""Times that events may come after an EOSE, and not come before it when they are asked for again."""
+
+NOTHING = Coverage()
+
+Deliver = Callable[[History, Page, Proof, Coverage], Awaitable[None]]
+"""Has the writer store what a page brought, what it proves, and what it disproves."""
+
+
+class Claims:
+    """The claims of one run on one relay."""
+
+    def __init__(self, habits: Habits, distance: Distance, deliver: Deliver) -> None:
+        self.has_doubts = False
+        """An EOSE came where events were due."""
+        self._habits = habits
+        self._distance = distance
+        self._deliver = deliver
+        self._asked: dict[Filter, tuple[History, Walk]] = {}
+        self._lateness: dict[str, Lateness] = {}  # by filter hash
+        self._false_eoses = 0
+        self._held: list[tuple[History, Walk, Proof]] = []
+
+    @property
+    def are_deceived(self) -> bool:
+        """Whether no EOSE of this relay's can be believed any more, however long its events are waited for."""
+        return self._false_eoses > FALSE_EOSES
+
+    def asked(self, selection: Filter, history: History, walk: Walk) -> None:
+        """Remember what a REQ was for: events may come for it later."""
+        self._asked[selection] = history, walk
+        if len(self._asked) > MOST_REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+
+    def after_eose(self, ask: Ask) -> AfterEose:
+        """How long events are waited for after the EOSE of this ask."""
+        grace = self._habits.grace
+        return AfterEose(grace, self._habits.enough(ask.limit)) if grace else AT_ONCE
+
+    def note_eose(self, history: History, ask: Ask, page: Page) -> None:
+        """Learn from an EOSE what this relay's are worth."""
+        self._habits.note_eose(page.received - page.late, page.late, page.silence)
+        self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
+
+    async def take_late(self, came: Sequence[LateEvents]) -> None:
+        """Store what came for requests that had ended; what it disproves is pending again."""
+        for late in came:
+            if late.selection not in self._asked:
+                continue
+            history, walk = self._asked[late.selection]
+            disproved = self._late(history).came_late(late.page.events) if late.contradict else NOTHING
+            if disproved:
+                self._heed_false_eose(walk, disproved, late.lag)
+            await self._deliver(history, late.page, Proof(), disproved)
+
+    def checked(self, history: History, walk: Walk, page: Page, proof: Proof) -> tuple[Proof, Coverage]:
+        """The proof without what is contradicted by events that came late, and did not come now; and that."""
+        lateness = self._late(history)
+        if reaction(page.outcome) is Reaction.PROVED and lateness.came(page.events) and not page.late:
+            self._false_eoses = max(0, self._false_eoses - 1)
+        disproved = lateness.claim(proof.covered)
+        if not disproved:
+            return proof, NOTHING
+        self._heed_false_eose(walk, disproved)
+        return replace(proof, covered=tuple(Coverage(proof.covered) - disproved)), disproved
+
+    async def write(
+        self, history: History, walk: Walk, page: Page, proof: Proof, disproved: Coverage = NOTHING
+    ) -> None:
+        """Have a checked proof stored with its page, or held back."""
+        if proof.covered and self._habits.is_unknown:
+            self._held.append((history, walk, Proof(proof.covered)))
+            proof = replace(proof, covered=())
+        elif self._held:
+            await self.release()
+        await self._deliver(history, page, proof, disproved)
+
+    async def release(self) -> None:
+        """Write what was held back: nothing has come since that contradicts it."""
+        held, self._held = self._held, []
+        for history, _, proof in held:
+            await self._deliver(history, Page(Outcome(Ending.EOSE)), proof, NOTHING)
+
+    def _late(self, history: History) -> Lateness:
+        return self._lateness.setdefault(history.hash, Lateness())
+
+    def _heed_false_eose(self, walk: Walk, disproved: Coverage, lag: float = 0.0) -> None:
+        """Ask again for what an EOSE was no proof of, and wait longer after the next one."""
+        self._false_eoses += 1
+        self._distance.alone = True
+        self._habits.note_false_eose(lag)
+        walk.restart(disproved)
+        held, self._held = self._held, []
+        for _, other, proof in held:
+            other.restart(Coverage(proof.covered))

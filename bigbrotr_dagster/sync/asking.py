@@ -287,5 +287,12 @@ def _answer(page: Page) -> Answer:
     """What the walk is told of a page."""
     off_filter = page.rejected_counts["off_filter"]
     return Answer(
-        page.events, page.outcome, page.outside, page.refused, off_filter, page.rejected_at, page.duplicates
+        page.events,
+        page.outcome,
+        page.outside,
+        page.refused,
+        off_filter,
+        page.rejected_at,
+        page.duplicates,
+        frozenset(hash(item.raw) for item in page.rejected),
     )

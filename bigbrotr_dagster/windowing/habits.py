@@ -76,8 +76,11 @@ AUTHOR_BYTES = 67
 REJECTED_SHARE = 10
 """What was rejected is suspected of having filled an answer where that is one in so many of the largest answer."""
 
-MOST_REJECTIONS = 12
-"""Windows in a row of which either half was full, and of nothing but what was rejected: the bounds do not help."""
+MOST_REJECTIONS = 200
+"""Windows of one run that may be halved, and seconds narrowed, though only such things come as are rejected."""
+
+SAME_REJECTIONS = 16
+"""A window counts for so many where the same things come for either half: then the bounds do not help."""
 
 SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0
 """Seconds that events are waited for after the EOSE of a relay that says it too early."""
@@ -97,8 +100,8 @@ class Habits:
     requests. `hint`: the most events that the relay says it answers at once (NIP-11): the first REQ heeds it, and
     finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
     after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
-    answer of this run brought, asked for or not. `rejections`: windows in a row that were given in vain: either
-    half was full, and of nothing but what was rejected. `restricted`: see `Access`.
+    answer of this run brought, asked for or not. `rejections`: windows of this run of which
+    either half held nothing but what was rejected. `restricted`: see `Access`.
     """
 
     largest: int = 0

@@ -13,7 +13,7 @@ A relay whose cap varies is asked for the second until three answers in a row br
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, grouped
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
@@ -99,6 +99,10 @@ class Saturated:
             habits.largest = before  # an answer to another limit
             whole = max(before, self.came) < answer.size < ask.limit
             return replace(taken, parts=(*self.parts[:-1], *_each(found)), whole=whole)._next(habits)
+        if not here and answer.is_cut_by_rejected(ask, habits):
+            habits.rejections += 1
+            if habits.rejections > MOST_REJECTIONS:
+                return Step.gives_up(taken._gap)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
         if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)

@@ -11,7 +11,7 @@ Halves are halves of the events seen, not of the time: Nostr's years before 2021
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, SAME_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
@@ -33,6 +33,7 @@ class Seen:
     counted: int
     rejected: int = 0
     claimed: tuple[int, ...] = ()
+    rejected_ids: frozenset[object] = frozenset()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -45,8 +46,9 @@ class Seen:
     def is_cut_by_rejected(self, limit: int, habits: Habits) -> bool:
         return habits.is_cut_by_rejected(len(self.events), self.rejected, limit)
 
-    def is_filled_by_rejected(self, limit: int, habits: Habits) -> bool:
-        return not self.events and habits.may_be_cut(self.rejected, limit)
+    def is_void(self, limit: int, habits: Habits) -> bool:
+        """Nothing came but what was rejected, and that may hide anything."""
+        return not self.events and self.is_cut_by_rejected(limit, habits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class Split:
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
         room = max(counted, answer.room(ask, habits))
-        seen = Seen(tuple(answer.inside(self._asking())), room, answer.rejected(habits), claimed)
+        seen = Seen(
+            tuple(answer.inside(self._asking())), room, answer.rejected(habits), claimed, answer.refused_ids
+        )
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
         useless = _useless(ask, answer, len(seen.events)) if is_cut and counted <= habits.largest else None
@@ -79,7 +83,7 @@ class Split:
             if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, doubt.reason, len(seen.events)))
             return Step(tasks=(replace(self, doubt=doubt),))
-        if habits.rejections >= MOST_REJECTIONS and seen.is_filled_by_rejected(ask.limit, habits):
+        if habits.rejections >= MOST_REJECTIONS and seen.is_void(ask.limit, habits):
             return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
         if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
             return Step(tasks=(self,))
@@ -117,8 +121,8 @@ class Split:
         parts = older.ids | newer.ids
         halved = tuple(map(_half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
-        in_vain = all(half.is_filled_by_rejected(limit, habits) for half in (older, newer))
-        habits.rejections = habits.rejections + 1 if in_vain else 0
+        if older.is_void(limit, habits) and newer.is_void(limit, habits):
+            habits.rejections += SAME_REJECTIONS if older.rejected_ids & newer.rejected_ids else 1
         if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:

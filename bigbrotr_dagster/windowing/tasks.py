@@ -50,7 +50,8 @@ class Answer:
     `events` are inside the ask, in arrival order, each id once; `strays` match the filter but lie outside
     the ask's seconds: a relay sends them that ignores `since` or `until`, or just so. `refused` counts what the
     relay sent in place of events: it used up the relay's cap like them; `refused_at` are the seconds that these
-    claim, as far as they claim any, in the order of arrival: a hint where to go on, and never proof. `off_filter`
+    claim, as far as they claim any, in the order of arrival: a hint where to go on, and never proof; by some of
+    `refused_ids` the same things are known when they come again. `off_filter`
     counts what was not asked for at all, `duplicates` the copies of events that had come already.
     """
 
@@ -61,6 +62,7 @@ class Answer:
     off_filter: int = 0
     refused_at: Sequence[int] = ()
     duplicates: int = 0
+    refused_ids: frozenset[object] = frozenset()
 
     @property
     def size(self) -> int:

@@ -65,6 +65,7 @@ class Relay:
         matching = [event for event in matching for _ in range(self.copies)]
         sent = self._cut(matching, min(ask.limit, cap))
         duplicates = len(sent) - len(set(sent))
+        ids = frozenset(event.id for event in sent if event.damage)
         sent = list(dict.fromkeys(sent))
         sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
@@ -80,7 +81,9 @@ class Relay:
         hint = Hint.NONE
         if self.finishes:
             hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
-        return Answer(inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed, duplicates)
+        return Answer(
+            inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed, duplicates, ids
+        )
 
     def _matching(self, ask: Ask) -> list[Stamp]:
         """In the order of the answer; ties come in any order, and are cut anywhere."""

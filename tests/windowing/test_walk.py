@@ -164,6 +164,28 @@ def test_the_good_ones_behind_many_bad_ones_are_found(damage: str, cap: int, new
     assert len(relay.asks) <= 250
 
 
+@pytest.mark.parametrize("claims", [[], [5], [10**9 + 5]])
+@pytest.mark.parametrize("size", [1, 30])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_relay_that_answers_everything_with_rubbish_is_given_up(
+    claims: list[int], size: int, same: bool
+) -> None:
+    walk, numbers = Walk(Coverage.between(2, 10**9), 500, Habits()), iter(range(10**9))
+    gaps, covered = Coverage(), Coverage()
+    for asked in range(3_000):  # noqa: B007 (it is the number of requests)
+        ask = walk.next()
+        if ask is None:
+            break
+        ids = frozenset(range(size) if same else (next(numbers) for _ in range(size)))
+        proof = walk.answered(ask, Answer([], EOSE, refused=size, refused_at=claims * size, refused_ids=ids))
+        gaps |= Coverage(gap.interval for gap in proof.gaps)
+        covered |= Coverage(proof.covered)
+    assert walk.is_done
+    assert covered == Coverage()
+    assert gaps == Coverage.between(2, 10**9)
+    assert asked <= (200 if same else 1_000)
+
+
 @given(stamps(0, 1, 7, 777), stamps(3, least=20), st.integers(CREDIBLE_CAP, 60), st.integers(0, 99))
 def test_a_relay_that_ignores_kinds_proves_nothing_by_other_kinds(
     events: list[Stamp], others: list[Stamp], cap: int, seed: int

@@ -31,7 +31,7 @@ from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.subscription import Page, Subscription, decoded, protocol_error
 from bigbrotr_dagster.nostr.text import safe_line
-from bigbrotr_dagster.windowing.outcome import Ending, Outcome
+from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
 __all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
 
@@ -49,6 +49,9 @@ COUNT_TIMEOUT = 3.0
 
 MOST_OPEN = 2
 """Subscriptions that stay open after their EOSE: with the next one fewer than any relay is known to allow."""
+
+MUCH_NOISE = 100
+"""Messages that are no answer, and nothing else: a relay that sends them is not silent."""
 
 INTRODUCTION = 3.0
 """Seconds for a relay to challenge us and to take our answer, before the first request."""
@@ -182,7 +185,10 @@ class Connection:
             page = subscription.finish(outcome)
             if (page.ignored or page.garbage) and outcome.ending in (Ending.TIMEOUT, Ending.PROTOCOL_ERROR):
                 text = outcome.text.replace("silent", "no answer")
-                page.outcome = replace(outcome, text=f"{text}: {page.summary}")
+                prefix = (
+                    NOISE if not page.received and page.ignored + page.garbage >= MUCH_NOISE else outcome.prefix
+                )
+                page.outcome = replace(outcome, prefix=prefix, text=f"{text}: {page.summary}")
             page.waited, page.lasted = exchange.waited, monotonic() - asked_at
             page.late, page.silence = exchange.late, exchange.longest_silence
             page.as_member = exchange.asked_again

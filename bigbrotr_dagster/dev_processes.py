@@ -22,23 +22,25 @@ DAGSTER_SECONDS = 10.0
 
 
 def interrupt_runs(mark: str) -> list[psutil.Process]:
-    """Stop the runs, so that they can still write; returns their processes."""
-    told = _runs(mark)
-    _send(told, signal.SIGTERM, RUN_SECONDS)
-    return told
+    """Stop the runs, so that they can still write, and what would start others; returns all that were told."""
+    runs = _runs(mark)
+    others = [one for one in marked(mark) if one not in runs and not _serves_code(one)]
+    _send([*runs, *others], signal.SIGTERM)
+    psutil.wait_procs(runs, timeout=RUN_SECONDS)
+    return [*runs, *others]
 
 
 def stop_all(mark: str, told: Sequence[psutil.Process] = ()) -> None:
-    """Stop Dagster, and whatever is left of it. The runs in `told` know already."""
-    runs = list(told)
+    """Stop Dagster, and whatever is left of it. The processes in `told` know already."""
+    knowing = list(told)
     deadline = time.monotonic() + DAGSTER_SECONDS
-    _send([one for one in marked(mark) if one not in runs], signal.SIGTERM, 0)
     while (left := marked(mark)) and time.monotonic() < deadline:
-        late = [run for run in _runs(mark) if run not in runs]  # the daemon started it meanwhile
-        runs += late
-        _send(late, signal.SIGTERM, 0.2)
-        time.sleep(0.2)
-    _send(left, signal.SIGKILL, DAGSTER_SECONDS)
+        late = [one for one in left if one not in knowing]  # also a run that was being started meanwhile
+        knowing += late
+        _send(late, signal.SIGTERM)
+        time.sleep(0.1)
+    _send(left, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=DAGSTER_SECONDS)
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -69,11 +71,18 @@ def _runs(mark: str) -> list[psutil.Process]:
     return runs
 
 
-def _send(processes: Sequence[psutil.Process], number: signal.Signals, seconds: float) -> None:
+def _serves_code(process: psutil.Process) -> bool:
+    """Whether runs depend on it: a code server, or a helper of Python's that it has started."""
+    try:
+        words = process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    return "code-server" in words or "grpc" in words or "multiprocessing" in " ".join(words)
+
+
+def _send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         try:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             continue
-    if seconds:
-        psutil.wait_procs(processes, timeout=seconds)

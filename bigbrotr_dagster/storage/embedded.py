@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bigbrotr_dagster.storage import postgres_server, postgres_upgrade
+from bigbrotr_dagster.storage import postgres_cluster, postgres_server, postgres_upgrade
 from bigbrotr_dagster.storage.private_files import make_data_dir, open_private
 from bigbrotr_dagster.storage.server_account import EmbeddedUnavailable
 
@@ -103,7 +103,10 @@ def leave(data_dir: Path) -> None:
 
 def exists(data_dir: Path) -> bool:
     """Whether a server was ever made in `data_dir`; nothing is started."""
-    return os.path.exists(data_dir.expanduser() / "postgres" / "PG_VERSION")  # noqa: PTH110  # Path's raises
+    pgdata = data_dir.expanduser() / "postgres"
+    if os.path.exists(pgdata / "PG_VERSION"):  # noqa: PTH110  # Path's raises
+        return True
+    return bool(postgres_cluster.former_data(pgdata))
 
 
 def status(data_dir: Path) -> ServerStatus:

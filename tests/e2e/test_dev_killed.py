@@ -69,6 +69,8 @@ def guardians(mark: str) -> list[psutil.Process]:
 
 
 def test_a_killed_dev_leaves_nothing_running_and_its_run_keeps_its_events(killed: Started) -> None:
+    [service] = [process for process in living(killed.mark) if "code-server" in process.cmdline()]
+    [folder] = [Path(word).parent for word in service.cmdline() if word.endswith("code.sock")]
     with Relays() as relays:
         slow = relays.serve(some_events(500, "slow"), cap=6, delay=0.4)
         run_id = killed.ui.launch({"relays": [slow.url]})
@@ -77,11 +79,11 @@ def test_a_killed_dev_leaves_nothing_running_and_its_run_keeps_its_events(killed
         killed.kill()
         eventually(lambda: not living(killed.mark), PATIENCE)
     assert not embedded.status(killed.data).running
-    assert not list(Path("/tmp").glob("bigbrotr-dev-*/code.sock"))
+    assert not folder.exists()
     url = embedded.start(killed.data)
     try:
         assert len(stored_ids(url, slow.url)) >= 8
-        with psycopg.connect(in_database(url, "dagster")) as connection:
+        with psycopg.connect(in_database(url, "bigbrotr_dagster")) as connection:
             query = b"SELECT status FROM runs WHERE run_id = %s"
             assert connection.execute(query, [run_id]).fetchone() == ("CANCELED",)
     finally:

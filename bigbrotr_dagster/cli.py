@@ -322,9 +322,9 @@ def db_stop() -> None:
 
 
 def _say_once() -> None:
-    """What a database's absence makes libraries say at each try, our one line says at the end."""
-    for library in ("psycopg", "sqlalchemy.pool"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    """What a database's absence makes others say at each try, one line says at the end."""
+    for name in ("psycopg", "sqlalchemy.pool", "bigbrotr_dagster.storage.run_lock"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_is_no_retry)
 
 

@@ -8,6 +8,7 @@ import select
 import time
 from contextlib import ExitStack, closing
 from functools import cache
+from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -18,6 +19,9 @@ SECONDS = 5.0
 
 ASK_BACKEND = b"SET LOCAL statement_timeout = 0; SELECT pg_backend_pid()"
 """In one message, which is one transaction: nothing stays set on whoever's backend it is."""
+
+
+GIVEN: dict[str, Any] = {"autocommit": True, "connect_timeout": 10}
 
 
 @cache
@@ -31,7 +35,7 @@ def shares_backends(url: str) -> bool:
         psycopg.Error: it does not answer.
     """
     with ExitStack() as stack:
-        one, other = (stack.enter_context(closing(psycopg.connect(url, autocommit=True))) for _ in range(2))
+        one, other = (stack.enter_context(closing(psycopg.connect(url, **GIVEN))) for _ in range(2))
         try:
             first = _answer(one, ASK_BACKEND)
             second = _answer(other, b"BEGIN; " + ASK_BACKEND) if first else None

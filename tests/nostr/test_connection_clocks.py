@@ -91,11 +91,11 @@ async def test_a_slow_answer_is_waited_for() -> None:
     async def handler(socket: ServerConnection) -> None:
         _, id, *_ = await received(socket, "REQ")
         for each in (A, B, C):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             await send(socket, "EVENT", id, each)
         await send(socket, "EOSE", id)
 
-    page = await ask(handler, timeout=0.6)
+    page = await ask(handler, timeout=2)
     assert page.outcome == Outcome(Ending.EOSE)
     assert page.events == [A, B, C]
 
@@ -107,7 +107,7 @@ async def test_a_relay_that_drips_is_cut_off() -> None:
             await send(socket, "EVENT", id, A)
             await asyncio.sleep(0.05)
 
-    page = await ask(handler, timeout=0.5, page_timeout=0.7)
+    page = await ask(handler, timeout=5, page_timeout=0.7)
     assert page.outcome == Outcome(Ending.TIMEOUT, text="no end within 0.7 s")
 
 

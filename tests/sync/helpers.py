@@ -8,8 +8,8 @@ from bigbrotr_dagster.sync import SynchronizerConfig
 
 
 def config(**options: Any) -> SynchronizerConfig:
-    """Options for relays on loopback: no lag, short timeouts."""
-    networks = {"clearnet": {"timeout": 2, "max_tasks": 5}}
+    """Options for relays on loopback: no lag, and some patience."""
+    networks = {"clearnet": {"timeout": 20, "max_tasks": 5}}
     processing = options.pop("processing", {})
     if "end_lag" not in options:
         processing = {"end_lag": 0} | processing

@@ -13,7 +13,7 @@ from tests.defs.helpers import Graph, Relays
 
 CONFIG = """
 allow_private: true
-networks: {clearnet: {timeout: 20, max_tasks: 5}}
+networks: {clearnet: {timeout: 10, max_tasks: 5}}
 processing: {end_lag: 0, since: 1789990000}
 """
 

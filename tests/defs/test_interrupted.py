@@ -40,7 +40,7 @@ def execute(urls: list[str], folder: Path) -> "subprocess.Popen[str]":
 
 def patient(options: str) -> str:
     """A configuration that lets relays be silent for as long as a test keeps their gates shut."""
-    return options.replace("timeout: 20", "timeout: 600")
+    return options.replace("timeout: 10", "timeout: 600")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from bigbrotr_dagster.sync import SynchronizerConfig
 
 def config(**options: Any) -> SynchronizerConfig:
     """Options for relays on loopback: no lag, and some patience."""
-    networks = {"clearnet": {"timeout": 20, "max_tasks": 5}}
+    networks = {"clearnet": {"timeout": 10, "max_tasks": 5}}
     processing = options.pop("processing", {})
     if "end_lag" not in options:
         processing = {"end_lag": 0} | processing

@@ -14,6 +14,10 @@ Seconds = Annotated[float, Field(ge=0)]
 Timestamp = Annotated[int, Field(ge=0)]
 
 
+MAX_PER_HOST = 4
+"""Relays of one host at once: more than any well-meant host needs, and few beside 25 slots."""
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -26,15 +30,15 @@ class NetworkConfig(_Options):
     """SOCKS5 proxy, socks5://host:port. It resolves the names. Not used for clearnet."""
     max_tasks: int = Field(default=25, ge=1, le=1000)
     """Relays in flight at once, over all runs and processes."""
-    max_per_host: int = Field(default=4, ge=1, le=1000)
-    """As `max_tasks`, of those that share a host, or an address (IPv6: a /48); never more than half of it."""
+    max_per_host: int | None = Field(default=None, ge=1, le=1000)
+    """As `max_tasks`, of those that share a host, or an address (IPv6: a /48); null: 4, and at most half of it."""
     timeout: float = Field(default=10.0, ge=0.1, le=600)
     """Seconds to look up the name, to connect, and of silence that end a request."""
 
     @property
     def most_per_host(self) -> int:
-        """`max_per_host`, such that no host has all slots."""
-        return max(1, min(self.max_per_host, self.max_tasks // 2))
+        """`max_per_host`; by itself no host has all slots."""
+        return self.max_per_host or max(1, min(MAX_PER_HOST, self.max_tasks // 2))
 
 
 class NetworksConfig(_Options):

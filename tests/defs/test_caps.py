@@ -137,8 +137,8 @@ def both_networks(relays: Relays) -> tuple[ScriptedRelay, ScriptedRelay, list[st
     options = f"""
 allow_private: true
 networks:
-  clearnet: {{timeout: 600, max_tasks: 25}}
-  tor: {{enabled: true, timeout: 600, max_tasks: 5, proxy_url: "{proxy}"}}
+  clearnet: {{timeout: 600, max_tasks: 25, max_per_host: 25}}
+  tor: {{enabled: true, timeout: 600, max_tasks: 5, max_per_host: 5, proxy_url: "{proxy}"}}
 timeouts: {{idle: 3600}}
 processing: {{end_lag: 0, since: 1789990000}}
 """

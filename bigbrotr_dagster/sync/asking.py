@@ -201,6 +201,7 @@ class Asking:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
         history.take_back(disproved)
         history.settle(proof)
+        began = time.monotonic()
         await self._writer.put(
             Delivery(
                 relay_url=self._relay.url,
@@ -219,6 +220,7 @@ class Asking:
                 bytes=page.bytes,
             )
         )
+        self.progress_at += time.monotonic() - began  # that was our queue, and is not held against the relay
 
     def ask_for(self, limit: int) -> None:
         """Ask for at most so many events from now on."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from bigbrotr_dagster.sync import SynchronizerConfig, due_relays, register_relays, sync_relays
@@ -148,6 +149,18 @@ async def test_answers_without_end_beside_others_that_end_are_left_in_bounded_ti
         assert relay.most_at_once > 1, "there were several answers under way"
     assert len(stored_ids(database)) > 0
     assert report.pending_seconds > 0
+
+
+async def test_waiting_for_the_database_is_not_held_against_a_relay(database: str) -> None:
+    options = slots(2, processing={"max_relay_events": 5_000, "batch_size": 100}, idle=1)
+    async with endless() as relay:
+        with psycopg.connect(database) as other:
+            other.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+            running = asyncio.create_task(sync_relays(database, options, [relay.url]))
+            await asyncio.sleep(4)
+            assert not running.done()
+        [report] = (await running).relays
+    assert (report.ok, report.stopped_by) == (True, "max_relay_events (5000)")
 
 
 async def test_one_host_with_many_urls_holds_a_few_slots_and_not_for_hours(database: str) -> None:

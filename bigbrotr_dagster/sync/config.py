@@ -102,8 +102,9 @@ class ProcessingConfig(_Options):
     """Relays in one transaction."""
     allow_insecure: bool = False
     """Go on without TLS verification where a relay's certificate is not trusted."""
-    max_event_size: int | None = Field(default=None, ge=1024)
-    """Bytes of JSON; a longer event is quarantined."""
+    max_event_size: int | None = Field(default=2**20, ge=1024)
+    """Bytes of JSON; a longer event is quarantined. Follow lists pass 512 KiB, and few relays take as much. null
+    is no such bound; longer messages than 2 MiB end the connection in any case."""
     max_relay_events: int | None = Field(default=2_000_000, ge=1)
     """Events that a run takes from one relay; the next run goes on with the rest. null: no such bound."""
     max_relay_bytes: int | None = Field(default=2 * 2**30, ge=1024)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,14 +28,16 @@ def signed_at(key: int, second: int, kind: int) -> bytes:
 class EndlessRelay:
     """Honours `since`, `until` and `limit`; `kinds` in a filter choose one of `kinds`.
 
-    Two relays with the same `key` hold the same events. With `drip`, every `drip_every`th answer is an event in
-    so many seconds, and never an EOSE; other answers go on beside it.
+    Two relays with the same `key` hold the same events: those that `make` signs for a key, a second and a kind.
+    With `drip`, every `drip_every`th answer is an event in so many seconds, and never an EOSE; other answers go on
+    beside it.
     """
 
     kinds: tuple[int, ...] = (1,)
     drip: float | None = None
     drip_every: int = 1
     key: int = 1
+    make: Callable[[int, int, int], bytes] = signed_at
     page: int = 500
     requests: int = 0
     at_once: int = 0
@@ -49,11 +51,12 @@ class EndlessRelay:
         self.most_connections = max(self.most_connections, self.connections)
         try:
             async with asyncio.TaskGroup() as answers:
-                async for raw in socket:
-                    message = orjson.loads(raw)
-                    if message[0] == "REQ":
-                        wanted = Filter.from_dict(message[2])
-                        answers.create_task(self._answer(socket, str(message[1]), wanted))
+                with suppress(ConnectionClosed):  # without a word
+                    async for raw in socket:
+                        message = orjson.loads(raw)
+                        if message[0] == "REQ":
+                            wanted = Filter.from_dict(message[2])
+                            answers.create_task(self._answer(socket, str(message[1]), wanted))
         finally:
             self.connections -= 1
 
@@ -75,13 +78,15 @@ class EndlessRelay:
         newest = int(time.time())
         until = newest if wanted.until is None else min(wanted.until, newest)
         for second in range(until, (wanted.since or 0) - 1, -1) if kinds else ():
-            yield signed_at(self.key, second, kinds[0])
+            yield self.make(self.key, second, kinds[0])
 
 
 @asynccontextmanager
 async def endless(**options: Any) -> AsyncIterator[EndlessRelay]:
     """The relay, running; its `url` is set."""
     relay = EndlessRelay(**options)
-    async with serve(relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1) as server:
+    async with serve(
+        relay.serve, "127.0.0.1", 0, compression=None, close_timeout=0.1, ping_interval=None
+    ) as server:
         relay.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         yield relay

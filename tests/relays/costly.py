@@ -1,5 +1,6 @@
 """Signed events that cost much more memory than their bytes on the wire, one for each key and second."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from bigbrotr_dagster.nostr.event import Tag
@@ -44,4 +45,6 @@ def follow_list(key: int, second: int, kind: int) -> bytes:
     return _signed(key, second, kind, [["p", f"{number:064x}"] for number in range(14_000)], "")
 
 
-COSTLY = (empty_tags_beyond_all_bounds, empty_tags, short_texts, wide_text, follow_list)
+Make = Callable[[int, int, int], bytes]
+
+COSTLY: tuple[Make, ...] = (empty_tags_beyond_all_bounds, empty_tags, short_texts, wide_text, follow_list)

@@ -31,7 +31,7 @@ from bigbrotr_dagster.cli_common import (
 from bigbrotr_dagster.cli_operations import metrics, quarantine
 from bigbrotr_dagster.dagster_home import HomeError, initialize
 from bigbrotr_dagster.devserver import DevServerError, run_dev
-from bigbrotr_dagster.foreground import configured, one_cycle, practice_relays, report_line
+from bigbrotr_dagster.foreground import configured, one_cycle, practice_relays, remarks, report_line
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.address import without_password
@@ -144,8 +144,8 @@ def sync(
         while True:
             started = time.monotonic()
             report = one_cycle(url, config, [*urls, *practice])
-            for relay in (*report.failed, *report.busy):
-                complain(f"{relay.url}: {relay.error}")
+            for remark in remarks(report):
+                complain(remark)
             print(report_line(report, as_json), flush=True)
             if once:
                 return 1 if report.relays and len(report.failed) == len(report.relays) else 0

@@ -15,6 +15,7 @@ from bigbrotr_dagster.progress_line import progress_line
 from bigbrotr_dagster.storage.private_files import private_umask
 from bigbrotr_dagster.sync import (
     ALLOW_PRIVATE_VARIABLE,
+    LEFT_OUT_NAMED,
     CycleReport,
     Progress,
     SynchronizerConfig,
@@ -81,13 +82,27 @@ def one_cycle(url: str, config: SynchronizerConfig, chosen: Sequence[str]) -> Cy
             raise click.ClickException(str(error)) from error
 
 
+def remarks(report: CycleReport) -> Iterator[str]:
+    """What there is to say of single relays: who failed, who was left off, who had no turn."""
+    for relay in (*report.failed, *report.busy):
+        yield f"{relay.url}: {relay.error}"
+    for relay in report.relays:
+        if relay.stopped_by is not None:
+            yield f"{relay.url}: {relay.pending_seconds} seconds are left for the next run: {relay.stopped_by}"
+    for url in report.left_out[:LEFT_OUT_NAMED]:
+        yield f"{url}: left out, for want of time or of room at its host; it comes first next time"
+    if len(report.left_out) > LEFT_OUT_NAMED:
+        yield f"{len(report.left_out) - LEFT_OUT_NAMED} more relays were left out"
+
+
 def report_line(report: CycleReport, as_json: bool) -> str:
     """One line on a cycle: the JSON of the contract, or a sentence."""
     summary = report.to_json_dict()
     if as_json:
         return json.dumps(summary)
+    left_out = f", {summary['relays_left_out']} left out" if report.left_out else ""
     return (
-        f"{summary['relays_ok']} of {summary['relays']} relays ok: {summary['events_new']} new events,"
+        f"{summary['relays_ok']} of {summary['relays']} relays ok{left_out}: {summary['events_new']} new events,"
         f" {summary['events_known']} known, {summary['gaps']} gaps, {summary['requests']} requests"
         f" in {summary['seconds']:.1f} s"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,7 @@ from bigbrotr_dagster.defs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.defs.skipped_relays import SkippedRelays
 from bigbrotr_dagster.sync import (
     BUSY_PATIENCE,
+    LEFT_OUT_NAMED,
     CycleReport,
     InvalidRelayURL,
     RelayReport,
@@ -197,15 +199,15 @@ def sync_and_record(
                 on_report=take,
                 skip_fresh=is_retry,
                 busy_patience=PARTITION_PATIENCE if is_partitioned(context) else BUSY_PATIENCE,
+                room_patience=inf if is_partitioned(context) else None,
             )
         )
         missed = [report for report in cycle.failed if not skipped.takes(report)]
         if is_partitioned(context):
             missed += cycle.busy
-            if not is_retry:
-                missed += left_out(keys, cycle, records)
+            missed += left_out(keys, cycle, records)
     skipped.record()
-    tell(context, cycle, asked=len(skipped.left))
+    tell(context, cycle)
     return missed
 
 
@@ -217,15 +219,20 @@ def _normal_form(key: str) -> str:
         return key
 
 
-def tell(context: RunContext, cycle: CycleReport, asked: int) -> None:
+def tell(context: RunContext, cycle: CycleReport) -> None:
     """What came of the run, in the run's log."""
     failed, busy = sum(not report.skipped for report in cycle.failed), len(cycle.busy)
     synced = len(cycle.relays) - len(cycle.failed) - busy
-    counts = f"{synced} relays synced, {failed} failed, {busy} busy, {asked - len(cycle.relays)} left out"
+    counts = f"{synced} relays synced, {failed} failed, {busy} busy, {len(cycle.left_out)} left out"
     context.log.info(f"{counts}, in {cycle.seconds:.1f} s")
+    if cycle.left_out:
+        named = "\n".join(cycle.left_out[:LEFT_OUT_NAMED])
+        why = "No time was left for these, or no room at their host; they come first next time"
+        context.log.info(f"{why}\n{named}")
     if cycle.busy:
         told = listing({report.url: report.error for report in cycle.busy})
-        context.log.info(f"{busy} of {asked} relays were left to the processes that sync them already\n{told}")
+        whose = "the processes that sync them already"
+        context.log.info(f"{busy} of {cycle.asked} relays were left to {whose}\n{told}")
 
 
 def left_out(keys: Mapping[str, str], cycle: CycleReport, records: RelayRecords) -> list[RelayReport]:
@@ -233,12 +240,8 @@ def left_out(keys: Mapping[str, str], cycle: CycleReport, records: RelayRecords)
 
     `keys` are the partitions by the URL that a report bears.
     """
-    tried = {report.url for report in cycle.relays}
-    reports = [
-        RelayReport(key, "unknown", ok=False, error="not tried: max_duration was over")
-        for url, key in keys.items()
-        if url not in tried
-    ]
+    error = "not tried: max_duration was over"
+    reports = [RelayReport(keys.get(url, url), "unknown", ok=False, error=error) for url in cycle.left_out]
     for report in reports:
         records.record(report)
     return reports

@@ -134,6 +134,8 @@ def relay_metadata(report: RelayReport) -> Mapping[str, Any]:
         "pending_seconds": report.pending_seconds,
         "seconds": round(report.seconds, 3),
     }
+    if report.stopped_by is not None:
+        metadata["stopped_by"] = report.stopped_by
     if report.cursor is not None:
         metadata["cursor"] = dg.MetadataValue.timestamp(float(report.cursor.timestamp))
     if report.lag_seconds is not None:

@@ -30,7 +30,7 @@ def tick_seconds(interval: float) -> float:
     job=relay_sync,
     cron_schedule=cron_for(load_config().interval),
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Syncs the relays that are due, most behind first, in batches of one network.",
+    description="Syncs the relays that are due, who waited longest first, in batches of one network.",
 )
 def relay_sync_schedule(
     context: dg.ScheduleEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer

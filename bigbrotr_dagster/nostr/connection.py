@@ -23,6 +23,7 @@ from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.dial import dial
 from bigbrotr_dagster.nostr.exchange import AfterEose, Exchange, SideBySide, counted, introduce, new_id
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.intake import Intake
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
@@ -33,7 +34,7 @@ from bigbrotr_dagster.nostr.subscription import Page, Subscription, decoded, pro
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
-__all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Page", "Rejected", "connect"]
+__all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Intake", "Page", "Rejected", "connect"]
 
 MAX_MESSAGE_SIZE = 2 * 1024 * 1024
 """Default bound of one message in bytes: contact lists pass 512 KiB, NIP-77 replies reach 1 MiB."""
@@ -160,17 +161,20 @@ class Connection:
         max_bytes: int,
         after_eose: AfterEose = AT_ONCE,
         stay_open: bool = False,
+        intake: Intake | None = None,
     ) -> Page:
         """Send one REQ and collect its answers until it ends; `after_eose` tells what may come after its EOSE.
 
         More than `max_events` events or `max_bytes` bytes end it as a protocol error. The relay's
         subscription is closed unless the relay has ended it, or it is to `stay_open` after an EOSE with nothing
-        before it: then the next ones close it.
+        before it: then the next ones close it. `intake` takes what is too much to be kept until the end.
         """
         async with self._turn:
             subscription = self._subscription(selection, max_events, max_bytes)
             grace = NOTICE_GRACE / 2 ** min(self._notices, MOST_HALVINGS)
-            exchange = Exchange(self._socket, subscription, self._authenticator, grace, self.late, after_eose)
+            exchange = Exchange(
+                self._socket, subscription, self._authenticator, grace, self.late, after_eose, intake
+            )
             asked_at = monotonic()
             outcome = await self._timed(exchange.run, exchange.silence)
             if subscription.notices:
@@ -195,7 +199,13 @@ class Connection:
             return page
 
     async def request_side_by_side(
-        self, selections: Sequence[Filter], answered: Answered, *, max_events: int, max_bytes: int
+        self,
+        selections: Sequence[Filter],
+        answered: Answered,
+        *,
+        max_events: int,
+        max_bytes: int,
+        intake: Intake | None = None,
     ) -> None:
         """As `request`, for several filters at once: their answers come mixed, and the way there is gone once.
 
@@ -217,7 +227,9 @@ class Connection:
                 page = subscription.finish(outcome)
                 return subscribed(await answered(numbers.pop(subscription.id), page))
 
-            together = SideBySide(self._socket, subscribed(selections), self._authenticator, ended, self.late)
+            together = SideBySide(
+                self._socket, subscribed(selections), self._authenticator, ended, self.late, intake
+            )
             otherwise = await self._timed(together.run, lambda: None)
             for subscription in together.open.values():
                 self._open.append(subscription.id)

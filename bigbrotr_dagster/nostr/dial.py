@@ -5,14 +5,13 @@ Redirects are not followed: the place that they name was not checked (see `reach
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, cast
 
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from bigbrotr_dagster.nostr.reach import ConnectError, Failure, explain, reach, timed_out
+from bigbrotr_dagster.nostr.reach import ConnectError, Failure, Way, explain, find_way, timed_out
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 
@@ -28,15 +27,6 @@ class _Connect(websockets_connect):
         return exc
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    relay: RelayURL
-    within: float  # seconds
-    proxy_url: str | None
-    allow_private: bool
-    max_message_size: int
-
-
 async def dial(
     relay: RelayURL,
     *,
@@ -46,7 +36,7 @@ async def dial(
     allow_insecure: bool,
     max_message_size: int,
 ) -> tuple[RelaySocket, bool]:
-    """Open a WebSocket to `relay` in at most `within` seconds.
+    """Open a WebSocket to `relay`: `within` seconds to look up its name, and as many for all the rest.
 
     Returns:
         The socket, and whether its certificate went unverified: that is tried only with `allow_insecure`, and
@@ -55,35 +45,34 @@ async def dial(
     Raises:
         ConnectError: for every way in which this can fail.
     """
-    route = _Route(relay, within, proxy_url, allow_private, max_message_size)
+    way = await find_way(relay, within=within, proxy_url=proxy_url, allow_private=allow_private)
     try:
         async with asyncio.timeout(within):
             try:
-                return await _open(route, tls_context(verify=True) if relay.secure else None), False
+                tls = tls_context(verify=True) if relay.secure else None
+                return await _open(way, within, max_message_size, tls), False
             except ConnectError as exc:
                 if not (allow_insecure and exc.failure is Failure.CERTIFICATE):
                     raise
-            return await _open(route, tls_context(verify=False)), True
+            return await _open(way, within, max_message_size, tls_context(verify=False)), True
     except TimeoutError as exc:
         raise timed_out(within) from exc
 
 
-async def _open(route: _Route, tls: ssl.SSLContext | None) -> RelaySocket:
+async def _open(way: Way, within: float, max_message_size: int, tls: ssl.SSLContext | None) -> RelaySocket:
     options: dict[str, Any] = {} if tls is None else {"ssl": tls}
-    options["create_connection"] = partial(RelaySocket, max_message_size=route.max_message_size)
-    sock = await reach(
-        route.relay, within=route.within, proxy_url=route.proxy_url, allow_private=route.allow_private
-    )
+    options["create_connection"] = partial(RelaySocket, max_message_size=max_message_size)
+    sock = await way.go(within)
     try:
         opened = await _Connect(
-            route.relay.url,
+            way.relay.url,
             sock=sock,
             proxy=None,
             user_agent_header=USER_AGENT,
             # A kilobyte can inflate to a megabyte, and all that one read brings is inflated at once, before
             # any bound of ours applies; it also costs CPU, and CPU is what limits an archive.
             compression=None,
-            max_size=route.max_message_size,
+            max_size=max_message_size,
             open_timeout=None,  # ours
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=20,  # keeps idle connections alive in NATs

@@ -12,11 +12,13 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.intake import Intake, Parts
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.messages import EventMessage
 from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
-from bigbrotr_dagster.nostr.subscription import Subscription, decoded
+from bigbrotr_dagster.nostr.subscription import Step, Subscription, decoded
+from bigbrotr_dagster.nostr.weight import PART
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 AUTH_GRACE = 10.0
@@ -49,9 +51,11 @@ class Exchange:
         grace: float,
         ended: EndedSubscriptions,
         after_eose: AfterEose,
+        intake: Intake | None,
     ) -> None:
         self._socket = socket
         self._subscription = subscription
+        self._parts = Parts(intake, ended)
         self._authenticator = authenticator
         self._grace = grace
         self._ended = ended
@@ -76,13 +80,14 @@ class Exchange:
         raw = await socket.receive()
         self.waited = monotonic() - asked_at
         while True:
-            message = decoded(raw)
-            is_ours = False
-            if isinstance(message, EventMessage):
-                is_ours = message.subscription in (subscription.id, None)
-                if not is_ours:
-                    self._ended.take(message, raw)
-            step = subscription.take(message, raw)
+            if self._parts.are_large(raw):
+                async with self._parts.room_for(raw, [subscription], patience):
+                    step, is_ours = self._take(raw)
+                    await self._parts.hand_over([subscription], patience)
+            else:
+                step, is_ours = self._take(raw)
+                if self._parts.are_due(subscription.weight):
+                    await self._parts.hand_over([subscription], patience)
             if step is not None:
                 outcome = await self._act(step, patience)
                 if outcome is not None:
@@ -93,6 +98,16 @@ class Exchange:
             elif not self._on_grace:
                 patience.heard()
             raw = await socket.receive()
+
+    def _take(self, raw: bytes) -> tuple[Step, bool]:
+        """Take a message; returns what it means, and whether it is an event that was asked for."""
+        message = decoded(raw)
+        is_ours = False
+        if isinstance(message, EventMessage):
+            is_ours = message.subscription in (self._subscription.id, None)
+            if not is_ours:
+                self._ended.take(message, raw)
+        return self._subscription.take(message, raw), is_ours
 
     def _is_enough(self, patience: Patience) -> bool:
         """Take note of an event after the EOSE; more of them are waited for unless that is enough."""
@@ -192,8 +207,10 @@ class SideBySide:
         authenticator: Authenticator,
         on_end: Ended,
         ended: EndedSubscriptions,
+        intake: Intake | None,
     ) -> None:
         self._socket = socket
+        self._parts = Parts(intake, ended)
         self._authenticator = authenticator
         self._on_end = on_end
         self._ended = ended
@@ -206,13 +223,14 @@ class SideBySide:
         await self._ask(self.open.values())
         while True:
             raw = await self._socket.receive()
-            message = decoded(raw)
-            # What concerns none of them counts against the bounds of the first.
-            taker = self.open.get(getattr(message, "subscription", ""))
-            if taker is None:
-                taker = next(iter(self.open.values()))
-                self._ended.take(message, raw)
-            step = taker.take(message, raw)
+            if self._parts.are_large(raw):
+                async with self._parts.room_for(raw, self.open.values(), patience):
+                    taker, step = self._take(raw)
+                    await self._parts.hand_over([taker], patience)
+            else:
+                taker, step = self._take(raw)
+                if self._parts.are_due(taker.weight * len(self.open)):
+                    await self._parts.hand_over([taker], patience)
             if isinstance(step, Outcome):
                 await self._end(taker, step, patience)
                 if not self.open:
@@ -220,6 +238,15 @@ class SideBySide:
             elif isinstance(step, messages.AuthChallenge):
                 await authenticate(self._socket, self._authenticator, step.challenge)
             patience.heard()
+
+    def _take(self, raw: bytes) -> tuple[Subscription, Step]:
+        message = decoded(raw)
+        # What concerns none of them counts against the bounds of the first.
+        taker = self.open.get(getattr(message, "subscription", ""))
+        if taker is None:
+            taker = next(iter(self.open.values()))
+            self._ended.take(message, raw)
+        return taker, taker.take(message, raw)
 
     async def _end(self, subscription: Subscription, outcome: Outcome, patience: Patience) -> None:
         del self.open[subscription.id]
@@ -267,8 +294,11 @@ async def introduce(socket: RelaySocket, authenticator: Authenticator, within: f
 async def counted(
     socket: RelaySocket, authenticator: Authenticator, id: str, ended: EndedSubscriptions
 ) -> int | None:
-    """What the relay answers to the COUNT with this id; None if it does not say. It may never answer."""
-    while True:
+    """What the relay answers to the COUNT with this id; None if it does not say. It may never answer.
+
+    None as well where it sends more beside that than is to be kept.
+    """
+    while ended.weight <= PART:
         raw = await socket.receive()
         message = decoded(raw)
         match message:
@@ -282,6 +312,7 @@ async def counted(
                 await authenticate(socket, authenticator, challenge)
             case _:
                 ended.take(message, raw)
+    return None
 
 
 def new_id() -> str:

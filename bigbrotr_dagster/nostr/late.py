@@ -53,6 +53,8 @@ class EndedSubscriptions:
     def __init__(self) -> None:
         self._ended: dict[str, _Ended] = {}  # by subscription id, in the order in which they ended
         self._came: dict[str, _Ended] = {}
+        self.weight = 0
+        """Bytes of memory that what came, and was not collected, takes."""
 
     def add(self, ended: Subscription, outcome: Outcome, subscribe: Callable[[], Subscription]) -> None:
         """Remember a subscription; `subscribe` makes one that has its filter and its bounds."""
@@ -69,7 +71,10 @@ class EndedSubscriptions:
             ended.late, ended.lag = ended.subscribe(), monotonic() - ended.at
             ended.late.reopen(message.subscription)
         self._came[message.subscription] = ended
-        if ended.late.take(message, raw) is not None:  # more than a request may bring
+        before = ended.late.weight
+        has_ended = ended.late.take(message, raw) is not None
+        self.weight += ended.late.weight - before
+        if has_ended:  # more than a request may bring
             del self._ended[message.subscription]
 
     @property
@@ -85,4 +90,5 @@ class EndedSubscriptions:
                 collected.append(LateEvents(ended.selection, ended.late.finish(ended.outcome), ended.lag))
                 ended.late = None
         self._came.clear()
+        self.weight = 0
         return collected

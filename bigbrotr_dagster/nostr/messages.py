@@ -12,6 +12,7 @@ from bigbrotr_dagster.nostr.event import UNDECODED, Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.salvage import Unreadable
 from bigbrotr_dagster.nostr.text import is_unicode, safe_line
+from bigbrotr_dagster.nostr.weight import MOST_ELEMENTS, is_crowded
 from bigbrotr_dagster.windowing.outcome import Hint
 
 MAX_COUNT = 2**53
@@ -27,6 +28,10 @@ _decode_event = msgspec.json.Decoder(tuple[Literal["EVENT"], str, Event]).decode
 
 class ProtocolError(ValueError):
     """The message is not one that NIP-01 knows; the text says why."""
+
+
+CROWDED = object()
+"""What stands for an event that would take too much memory to look at: it is not decoded."""
 
 
 class EventMessage(NamedTuple):
@@ -105,8 +110,11 @@ def parse_message(raw: bytes) -> Message:
     An EVENT is one by its beginning, also where the rest is no JSON, or more than there should be.
 
     Raises:
-        ProtocolError: if it is not JSON, not an array with a label, or lacks what its label promises.
+        ProtocolError: if it is not JSON, not an array with a label, lacks what its label promises, or has too many
+            elements.
     """
+    if len(raw) > MOST_ELEMENTS and is_crowded(raw):
+        return _crowded(raw)
     if raw.startswith(_EVENT):  # nearly all do
         try:
             return EventMessage(*_decode_event(raw)[1:])
@@ -122,6 +130,13 @@ def parse_message(raw: bytes) -> Message:
         if salvage.is_event(raw):
             return EventMessage(None, None)
         raise ProtocolError(f"not JSON: {exc}") from exc
+
+
+def _crowded(raw: bytes) -> EventMessage:
+    head = salvage.event_head(raw)
+    if head is None and not salvage.is_event(raw):
+        raise ProtocolError(f"more than {MOST_ELEMENTS} elements")
+    return EventMessage(head[0] if head else None, CROWDED)
 
 
 def _read_or_none(raw: bytes) -> object:

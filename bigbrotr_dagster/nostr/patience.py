@@ -22,6 +22,7 @@ class Patience:
         self._end = self._clock() + total
         self._allowed = silence
         self._move_at = 0.0
+        self._suspended_at = 0.0
 
     def heard(self) -> None:
         """A message came: start again."""
@@ -47,7 +48,13 @@ class Patience:
 
     def suspend(self) -> None:
         """Wait for ever, for it is not the relay that is waited for."""
+        self._suspended_at = self._clock()
         self._alarm.reschedule(None)
+
+    def resume(self) -> None:
+        """Give the relay the time that it had before `suspend`, and its silence again from now."""
+        self._end += self._clock() - self._suspended_at
+        self._move()
 
     def renew(self) -> None:
         """Both clocks start again."""

@@ -3,20 +3,20 @@
 Theory of operation. A relay's URL comes from a stranger, so it must not become a way into the network that
 this runs in (server-side request forgery):
 
-- names are resolved here, private addresses are dropped, and the socket is connected to the very address that
-  was checked: a name that resolves to something else a moment later (DNS rebinding) gains nothing;
+- names are resolved here (`resolver.py`), private addresses are dropped, and the socket is connected to the very
+  address that was checked: a name that resolves to something else a moment later (DNS rebinding) gains nothing;
 - onion, i2p and loki names never reach the local resolver: they go to the SOCKS proxy as they are (socks5h).
-  What a name means behind a proxy cannot be checked here; literal private addresses are refused there too;
+  What a name means behind a proxy cannot be checked here; literal private addresses are refused there too. The
+  proxy's own name is the operator's, and is looked up as the system does it, search domains included;
 - environment variables such as HTTPS_PROXY have no say.
 """
 
 import asyncio
 import hashlib
+import ipaddress
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from python_socks import ProxyConnectionError, ProxyType
@@ -25,6 +25,7 @@ from python_socks.async_.asyncio import Proxy
 
 from bigbrotr_dagster.nostr.address import is_private_address
 from bigbrotr_dagster.nostr.relay_url import Network, RelayURL
+from bigbrotr_dagster.nostr.resolver import Address, NameNotFound, resolver
 from bigbrotr_dagster.nostr.text import safe_line
 
 MAX_LINE = 300
@@ -34,9 +35,6 @@ MAX_ADDRESSES = 4
 """Addresses of one name that are tried."""
 
 _OVERLAYS = {Network.TOR, Network.I2P, Network.LOKI}
-
-# Not asyncio's own executor: dead names hold a thread for tens of seconds, and others need theirs.
-_RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
 
 
 class Failure(StrEnum):
@@ -67,36 +65,75 @@ class ConnectError(Exception):
         return self.failure is Failure.PRIVATE
 
 
-async def reach(relay: RelayURL, *, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
-    """Return a TCP socket that is connected to `relay`.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to get to `relay`: through a proxy, or to one of `addresses`, which may be dialled."""
+
+    relay: RelayURL
+    proxy: Proxy | None = None
+    addresses: tuple[Address, ...] = ()
+
+    async def go(self, within: float) -> socket.socket:
+        """Return a TCP socket that is connected to the relay.
+
+        Args:
+            within: Seconds; the addresses share them.
+
+        Raises:
+            ConnectError: one line that says why not.
+        """
+        try:
+            async with asyncio.timeout(within):
+                if self.proxy is not None:
+                    sock = await _through(self.proxy, self.relay)
+                else:
+                    sock = await self._directly(within / len(self.addresses))
+        except TimeoutError as exc:
+            raise timed_out(within) from exc
+        # asyncio does this only for sockets that it made. A REQ after a CLOSE would wait for the CLOSE's
+        # acknowledgement otherwise, and that comes 40 ms late.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    async def _directly(self, share: float) -> socket.socket:
+        error = OSError("no address")
+        for family, ip in self.addresses:
+            try:
+                async with asyncio.timeout(share):
+                    return await _connect_tcp(family, ip, self.relay.port)
+            except OSError as exc:  # also the timeout
+                error = exc
+        raise explain(error) from error
+
+
+async def find_way(relay: RelayURL, *, within: float, proxy_url: str | None, allow_private: bool) -> Way:
+    """Find out where `relay` is. An address in its URL needs no lookup, nor does a relay behind a proxy.
 
     Args:
-        within: Seconds; the addresses of the relay's name share them.
+        within: Seconds that its nameservers have; waiting for a turn to ask them is not counted.
         proxy_url: A SOCKS5 proxy, socks5://[user:password@]host:port; it resolves the name.
         allow_private: Let the address be a private or loopback one.
 
     Raises:
-        ConnectError: one line that says why not.
+        ConnectError: one line that says why there is no way.
     """
     if relay.network is Network.LOCAL and not allow_private:
         raise ConnectError(Failure.PRIVATE, f"{relay.host} is a private address")
-    try:
-        async with asyncio.timeout(within):
-            sock = await _reach(relay, within, proxy_url, allow_private)
-    except TimeoutError as exc:
-        raise timed_out(within) from exc
-    # asyncio does this only for sockets that it made. A REQ after a CLOSE would wait for the CLOSE's
-    # acknowledgement otherwise, and that comes 40 ms late.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-async def _reach(relay: RelayURL, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
     if proxy_url is not None:
-        return await _through(_socks(proxy_url, relay.url), relay)
+        return Way(relay, _socks(proxy_url, relay.url))
     if relay.network in _OVERLAYS:
         raise ConnectError(Failure.PROXY, f"no SOCKS5 proxy is set for {relay.network} relays")
-    return await _directly(relay, within, allow_private)
+    found = _literal(relay.host) or await _resolve(relay.host, within)
+    allowed = [address for address in found if allow_private or not is_private_address(address[1])]
+    if not allowed:
+        raise ConnectError(Failure.PRIVATE, f"{relay.host} is the private address {found[0][1]}")
+    return Way(relay, addresses=tuple(allowed[:MAX_ADDRESSES]))
+
+
+async def reach(relay: RelayURL, *, within: float, proxy_url: str | None, allow_private: bool) -> socket.socket:
+    """Find the way to `relay` and go it, each in `within` seconds; as `find_way` and `Way.go`."""
+    way = await find_way(relay, within=within, proxy_url=proxy_url, allow_private=allow_private)
+    return await way.go(within)
 
 
 def timed_out(within: float) -> ConnectError:
@@ -146,37 +183,28 @@ async def _through(proxy: Proxy, relay: RelayURL) -> socket.socket:
         raise ConnectError(Failure.PROXY, f"SOCKS proxy: {exc}") from exc
 
 
-async def _directly(relay: RelayURL, within: float, allow_private: bool) -> socket.socket:
-    found = await _resolve(relay.host, relay.port)
-    allowed = [each for each in found if allow_private or not is_private_address(str(each[1][0]))]
-    if not allowed:
-        raise ConnectError(Failure.PRIVATE, f"{relay.host} is the private address {found[0][1][0]}")
-    candidates = allowed[:MAX_ADDRESSES]
-    error = OSError("no address")
-    for family, address in candidates:
-        try:
-            async with asyncio.timeout(within / len(candidates)):
-                return await _connect_tcp(family, address)
-        except OSError as exc:  # also the timeout
-            error = exc
-    raise explain(error) from error
-
-
-async def _connect_tcp(family: socket.AddressFamily, address: Any) -> socket.socket:
+async def _connect_tcp(family: socket.AddressFamily, ip: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        await asyncio.get_running_loop().sock_connect(sock, (ip, port))
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
-    lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+def _literal(host: str) -> list[Address]:
     try:
-        found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, lookup)
-    except (OSError, UnicodeError) as exc:
-        raise ConnectError(Failure.DNS, f"name not found: {host}") from exc
-    return [(family, address) for family, _, _, _, address in found]
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return []
+    return [(socket.AF_INET if version == 4 else socket.AF_INET6, host)]
+
+
+async def _resolve(host: str, within: float) -> list[Address]:
+    async with resolver() as names:
+        try:
+            return await names.addresses(host, within=within)
+        except NameNotFound as exc:
+            raise ConnectError(Failure.DNS, str(exc)) from exc

@@ -1,11 +1,13 @@
 """What a relay sent in place of an event: as much of it as is worth keeping, and what it claims to be."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.event import Reason
 from bigbrotr_dagster.nostr.salvage import Unreadable
+from bigbrotr_dagster.nostr.weight import is_crowded
 
 MAX_RAW_KEPT = 64 * 1024
 """Bytes kept of one rejected event."""
@@ -36,12 +38,11 @@ def rejected(reason: Rejection, raw: bytes) -> Rejected:
     head = salvage.event_head(raw)
     start = head[1] if head else raw.find(b"{") if salvage.is_event(raw) else 0
     place = raw[max(0, start) :]
-    try:
-        value, size = salvage.read_first(place)
-    except Unreadable:
-        id, created_at = salvage.claims_of_bytes(place)
-    else:
-        id, created_at = salvage.claims(value)
-        if isinstance(value, dict):
-            place = place[:size]
+    value: object = None
+    if not is_crowded(place):
+        with suppress(Unreadable):
+            value, size = salvage.read_first(place)
+    id, created_at = salvage.claims_of_bytes(place) if value is None else salvage.claims(value)
+    if isinstance(value, dict):
+        place = place[:size]
     return Rejected(reason, place[:MAX_RAW_KEPT], id, created_at)

@@ -6,10 +6,12 @@ concern this subscription), and only what was proven to be an event that the fil
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bigbrotr_dagster.nostr.event import Event, EventError, parse_event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.messages import (
+    CROWDED,
     AuthChallenge,
     Closed,
     Eose,
@@ -21,6 +23,7 @@ from bigbrotr_dagster.nostr.messages import (
     parse_message,
 )
 from bigbrotr_dagster.nostr.rejected import Rejected, Rejection, rejected
+from bigbrotr_dagster.nostr.weight import weight
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
 MAX_REJECTED_KEPT = 100
@@ -32,6 +35,15 @@ MAX_GARBAGE = 1000
 
 MAX_IGNORED = 10_000
 """Messages in one page that do not concern its subscription: other subscriptions' events, notices."""
+
+
+class Stamp(NamedTuple):
+    """What is left of an event that was handed over before its request ended."""
+
+    id: str
+    created_at: int
+    kind: int
+    pubkey: str
 
 
 @dataclass(slots=True)
@@ -48,11 +60,14 @@ class Page:
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
     any. What does not match the filter's selection is counted in `rejected_counts` alone, as "off_filter".
+
+    `weight` is the memory, in bytes, that its events and what was rejected take. Those that were handed over
+    before the end (`Subscription.take_part`) are stamps here, and not among `rejected`; all are counted.
     """
 
     outcome: Outcome
-    events: list[Event] = field(default_factory=list)
-    outside: list[Event] = field(default_factory=list)
+    events: list[Event | Stamp] = field(default_factory=list)
+    outside: list[Event | Stamp] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rejected_counts: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -62,6 +77,7 @@ class Page:
     ignored: int = 0
     garbage: int = 0
     bytes: int = 0
+    weight: int = 0
     waited: float = 0.0
     lasted: float = 0.0
     late: int = 0
@@ -102,7 +118,11 @@ class Subscription:
         self._max_event_size = max_event_size
         self._page = Page(Outcome(Ending.TIMEOUT))
         self._seen: set[tuple[str, str]] = set()
+        self._rejected_kept = 0
         self._raw_kept = 0
+        self._parted = (0, 0)  # events, and those outside, that were handed over
+        self.weight = 0
+        """As in `Page`, of what has come and was not handed over."""
         self.reopen(id)
 
     def reopen(self, id: str) -> None:
@@ -118,7 +138,18 @@ class Subscription:
     def finish(self, outcome: Outcome) -> Page:
         """Return the page, now that the request has ended."""
         self._page.outcome = outcome
+        self._page.weight = self.weight
         return self._page
+
+    def take_part(self) -> Page:
+        """Return what has come since the last call, for it to be stored; the page keeps the stamps of it."""
+        page, (events, outside) = self._page, self._parted
+        part = Page(page.outcome, page.events[events:], page.outside[outside:], page.rejected, weight=self.weight)
+        page.events[events:] = map(_stamp, part.events)
+        page.outside[outside:] = map(_stamp, part.outside)
+        page.rejected = []
+        self._parted, self.weight = (len(page.events), len(page.outside)), 0
+        return part
 
     def receive(self, raw: bytes) -> Step:
         """Take one message.
@@ -155,7 +186,8 @@ class Subscription:
         if self._page.received > self._max_events:
             return protocol_error(f"more than {self._max_events} events")
         self.notice = None
-        if self._max_event_size is not None and len(raw) - self._envelope > self._max_event_size:
+        too_long = self._max_event_size is not None and len(raw) - self._envelope > self._max_event_size
+        if too_long or decoded is CROWDED:
             self._refuse("too_large", raw)
             return None
         try:
@@ -163,7 +195,9 @@ class Subscription:
         except EventError as exc:
             self._refuse(exc.reason, raw)
         else:
-            if not self._take(event):
+            if self._take(event):
+                self.weight += weight(raw)
+            else:
                 self._reject(rejected("off_filter", raw))
         return None
 
@@ -198,9 +232,15 @@ class Subscription:
     def _reject(self, item: Rejected) -> None:
         page = self._page
         page.rejected_counts[item.reason] += 1
-        if len(page.rejected) < MAX_REJECTED_KEPT and self._raw_kept + len(item.raw) <= MAX_REJECTED_BYTES:
+        if self._rejected_kept < MAX_REJECTED_KEPT and self._raw_kept + len(item.raw) <= MAX_REJECTED_BYTES:
+            self._rejected_kept += 1
             self._raw_kept += len(item.raw)
+            self.weight += len(item.raw)
             page.rejected.append(item)
+
+
+def _stamp(event: Event | Stamp) -> Stamp:
+    return Stamp(event.id, event.created_at, event.kind, event.pubkey)
 
 
 def decoded(raw: bytes) -> Message | None:

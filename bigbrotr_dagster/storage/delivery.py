@@ -61,4 +61,5 @@ class Delivery:
     again: Coverage = field(default_factory=Coverage)
     gaps: Sequence[Gap] = ()
     cursor: Cursor | None = None
-    bytes: int = 0
+    weight: int = 0
+    """Bytes of memory that it takes."""

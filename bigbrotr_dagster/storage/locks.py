@@ -1,6 +1,6 @@
-"""Caps that hold over all processes: one holder per relay, `max_tasks` holders per network.
+"""Caps that hold over all processes: one holder per relay, `max_tasks` per network, `max_per_host` per host.
 
-Both are PostgreSQL's session advisory locks, taken on one connection of their own. The server releases them
+All are PostgreSQL's session advisory locks, taken on one connection of their own. The server releases them
 when that connection ends, however the process dies, so nothing has to be cleaned up after a kill.
 
 A session that is lost takes its locks back when it is next used, and it is used every few seconds: what a server
@@ -28,6 +28,7 @@ from bigbrotr_dagster.storage.session import connect_async
 _RELAY = "0"
 _SLOT = "1"
 _WAITING = "2"
+_PLACE = "3"
 _TAKE = "SELECT pg_try_advisory_lock(%(key)s)"
 _TAKE_ANY = "SELECT key FROM unnest(%(key)s::bigint[]) AS key WHERE pg_try_advisory_lock(key) LIMIT 1"
 _TAKE_BACK = "SELECT array_agg(key) FROM unnest(%(key)s::bigint[]) AS key WHERE NOT pg_try_advisory_lock(key)"
@@ -85,6 +86,21 @@ class LockKeeper:
             yield
         finally:
             await self._release(key)
+
+    @asynccontextmanager
+    async def place(self, name: str, most: int) -> AsyncIterator[bool]:
+        """Hold one of the `most` locks of a place (a host, an address); yields False if others hold them all.
+
+        Raises:
+            DatabaseUnavailable: as for `relay`.
+        """
+        async with self._queues[name]:
+            key = await self._take_any([lock_key(_PLACE, f"{name}:{number}") for number in range(most)])
+        try:
+            yield key is not None
+        finally:
+            if key is not None:
+                await self._release(key)
 
     async def is_wanted(self, network: str) -> bool:
         """Whether another process waits for a slot of this network.

@@ -71,7 +71,10 @@ def list_relays(connection: _Connection) -> list[RegisteredRelay]:
 
 
 def due_relays(connection: _Connection, networks: Sequence[str], interval: float) -> list[RegisteredRelay]:
-    """Relays not attempted, nor registered, for `interval` seconds; most behind first, equals in random order."""
+    """Relays not attempted, nor registered, for `interval` seconds.
+
+    Who has waited longest comes first; of those whose wait began in the same second the most behind.
+    """
     values = {"networks": list(networks), "interval": interval}
     return [RegisteredRelay(*row) for row in connection.execute(query("due_relays"), values)]
 

@@ -7,15 +7,15 @@ So nothing is ever claimed that is not stored, and killing the process costs at 
 While a batch is committed, the next one is prepared; commits follow one another in the order of `put`. Other
 processes may store the same events at the same time: all insert in the same order, so none waits in a circle.
 
-The queue is bounded in events and in bytes. `put` waits while it is full, and whoever waits does not read
-from its relay: that is all the back-pressure there is, and it reaches the socket.
+The queue is bounded in events and in the memory that they take. `put` waits while it is full, and whoever waits
+does not read from its relay: that is all the back-pressure there is, and it reaches the socket.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 import psycopg
@@ -25,10 +25,20 @@ from bigbrotr_dagster.storage.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.known import Known
 from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried, shown
 from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
+from bigbrotr_dagster.storage.room import Room
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
 
-QUEUED_BYTES = 32 * 2**20
-"""Deliveries that are not stored yet hold at most this much of what relays sent, and one more answer."""
+QUEUED_WEIGHT = 32 * 2**20
+"""Bytes of memory that deliveries take which are not stored yet; one more comes on top."""
+
+BATCH_WEIGHT = 8 * 2**20
+"""Bytes of memory that a batch's deliveries take, if it is not one alone: its rows are packed in one piece."""
+
+LARGE_WEIGHT = 16 * 2**20
+"""Bytes of memory that large events take, of all relays, between being decoded and being put."""
+
+VOLATILE_WEIGHT = 16 * 2**20
+"""Bytes of memory that may be kept of what a crash of the server could take back."""
 
 
 DURABLE_EVERY = 4
@@ -45,10 +55,11 @@ class BatchWriter:
         self._flush_interval = flush_interval
         self._queue: deque[Delivery] = deque()
         self._queued_events = 0
-        self._queued_bytes = 0
+        self._queued_weight = 0
         self._put = 0
         self._stored = 0
         self._changed = asyncio.Condition()
+        self._room = Room(LARGE_WEIGHT)
         self._failure: Exception | None = None
         self._known = Known()
         self._volatile: list[list[Delivery]] = []  # of commits that a crash may take back, in order
@@ -65,9 +76,13 @@ class BatchWriter:
             self._raise_failure()
             self._queue.append(delivery)
             self._queued_events += len(delivery.events)
-            self._queued_bytes += delivery.bytes
+            self._queued_weight += delivery.weight
             self._put += 1
             self._changed.notify_all()
+
+    def room(self, weight: int) -> AbstractAsyncContextManager[None]:
+        """Room to decode a large event, over all relays, until it is put."""
+        return self._room.taken(weight)
 
     async def flush(self) -> None:
         """Wait until everything that was put before this call is stored.
@@ -127,7 +142,7 @@ class BatchWriter:
             return
         async with self._changed:
             self._stored += len(batch.deliveries)
-            self._queued_bytes -= sum(delivery.bytes for delivery in batch.deliveries)
+            self._queued_weight -= _weight(batch.deliveries)
             self._changed.notify_all()
 
     async def _fail(self, error: Exception) -> None:
@@ -143,9 +158,11 @@ class BatchWriter:
                 session = self._session or await self._open_session()
                 if batch.epoch != self._known.epoch:
                     batch = await prepare(session, batch.deliveries, self._known)
-                durable = not self._queue or len(self._volatile) + 1 >= DURABLE_EVERY
+                kept = [*self._volatile, batch.deliveries]
+                is_much = sum(map(_weight, kept)) > VOLATILE_WEIGHT
+                durable = not self._queue or len(kept) >= DURABLE_EVERY or is_much
                 await commit(session, batch, self._known, durable=durable)
-                self._volatile = [] if durable else [*self._volatile, batch.deliveries]
+                self._volatile = [] if durable else kept
                 return
             except psycopg.OperationalError:  # connection lost, server restarting, deadlock
                 await self._lose_session()
@@ -177,7 +194,7 @@ class BatchWriter:
             await self._pool.putconn(session)
 
     def _is_full(self) -> bool:
-        return self._queued_events >= 2 * self._batch_size or self._queued_bytes >= QUEUED_BYTES
+        return self._queued_events >= 2 * self._batch_size or self._queued_weight >= QUEUED_WEIGHT
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -190,7 +207,11 @@ class BatchWriter:
             await self._changed.wait_for(lambda: self._queue)
             batch = [self._pop()]
             events, relays = len(batch[0].events), {batch[0].relay_url}
+            weight = batch[0].weight
             while self._queue and events + len(self._queue[0].events) <= self._batch_size:
+                weight += self._queue[0].weight
+                if weight > BATCH_WEIGHT:
+                    break
                 if len(relays | {self._queue[0].relay_url}) > self._flush_interval:
                     break
                 batch.append(self._pop())
@@ -203,6 +224,10 @@ class BatchWriter:
         delivery = self._queue.popleft()
         self._queued_events -= len(delivery.events)
         return delivery
+
+
+def _weight(deliveries: Iterable[Delivery]) -> int:
+    return sum(delivery.weight for delivery in deliveries)
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from bigbrotr_dagster.sync.coverage import (
     proved_relays,
 )
 from bigbrotr_dagster.sync.cycle import BUSY_PATIENCE, sync_relays
-from bigbrotr_dagster.sync.report import CycleReport, Progress, RelayReport, watched
+from bigbrotr_dagster.sync.report import LEFT_OUT_NAMED, CycleReport, Progress, RelayReport, watched
 from bigbrotr_dagster.sync.stats import archive_stats, lag_by_network, orphans, rejections, unsound_events
 from bigbrotr_dagster.sync.work_queue import askable
 from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
@@ -39,6 +39,7 @@ from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 __all__ = [
     "ALLOW_PRIVATE_VARIABLE",
     "BUSY_PATIENCE",
+    "LEFT_OUT_NAMED",
     "RESTRICTED_KINDS",
     "ArchiveCoverage",
     "ArchiveStats",

@@ -52,7 +52,7 @@ def due_relays(
 ) -> dict[str, list[str]]:
     """Relays not attempted for `interval` seconds (default: the configured one), by the network they run under.
 
-    Most behind first; equals in random order.
+    Who has waited longest comes first; of those whose wait began in the same second the most behind.
     """
     since = config.interval if interval is None else interval
     with connect(database_url) as connection:

@@ -3,10 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from itertools import count
 
 from bigbrotr_dagster.nostr.connection import Connection, Page
+from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
@@ -93,6 +95,7 @@ class Asking:
                 max_bytes=PAGE_BYTES,
                 after_eose=self.claims.after_eose(ask),
                 stay_open=True,
+                intake=_Intake(self, connection, history),
             )
             self._count(page)
             await self.take_late(connection)
@@ -172,7 +175,10 @@ class Asking:
         if selections:
             most = EVENTS_PER_PAGE * max(ask.limit for ask in first)
             share = PAGE_BYTES // MOST_AT_ONCE
-            await connection.request_side_by_side(selections, answered, max_events=most, max_bytes=share)
+            intake = _Intake(self, connection, history)
+            await connection.request_side_by_side(
+                selections, answered, max_events=most, max_bytes=share, intake=intake
+            )
         return ended if connection.closed else None
 
     async def _take(self, history: History, walk: Walk, ask: Ask, page: Page, under_way: int) -> None:
@@ -201,6 +207,7 @@ class Asking:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
         history.take_back(disproved)
         history.settle(proof)
+        began = time.monotonic()
         await self._writer.put(
             Delivery(
                 relay_url=self._relay.url,
@@ -208,7 +215,11 @@ class Asking:
                 filter=history.filter.to_dict(),
                 seen_at=int(time.time()),
                 tally=self.tally,
-                events=[event for event in (*page.events, *page.outside) if history.wants(event.created_at)],
+                events=[
+                    event
+                    for event in (*page.events, *page.outside)
+                    if isinstance(event, Event) and history.wants(event.created_at)
+                ],
                 rejected=[Quarantined(item.reason, item.raw, item.id) for item in page.rejected],
                 rejected_counts=page.rejected_counts,
                 disproved=tuple(disproved),
@@ -216,9 +227,10 @@ class Asking:
                 again=history.proved_before,
                 gaps=proof.gaps,
                 cursor=self._cursor() if proof.covered or proof.gaps else None,
-                bytes=page.bytes,
+                weight=page.weight,
             )
         )
+        self.progress_at += time.monotonic() - began  # that was our queue, and is not held against the relay
 
     def ask_for(self, limit: int) -> None:
         """Ask for at most so many events from now on."""
@@ -281,6 +293,23 @@ class Asking:
             return walk.broken(ask, page.outcome.text, flood=flood)
         walk.failed(ask)
         return Proof()
+
+
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """Stores what a request of `history` brings before its end, and proves nothing by that."""
+
+    asking: Asking
+    connection: Connection
+    history: History
+
+    def room(self, weight: int) -> AbstractAsyncContextManager[None]:
+        return self.asking._writer.room(weight)
+
+    async def store(self, part: Page) -> None:
+        if part.weight:
+            await self.asking.deliver(self.history, part, Proof())
+        await self.asking.take_late(self.connection)
 
 
 def _answer(page: Page) -> Answer:

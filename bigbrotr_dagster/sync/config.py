@@ -14,6 +14,10 @@ Seconds = Annotated[float, Field(ge=0)]
 Timestamp = Annotated[int, Field(ge=0)]
 
 
+MAX_PER_HOST = 4
+"""Relays of one host at once: more than any well-meant host needs, and few beside 25 slots."""
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -26,8 +30,15 @@ class NetworkConfig(_Options):
     """SOCKS5 proxy, socks5://host:port. It resolves the names. Not used for clearnet."""
     max_tasks: int = Field(default=25, ge=1, le=1000)
     """Relays in flight at once, over all runs and processes."""
+    max_per_host: int | None = Field(default=None, ge=1, le=1000)
+    """As `max_tasks`, of those that share a host, or an address (IPv6: a /48); null: 4, and at most half of it."""
     timeout: float = Field(default=10.0, ge=0.1, le=600)
-    """Seconds to connect, and of silence that end a request."""
+    """Seconds to look up the name, to connect, and of silence that end a request."""
+
+    @property
+    def most_per_host(self) -> int:
+        """`max_per_host`; by itself no host has all slots."""
+        return self.max_per_host or max(1, min(MAX_PER_HOST, self.max_tasks // 2))
 
 
 class NetworksConfig(_Options):
@@ -91,8 +102,13 @@ class ProcessingConfig(_Options):
     """Relays in one transaction."""
     allow_insecure: bool = False
     """Go on without TLS verification where a relay's certificate is not trusted."""
-    max_event_size: int | None = Field(default=None, ge=1024)
-    """Bytes of JSON; a longer event is quarantined."""
+    max_event_size: int | None = Field(default=2**20, ge=1024)
+    """Bytes of JSON; a longer event is quarantined. Follow lists pass 512 KiB, and few relays take as much. null
+    is no such bound; longer messages than 2 MiB end the connection in any case."""
+    max_relay_events: int | None = Field(default=2_000_000, ge=1)
+    """Events that a run takes from one relay; the next run goes on with the rest. null: no such bound."""
+    max_relay_bytes: int | None = Field(default=2 * 2**30, ge=1024)
+    """As `max_relay_events`, in bytes of what the relay sends."""
 
     @field_validator("filters")
     @classmethod
@@ -108,10 +124,12 @@ class TimeoutsConfig(_Options):
     idle: Seconds = 300.0
     """A relay that brings nothing new for so long is given up for this run."""
     clearnet: Seconds = 1800.0
-    """As `idle`, for one network: the shorter one counts. A relay that makes progress is never cut off."""
+    """As `idle`, for one network: the shorter one counts."""
     tor: Seconds = 3600.0
     i2p: Seconds = 3600.0
     loki: Seconds = 3600.0
+    max_relay_duration: Seconds | None = 600.0
+    """A run leaves a relay after so long, whatever progress it makes: others wait. null: no such bound."""
     max_duration: Seconds | None = 14_400.0
     """A whole cycle; null is unlimited."""
 

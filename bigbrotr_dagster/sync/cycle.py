@@ -1,65 +1,45 @@
-"""Many relays at once: caps per network, a deadline, one writer; one relay's failure never stops another."""
+"""Many relays at once: caps per network and host, a deadline, one writer; no relay stops or starves another.
+
+Theory of operation. Relays come in order of how long they have waited for their turn, and each leaves after its
+budget (`budget.py`), so that a cycle ends, and whoever had no turn in it is among the first of the next one. One
+host's relays hold a few slots at once. Those of them that find no room stand aside until there is some, but not
+for longer than `interval` seconds of the cycle: it must not go on for hours only because one host has many URLs.
+What is not begun is named in the report (`left_out`), never passed over in silence.
+"""
 
 import asyncio
-import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Any
-
-import psycopg
 
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
+from bigbrotr_dagster.nostr.reach import ConnectError, find_way
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.nostr.text import safe_line
-from bigbrotr_dagster.storage.locks import POLL, LockKeeper, lock_keeper
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, connect, open_pool, retried, shown
+from bigbrotr_dagster.nostr.resolver import resolver
+from bigbrotr_dagster.storage.locks import POLL, lock_keeper
+from bigbrotr_dagster.storage.pool import connect, open_pool, retried, shown
 from bigbrotr_dagster.storage.registry import fresh_relays
-from bigbrotr_dagster.storage.state import (
-    AttemptResult,
-    SyncState,
-    begin_attempt,
-    finish_attempt,
-    running_attempt,
-)
+from bigbrotr_dagster.storage.state import running_attempt
 from bigbrotr_dagster.storage.trouble import database_trouble
-from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
+from bigbrotr_dagster.storage.writer import batch_writer
+from bigbrotr_dagster.sync.attempt import Cycle, attempt
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.config_file import ConfigError
 from bigbrotr_dagster.sync.garbage import rare_searches
-from bigbrotr_dagster.sync.history import open_history
-from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
+from bigbrotr_dagster.sync.places import host_place, places
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
 from bigbrotr_dagster.sync.work_queue import RelayQueue, by_network
-
-log = logging.getLogger(__name__)
 
 BUSY_PATIENCE = 5.0
 """Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
 
-STOPPED = "stopped"
-DATABASE_LOST = "the database stopped answering"
-
 SLOT_SECONDS = 5.0
 """Seconds that a slot is kept from one relay to the next while another process waits for one."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Cycle:
-    """What all relays of one cycle share."""
-
-    config: SynchronizerConfig
-    run_id: str
-    pool: Pool
-    locks: LockKeeper
-    writer: BatchWriter
-    private_key: bytes | None
-    deadline: float | None
-    progress: Progress
-    busy_patience: float
+LONGEST_POLL = 5.0
+"""Seconds that a worker waits at most before it looks again for room at a host."""
 
 
 async def sync_relays(
@@ -70,14 +50,16 @@ async def sync_relays(
     run_id: str = "",
     skip_fresh: bool = False,
     busy_patience: float = BUSY_PATIENCE,
+    room_patience: float | None = None,
     on_report: OnReport | None = None,
 ) -> CycleReport:
-    """Sync relays, each network's in the given order, `max_tasks` at a time.
+    """Sync relays, each network's in the given order, `max_tasks` at a time, `max_per_host` of one host.
 
-    `on_report` is called in the event loop as each relay ends. Relays that `max_duration` leaves no time for are
-    not in the report, nor are those that `skip_fresh` leaves out, for they succeeded within the last `interval`
-    seconds. A relay that another process still syncs when the others are done, and `busy_patience` seconds later,
-    is reported as busy. Cancelling stores what was received and proved, and raises CancelledError.
+    `on_report` is called in the event loop as each relay ends. Relays that `max_duration` leaves no time for, or
+    whose host has had no room within `room_patience` seconds (None: `interval`), are `left_out` in the report.
+    Those that `skip_fresh` passes over are not in it: they succeeded within the last `interval` seconds. A relay
+    that another process still syncs when the others are done, and `busy_patience` seconds later, is reported as
+    busy. Cancelling stores what was received and proved, and raises CancelledError.
 
     Raises:
         ConfigError: the private key is not one.
@@ -99,7 +81,7 @@ async def sync_relays(
     queues = by_network(urls, config, done)
     try:
         async with (
-            _cycle(database_url, config, run_id, progress, busy_patience) as cycle,
+            _cycle(database_url, config, run_id, progress, busy_patience, room_patience) as cycle,
             asyncio.TaskGroup() as group,
         ):
             for network, relays in queues.items():
@@ -113,6 +95,7 @@ async def sync_relays(
             raise
         raise trouble from error
     finally:
+        report.left_out = [relay.url for relays in queues.values() for relay in relays]
         report.seconds = time.monotonic() - started
     return report
 
@@ -125,13 +108,20 @@ def _without_fresh(database_url: str, urls: Sequence[str], interval: float) -> l
 
 @asynccontextmanager
 async def _cycle(
-    database_url: str, config: SynchronizerConfig, run_id: str, progress: Progress, busy_patience: float
-) -> AsyncIterator[_Cycle]:
+    database_url: str,
+    config: SynchronizerConfig,
+    run_id: str,
+    progress: Progress,
+    busy_patience: float,
+    room_patience: float | None,
+) -> AsyncIterator[Cycle]:
     key = _private_key(config.keys.keys_env)
     longest = config.timeouts.max_duration
     deadline = None if longest is None else time.monotonic() + longest
+    room_until = time.monotonic() + (config.interval if room_patience is None else room_patience)
     async with AsyncExitStack() as stack:
         stack.enter_context(rare_searches())
+        await stack.enter_async_context(resolver())
         pool = await stack.enter_async_context(open_pool(database_url))
         locks = await stack.enter_async_context(lock_keeper(database_url))
         writer = await stack.enter_async_context(
@@ -141,7 +131,7 @@ async def _cycle(
                 flush_interval=config.processing.flush_interval,
             )
         )
-        yield _Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_patience)
+        yield Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_patience, room_until)
 
 
 def _private_key(variable: str) -> bytes | None:
@@ -154,36 +144,96 @@ def _private_key(variable: str) -> bytes | None:
         raise ConfigError(f"{variable}: {error}") from error
 
 
-async def _work(cycle: _Cycle, network: str, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
+async def _work(cycle: Cycle, network: str, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
     """Take one relay after the other, each under a slot of the network that counts over all processes."""
     while waiting and not _is_late(cycle):
+        if not waiting.is_ready:
+            if time.monotonic() >= cycle.room_until:
+                return
+            await _wait_for_room(waiting)
+            continue
         async with cycle.locks.slot(network, options.max_tasks):
             taken = time.monotonic()
-            while waiting and not _is_late(cycle):
+            while waiting.is_ready and not _is_late(cycle):
                 await _take_next(cycle, options, waiting, done)
                 if time.monotonic() - taken > SLOT_SECONDS and await cycle.locks.is_wanted(network):
                     break
-        if waiting:
+        if waiting.is_ready:
             await asyncio.sleep(2 * POLL)  # whoever waits looks once in POLL seconds
 
 
-def _is_late(cycle: _Cycle) -> bool:
+async def _wait_for_room(waiting: RelayQueue) -> None:
+    """Without a slot: others may use it. The more workers wait, the more seldom each of them looks."""
+    waiting.idle += 1
+    waiting.emptied.clear()
+    try:
+        async with asyncio.timeout(min(POLL * waiting.idle, LONGEST_POLL)):
+            await waiting.emptied.wait()
+    except TimeoutError:
+        waiting.call()
+    finally:
+        waiting.idle -= 1
+
+
+def _is_late(cycle: Cycle) -> bool:
     return cycle.deadline is not None and time.monotonic() >= cycle.deadline
 
 
-async def _take_next(cycle: _Cycle, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
-    once_more = not waiting.untried
-    relay = waiting.busy.popleft() if once_more else waiting.untried.popleft()
-    async with cycle.locks.relay(relay.url, cycle.busy_patience if once_more else 0) as ours:
+async def _take_next(cycle: Cycle, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
+    turn = waiting.next()
+    if turn is None:
+        return
+    relay, once_more = turn
+    held: list[str] = []
+    async with AsyncExitStack() as room:
+        crowded = await _enter(cycle, options, relay, room, held)
+        if crowded is not None:
+            waiting.wait_at(crowded, relay)
+            return
+        ours = await room.enter_async_context(
+            cycle.locks.relay(relay.url, cycle.busy_patience if once_more else 0)
+        )
         if ours:
-            await _attempt(cycle, options, relay, done)
+            await attempt(cycle, options, relay, done)
         elif once_more:
             done(await _busy(cycle, relay))
         else:
             waiting.busy.append(relay)
+    if time.monotonic() < cycle.room_until:
+        waiting.call(held)
 
 
-async def _busy(cycle: _Cycle, relay: RelayURL) -> RelayReport:
+async def _enter(
+    cycle: Cycle, options: NetworkConfig, relay: RelayURL, room: AsyncExitStack, held: list[str]
+) -> str | None:
+    """Take a place at the relay's host, and at its addresses; returns the first one that has no room.
+
+    `held` are those taken. Where the way cannot be found, the attempt will say so.
+    """
+    wanted = [host_place(relay)]
+    for place in wanted:
+        if not await room.enter_async_context(cycle.locks.place(place, options.most_per_host)):
+            return place
+        held.append(place)
+        if len(held) == 1:
+            wanted += await _addresses(cycle, options, relay, but=place)
+    return None
+
+
+async def _addresses(cycle: Cycle, options: NetworkConfig, relay: RelayURL, but: str) -> list[str]:
+    try:
+        way = await find_way(
+            relay,
+            within=options.timeout,
+            proxy_url=options.proxy_url,
+            allow_private=cycle.config.allow_private,
+        )
+    except ConnectError:
+        return []
+    return [place for place in places(way) if place != but]
+
+
+async def _busy(cycle: Cycle, relay: RelayURL) -> RelayReport:
     """What is known of the process that syncs the relay."""
     by = await retried(cycle.pool, lambda connection: running_attempt(connection, relay.url))
     error = "another process is syncing this relay"
@@ -191,102 +241,3 @@ async def _busy(cycle: _Cycle, relay: RelayURL) -> RelayReport:
         run_id, since = by
         error += f" since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" + (f", run {run_id}" if run_id else "")
     return RelayReport(relay.url, relay.network.value, ok=False, busy=True, error=error)
-
-
-async def _attempt(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
-    """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
-    started = time.monotonic()
-    state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
-    sync = _relay_sync(cycle, options, relay, state)
-    gaps_before = sum(len(history.gaps) for history in sync.histories)
-    error: str | None = STOPPED
-    try:
-        await sync.run()
-        error = None
-    except RelayFailed as failure:
-        error = str(failure)
-    except (DatabaseUnavailable, psycopg.Error):
-        error = DATABASE_LOST
-        raise
-    except Exception as failure:  # ours, not the relay's: the other relays go on all the same
-        log.exception("the sync of %s failed", relay.url)
-        error = safe_line(f"internal error: {failure!r}")
-    finally:
-
-        async def end() -> None:
-            await _finish(cycle, sync, state, error)
-            if error not in (STOPPED, DATABASE_LOST):
-                report = _report(cycle, sync, error, time.monotonic() - started)
-                done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
-
-        await _to_its_end(end())
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do short work that being cancelled must not cut off: what is stored is recorded, too."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
-
-
-def _relay_sync(cycle: _Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
-    wanted, now = cycle.config.processing, time.time()
-    histories = [open_history(given, wanted, now, state) for given in wanted.filters]
-    return RelaySync(
-        relay,
-        cycle.config,
-        options,
-        state,
-        histories,
-        cycle.writer,
-        cycle.progress,
-        private_key=cycle.private_key,
-        deadline=cycle.deadline,
-    )
-
-
-async def _finish(cycle: _Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
-    await cycle.writer.flush()
-    traffic = sync.traffic
-    result = AttemptResult(
-        ok=error is None,
-        error=error,
-        events_received=traffic.events_received,
-        requests=traffic.requests,
-        bytes_received=traffic.bytes_received,
-        insecure=traffic.insecure,
-        interval=cycle.config.interval,
-    )
-    audited = {history.hash: history.audit.rotation for history in sync.histories}
-    rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
-    await retried(
-        cycle.pool,
-        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, rotations),
-    )
-
-
-def _report(cycle: _Cycle, sync: RelaySync, error: str | None, seconds: float) -> RelayReport:
-    tally, traffic, cursor = sync.tally, sync.traffic, sync.cursor
-    return RelayReport(
-        url=sync.relay.url,
-        network=sync.relay.network.value,
-        ok=error is None,
-        error=error,
-        events_received=traffic.events_received,
-        events_new=tally.events_new,
-        events_known=tally.events_known,
-        events_rejected=dict(tally.rejected),
-        observations_new=tally.observations_new,
-        late_events=tally.late_events,
-        requests=traffic.requests,
-        bytes_received=traffic.bytes_received,
-        cursor=cursor,
-        lag_seconds=max(0, int(time.time()) - cursor.timestamp) if cursor else None,
-        pending_seconds=sum(history.pending.seconds for history in sync.histories),
-        gaps=[gap for history in sync.histories for gap in history.gaps],
-        without_kinds=sync.without_kinds,
-        seconds=seconds,
-    )

@@ -17,10 +17,11 @@ class History:
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
     `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
-    ones, where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs covered.
-    `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few at a
-    time, each few under a filter and a coverage of their own. `restricted` is what of it some relays give only to
-    whom asks for nothing else, and only with our key; None where the filter is of no such kinds, or of no others.
+    ones (`recent`), where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs
+    covered. `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few
+    at a time, each few under a filter and a coverage of their own. `restricted` is what of it some relays give
+    only to whom asks for nothing else, and only with our key; None where the filter is of no such kinds, or of no
+    others.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class History:
         covered: Coverage,
         gaps: list[Gap],
         again: Coverage,
+        recent: Coverage,
         audit: Audit,
         named: "tuple[History, ...]" = (),
         restricted: "History | None" = None,
@@ -43,12 +45,21 @@ class History:
         self.proved_before = covered
         self.audit = audit
         self._again = again & self._range
+        self._recent = recent
         self.named = named
         self.restricted = restricted
 
-    def walk(self, limit: int, habits: Habits) -> Walk:
-        """A walk through what is pending, and what is asked for again."""
-        return Walk(self.pending | self._again, limit, habits, self.audit.task)
+    def walks(self, limit: int, habits: Habits) -> list[Walk]:
+        """One walk through what is pending, and what is asked for again; or two, which share what may be spent.
+
+        To ask again for the newest seconds may take all that a run may spend on a relay: then the older ones,
+        where some are pending still, would never have their turn.
+        """
+        todo = self.pending | self._again
+        recent = todo & self._recent
+        if not self._again & recent - self.pending or not self.pending - recent:
+            return [Walk(todo, limit, habits, self.audit.task)]
+        return [Walk(recent, limit, habits, self.audit.task), Walk(todo - recent, limit, habits)]
 
     @property
     def _settled(self) -> Coverage:
@@ -124,7 +135,8 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
         covered = state.covered.get(name, Coverage())
         old = (covered & Coverage.between(bounds[0], end)) - late
         audit = Audit(state.rotations.get(name, Rotation()), old)
-        return History(key, bounds, covered, state.gaps.get(name, []), late | retried, audit, named, restricted)
+        gaps, again = state.gaps.get(name, []), late | retried
+        return History(key, bounds, covered, gaps, again, late, audit, named, restricted)
 
     private = tuple(kind for kind in RESTRICTED_KINDS if selection.kinds is None or kind in selection.kinds)
     is_mixed = private and private != selection.kinds

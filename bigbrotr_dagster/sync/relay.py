@@ -13,6 +13,7 @@ from bigbrotr_dagster.storage.delivery import Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.asking import Asking, Traffic
+from bigbrotr_dagster.sync.budget import Budget
 from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
@@ -70,7 +71,9 @@ class RelaySync:
         self._network = network
         self._state = state
         self._private_key = private_key
-        self._deadline = deadline
+        self._budget = Budget(config, deadline)
+        self.stopped_by: str | None = None
+        """What left the rest for another run."""
         self._trying = Trying(patience(state.failures))
         self._idle = config.timeouts.without_progress(relay.network)
         insecure = config.processing.allow_insecure
@@ -83,7 +86,7 @@ class RelaySync:
         self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
-        """Ask until nothing is pending, or the deadline has passed.
+        """Ask until nothing is pending, or the relay's share of this run is used up.
 
         Raises:
             RelayFailed: the relay cannot be reached, refuses, or brings nothing any more.
@@ -107,13 +110,15 @@ class RelaySync:
                 raise RelayFailed(outcome.text if self._trying.is_away else str(outcome))
             if not advanced:
                 await self._trying.wait()
+        if not all(walk.is_done for _, walk in walks):
+            self.stopped_by = self._spent()
 
     def _steps(self, walks: Sequence[tuple[History, Walk]]) -> int:
         """Grows with whatever brings the sync nearer to its end; asking for less is a way forward, too."""
         return self._asking.restrained + sum(walk.steps for _, walk in walks)
 
     async def _walks(self, refusal: str = "all kinds") -> list[tuple[History, Walk]]:
-        """A walk for each history that this relay can be asked for.
+        """The walks through each history that this relay can be asked for.
 
         A history of all kinds that it refuses becomes a gap, and its common kinds are asked for by number.
         """
@@ -124,11 +129,11 @@ class RelaySync:
                 await self._name_gaps(history, Unproven.REFUSED, refusal)
                 asked = history.named
                 self.histories.extend(asked)
-            walks += [(each, self._begin(each)) for each in asked]
+            walks += [begun for each in asked for begun in self._begin(each)]
         return walks
 
-    def _begin(self, history: History) -> Walk:
-        return history.walk(self._config.processing.limit, self._state.habits)
+    def _begin(self, history: History) -> list[tuple[History, Walk]]:
+        return [(history, walk) for walk in history.walks(self._config.processing.limit, self._state.habits)]
 
     @property
     def traffic(self) -> Traffic:
@@ -167,8 +172,10 @@ class RelaySync:
                 if self._state.habits.is_unknown and not self._state.covered:
                     self._state.habits.hint = (await self._hints.limits()).max_limit
                 while True:
-                    for history, walk in list(walks):
-                        outcome = await self._walk(connection, history, walk)
+                    for history, walk, share in _turns(walks):
+                        if (history, walk) not in walks:
+                            continue  # it was refused
+                        outcome = await self._walk(connection, history, walk, share)
                         if outcome is None:
                             continue
                         if history not in self._restricted.opened or reaction(outcome) is not Reaction.REFUSED:
@@ -182,7 +189,7 @@ class RelaySync:
                     if all(walk.is_done for _, walk in walks):
                         opened = await self._restricted.probe(connection, self._asking)
                         self.histories += opened
-                        walks += [(each, self._begin(each)) for each in opened]
+                        walks += [begun for each in opened for begun in self._begin(each)]
                         if not opened:
                             break
             await self._asking.take_late(connection)
@@ -230,12 +237,16 @@ class RelaySync:
     async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
         await self._asking.deliver(history, Page(Outcome(Ending.CLOSED)), history.give_up(reason, detail))
 
-    async def _walk(self, connection: Connection, history: History, walk: Walk) -> Outcome | None:
-        """Returns the first outcome that calls for another connection, or for giving up."""
+    async def _walk(self, connection: Connection, history: History, walk: Walk, share: float) -> Outcome | None:
+        """Go on until this share of the budget is used up.
+
+        Returns the first outcome that calls for another connection, or for giving up.
+        """
         habits, slowed, proved = self._state.habits, 0, 0
-        while not self._is_late() and (asks := await self._next(connection, walk)):
+        while not self._is_late(share) and (asks := await self._next(connection, walk)):
             if len(asks) > 1:
-                lost = await self._asking.several(connection, history, walk, asks, partial(self._more, walk))
+                more = partial(self._more, walk, share)
+                lost = await self._asking.several(connection, history, walk, asks, more)
                 if lost is not None:
                     return lost
                 self._check_progress()
@@ -280,12 +291,12 @@ class RelaySync:
             width = distance.width(self._state.habits)
         return distance.asks(walk, width)
 
-    def _more(self, walk: Walk, under_way: int) -> list[Ask]:
+    def _more(self, walk: Walk, share: float, under_way: int) -> list[Ask]:
         """What goes out beside the requests under way, as long as nothing speaks against it."""
         self._check_progress()
         distance = self._asking.distance
         width = distance.width(self._state.habits)
-        waits = width == 1 or walk.crowded is not None or self._is_late()
+        waits = width == 1 or walk.crowded is not None or self._is_late(share)
         return [] if waits else distance.asks(walk, width - under_way)
 
     async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
@@ -299,8 +310,20 @@ class RelaySync:
         self._asking.ask_for(most)
         return True
 
-    def _is_late(self) -> bool:
-        """Whether the rest is left for another run."""
-        if self._state.habits.rung.shortens and self.traffic.requests >= SHORT_WINDOW_REQUESTS:
-            return True
-        return self._deadline is not None and time.monotonic() >= self._deadline
+    def _is_late(self, share: float = 1.0) -> bool:
+        """Whether the rest is left for another run, or for what this share leaves."""
+        return self._spent(share) is not None
+
+    def _spent(self, share: float = 1.0) -> str | None:
+        if self._state.habits.rung.shortens and self.traffic.requests >= share * SHORT_WINDOW_REQUESTS:
+            return f"{SHORT_WINDOW_REQUESTS} requests for two hours each"
+        return self._budget.used_up(self.traffic, share)
+
+
+def _turns(walks: Sequence[tuple[History, Walk]]) -> list[tuple[History, Walk, float]]:
+    """Each walk with the share of the budget up to which it goes on: its part, and what those before it left.
+
+    Then once more, for what the last ones left.
+    """
+    first = [(*each, place / len(walks)) for place, each in enumerate(walks, 1)]
+    return first + [(*each, 1.0) for each in walks]

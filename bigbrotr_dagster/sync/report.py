@@ -12,6 +12,9 @@ from bigbrotr_dagster.windowing import Gap
 REJECTIONS = ("malformed", "bad_id", "bad_signature", "off_filter", "too_large")
 """Reasons that a report always names, with 0 where there were none."""
 
+LEFT_OUT_NAMED = 100
+"""Of the relays that were left out, so many are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class RelayReport:
@@ -28,6 +31,8 @@ class RelayReport:
     """Not tried, for another process was syncing this relay: neither ok nor failed."""
     skipped: bool = False
     """Not tried, for the configuration says so: its network is switched off. Counts as failed."""
+    stopped_by: str | None = None
+    """The bound that left the rest for another run, where one did."""
     events_received: int = 0
     events_new: int = 0
     events_known: int = 0
@@ -55,6 +60,7 @@ class RelayReport:
             "ok": self.ok,
             "busy": self.busy,
             "error": self.error,
+            "stopped_by": self.stopped_by,
             "events_received": self.events_received,
             "events_new": self.events_new,
             "late_events": self.late_events,
@@ -85,6 +91,13 @@ class CycleReport:
 
     relays: list[RelayReport] = field(default_factory=list)
     seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)
+    """The URLs of those that were to be synced, and were not begun."""
+
+    @property
+    def asked(self) -> int:
+        """How many relays were to be synced."""
+        return len(self.relays) + len(self.left_out)
 
     @property
     def failed(self) -> list[RelayReport]:
@@ -103,10 +116,12 @@ class CycleReport:
             for name in ("events_received", "events_new", "events_known", "observations_new", "requests")
         }
         return {
-            "relays": len(self.relays),
+            "relays": self.asked,
             "relays_ok": len(self.relays) - len(self.failed) - len(self.busy),
             "relays_failed": len(self.failed),
             "relays_busy": len(self.busy),
+            "relays_left_out": len(self.left_out),
+            "left_out": self.left_out[:LEFT_OUT_NAMED],
             "events_received": total["events_received"],
             "events_new": total["events_new"],
             "events_known": total["events_known"],

@@ -14,7 +14,8 @@ SELECT url, network FROM relay ORDER BY url;
 
 -- name: due_relays
 -- Relays whose last attempt (or else registration: the sensor starts new ones) was at least `interval` seconds ago,
--- and that are not waiting after a failure; the most behind first, equals in random order.
+-- and that are not waiting after a failure. Who has waited longest comes first, so that whoever had no turn in one
+-- cycle has one in the next; of those whose wait began in the same second the most behind, else in random order.
 SELECT relay.url, relay.network
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
@@ -24,7 +25,8 @@ WHERE relay.network = ANY(%(networks)s)
   AND coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))
       <= now() - make_interval(secs => %(interval)s)
   AND (relay_limits.retry_at IS NULL OR relay_limits.retry_at <= now())
-ORDER BY coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
+ORDER BY date_trunc('second', coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))),
+         coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 
 -- name: unattempted_relays
 SELECT relay.url, relay.network

@@ -35,7 +35,7 @@ from tests.benchmarks.relay_program import Relays, many_relays
 from tests.ports import free_port
 
 # An interval that no cron line has: the schedule ticks every minute, and takes a relay once in seven.
-CONFIG = "{allow_private: true, interval: 420}"
+CONFIG = "{allow_private: true, interval: 420, networks: {clearnet: {max_per_host: 25}}}"
 PATIENCE = 1200.0
 IDLE_SECONDS = 60.0
 

@@ -35,7 +35,8 @@ async def measured(database: str, relays: list[str], sample_every: int = 0) -> d
     watched.set(progress)
     samples: list[tuple[int, int]] = []
     sampling = asyncio.create_task(_sample(progress, sample_every, samples)) if sample_every else None
-    options = config(networks={"clearnet": {"timeout": TIMEOUT, "max_tasks": len(relays)}})
+    all_at_once = {"max_tasks": len(relays), "max_per_host": len(relays)}
+    options = config(networks={"clearnet": {"timeout": TIMEOUT} | all_at_once})
     report = (await sync_relays(database, options, relays)).to_json_dict()
     cost = meter.read()
     if sampling is not None:

@@ -75,6 +75,19 @@ def test_a_batch_leaves_a_busy_relay_to_who_syncs_it(graph: Graph, relays: Relay
     assert "run another-run" in logged(run, graph)
 
 
+def test_a_batch_names_whom_it_had_no_time_for(graph: Graph, relays: Relays, config_file: Path) -> None:
+    config_file.write_text(
+        "{allow_private: true, networks: {clearnet: {max_tasks: 1}}, timeouts: {max_duration: 0.5}}"
+    )
+    slow, late = relays.serve(some_events(3), delay=1), relays.serve(some_events(4))
+    graph.register(slow.url, late.url)
+    run = graph.sync(slow.url, late.url)
+    assert run.success
+    assert set(graph.materializations(run)) == {slow.url}
+    assert "1 relays synced, 0 failed, 0 busy, 1 left out" in logged(run, graph)
+    assert f"come first next time\n{late.url}" in logged(run, graph)
+
+
 def test_a_batch_of_which_every_relay_is_busy_does_not_fail(graph: Graph, relays: Relays) -> None:
     graph.register(busy := relays.serve([]).url)
     with held(graph, busy):
@@ -137,8 +150,8 @@ def both_networks(relays: Relays) -> tuple[ScriptedRelay, ScriptedRelay, list[st
     options = f"""
 allow_private: true
 networks:
-  clearnet: {{timeout: 600, max_tasks: 25}}
-  tor: {{enabled: true, timeout: 600, max_tasks: 5, proxy_url: "{proxy}"}}
+  clearnet: {{timeout: 600, max_tasks: 25, max_per_host: 25}}
+  tor: {{enabled: true, timeout: 600, max_tasks: 5, max_per_host: 5, proxy_url: "{proxy}"}}
 timeouts: {{idle: 3600}}
 processing: {{end_lag: 0, since: 1789990000}}
 """

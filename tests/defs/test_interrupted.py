@@ -113,7 +113,8 @@ def finished(graph: Graph, urls: list[str]) -> set[str]:
 @pytest.fixture
 def two_hundred(graph: Graph, relays: Relays, config_file: Path) -> tuple[ScriptedRelay, list[str]]:
     """200 relays with the same 12 events; each takes a while, and the last ones are not answered."""
-    config_file.write_text(patient(config_file.read_text()).replace("max_tasks: 5", "max_tasks: 20"))
+    options = patient(config_file.read_text()).replace("max_tasks: 5", "max_tasks: 20, max_per_host: 20")
+    config_file.write_text(options)
     relay = relays.serve(some_events(12, str(config_file)), cap=6, delay=0.05, answers=ENOUGH)
     urls = sorted(f"{relay.url}/{number:03}" for number in range(200))
     graph.register(*urls)

@@ -1,9 +1,7 @@
 """Reaching a relay: private addresses, TLS, redirects, SOCKS; every failure is one clear line."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,13 @@ from websockets.asyncio.server import ServerConnection
 from bigbrotr_dagster.nostr import dial
 from bigbrotr_dagster.nostr.connection import ConnectError, Failure, connect
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.reach import find_way
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending
 from tests.nostr.helpers import received, relay, send, tcp_server
 from tests.nostr.socks import microsocks, noting_socks
 from tests.ports import free_port
+from tests.relays.nameserver import nameserver, silent
 
 CERTIFICATE = Path(__file__).parent / "self_signed.pem"
 ONION = "a" * 56 + ".onion"
@@ -62,48 +62,42 @@ async def test_a_private_address_is_refused_behind_a_proxy_too() -> None:
     assert error.private
 
 
-async def test_a_public_name_with_a_private_address_is_refused(resolving: "Resolving") -> None:
-    resolving("relay.damus.io", "127.0.0.1")
-    async with relay(serving) as url:
+async def test_a_public_name_with_a_private_address_is_refused() -> None:
+    async with nameserver({"relay.damus.io": ["127.0.0.1"]}), relay(serving) as url:
         error = await failure(f"ws://relay.damus.io:{url.port}", allow_private=False)
     assert error.private
     assert "127.0.0.1" in str(error)
 
 
-async def test_the_checked_address_is_the_one_connected_to(resolving: "Resolving") -> None:
-    lookups = resolving("relay.damus.io", "127.0.0.1")
-    async with relay(serving) as url:
+async def test_of_private_and_public_addresses_only_the_public_ones_may_be_dialled() -> None:
+    mixed = ["10.0.0.1", "93.184.215.14", "127.0.0.1", "::1", "::ffff:192.168.0.1", "2606:2800:21f::1"]
+    async with nameserver({"relay.damus.io": mixed}):
+        url = parse_relay_url("wss://relay.damus.io")
+        way = await find_way(url, within=5, proxy_url=None, allow_private=False)
+    assert {ip for _, ip in way.addresses} == {"93.184.215.14", "2606:2800:21f::1"}
+
+
+async def test_the_checked_address_is_the_one_connected_to() -> None:
+    async with nameserver({"relay.damus.io": ["127.0.0.1"]}) as names, relay(serving) as url:
         assert await ending(f"ws://relay.damus.io:{url.port}") == (Ending.EOSE, False)
-    assert lookups == ["relay.damus.io"]  # one lookup: there is no second answer to be fooled by
+    # one lookup of both types: there is no second answer to be fooled by
+    assert names.asked == ["relay.damus.io"] * 2
 
 
-async def test_the_next_address_is_tried(resolving: "Resolving") -> None:
-    resolving("relay.damus.io", "127.0.0.2", "127.0.0.1")
-    async with relay(serving) as url:
+async def test_an_address_needs_no_lookup() -> None:
+    async with nameserver({}, silent) as names, relay(serving) as url:
+        assert await ending(url.url) == (Ending.EOSE, False)
+    assert names.asked == []
+
+
+async def test_the_next_address_is_tried() -> None:
+    async with nameserver({"relay.damus.io": ["127.0.0.2", "127.0.0.1"]}), relay(serving) as url:
         assert (await ending(f"ws://relay.damus.io:{url.port}"))[0] is Ending.EOSE
 
 
-Resolving = Callable[..., list[str]]
-
-
-@pytest.fixture
-def resolving(monkeypatch: pytest.MonkeyPatch) -> Resolving:
-    """Stand in for DNS, which the tests do not reach: make `name` resolve to `addresses`, and note lookups."""
-
-    def set_up(name: str, *addresses: str) -> list[str]:
-        lookups: list[str] = []
-        real = socket.getaddrinfo
-
-        def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-            if host != name:
-                return real(host, port, *args, **kwargs)
-            lookups.append(host)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        return lookups
-
-    return set_up
+async def test_the_other_family_is_tried() -> None:
+    async with nameserver({"relay.damus.io": ["::1", "127.0.0.1"]}), relay(serving) as url:
+        assert (await ending(f"ws://relay.damus.io:{url.port}"))[0] is Ending.EOSE
 
 
 # Failures
@@ -115,7 +109,9 @@ async def test_a_refused_connection() -> None:
 
 
 async def test_an_unknown_name() -> None:
-    assert (await failure("ws://no-such-relay.invalid")).failure is Failure.DNS
+    async with nameserver({}):
+        error = await failure("ws://no-such-relay.invalid")
+    assert (error.failure, str(error)) == (Failure.DNS, "name not found: no-such-relay.invalid")
 
 
 async def test_a_server_that_says_nothing() -> None:
@@ -190,14 +186,12 @@ async def test_a_trusted_certificate_is_verified(monkeypatch: pytest.MonkeyPatch
         dial.tls_context.cache_clear()
 
 
-async def test_a_trusted_certificate_for_another_name_is_refused(
-    monkeypatch: pytest.MonkeyPatch, resolving: Resolving
-) -> None:
+async def test_a_trusted_certificate_for_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     dial.tls_context.cache_clear()
-    resolving("relay.damus.io", "127.0.0.1")
+    names = nameserver({"relay.damus.io": ["127.0.0.1"]})
     try:
-        async with relay(serving, ssl=server_tls()) as url:
+        async with names, relay(serving, ssl=server_tls()) as url:
             error = await failure(f"wss://relay.damus.io:{url.port}")
     finally:
         dial.tls_context.cache_clear()
@@ -218,12 +212,12 @@ async def test_allow_insecure_passes_nothing_but_certificates(answer: bytes, kin
 # SOCKS
 
 
-async def test_an_onion_name_is_resolved_by_the_proxy_and_never_here(resolving: Resolving) -> None:
-    lookups = resolving(ONION, "127.0.0.1")
-    async with relay(serving) as url, noting_socks(url.port) as (proxy, asked):
+async def test_an_onion_name_is_resolved_by_the_proxy_and_never_here() -> None:
+    here = nameserver({ONION: ["127.0.0.1"]})
+    async with here as names, relay(serving) as url, noting_socks(url.port) as (proxy, asked):
         assert await ending(f"ws://{ONION}:81", proxy_url=proxy, allow_private=False) == (Ending.EOSE, False)
     assert [(each.address_type, each.host, each.port) for each in asked] == [(3, ONION, 81)]
-    assert lookups == []
+    assert names.asked == []
 
 
 async def test_each_relay_has_a_socks_user_of_its_own() -> None:
@@ -250,10 +244,10 @@ async def test_allow_insecure_works_through_the_proxy() -> None:
 
 
 @pytest.mark.parametrize("top", ["onion", "i2p", "loki"])
-async def test_an_overlay_relay_without_a_proxy_is_not_tried(top: str, resolving: Resolving) -> None:
-    lookups = resolving(f"relay.{top}", "127.0.0.1")
-    assert (await failure(f"ws://relay.{top}")).failure is Failure.PROXY
-    assert lookups == []
+async def test_an_overlay_relay_without_a_proxy_is_not_tried(top: str) -> None:
+    async with nameserver({f"relay.{top}": ["127.0.0.1"]}) as names:
+        assert (await failure(f"ws://relay.{top}")).failure is Failure.PROXY
+    assert names.asked == []
 
 
 async def test_a_proxy_that_is_down_is_not_the_relays_fault() -> None:

@@ -1,0 +1,143 @@
+"""One attempt on one relay: its sync, its row in `sync_attempt`, and its report."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.nostr.text import safe_line
+from bigbrotr_dagster.storage.locks import LockKeeper
+from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, retried
+from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
+from bigbrotr_dagster.storage.writer import BatchWriter
+from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.sync.history import open_history
+from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
+from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport
+
+log = logging.getLogger(__name__)
+
+STOPPED = "stopped"
+DATABASE_LOST = "the database stopped answering"
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What all relays of one cycle share."""
+
+    config: SynchronizerConfig
+    run_id: str
+    pool: Pool
+    locks: LockKeeper
+    writer: BatchWriter
+    private_key: bytes | None
+    deadline: float | None
+    progress: Progress
+    busy_patience: float
+    room_until: float
+    """Time (`time.monotonic()`) up to which relays wait for room at their host."""
+
+
+async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
+    """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
+    started = time.monotonic()
+    state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
+    sync = _relay_sync(cycle, options, relay, state)
+    gaps_before = sum(len(history.gaps) for history in sync.histories)
+    error: str | None = STOPPED
+    try:
+        await sync.run()
+        error = None
+    except RelayFailed as failure:
+        error = str(failure)
+    except (DatabaseUnavailable, psycopg.Error):
+        error = DATABASE_LOST
+        raise
+    except Exception as failure:  # ours, not the relay's: the other relays go on all the same
+        log.exception("the sync of %s failed", relay.url)
+        error = safe_line(f"internal error: {failure!r}")
+    finally:
+
+        async def end() -> None:
+            await _finish(cycle, sync, state, error)
+            if error not in (STOPPED, DATABASE_LOST):
+                report = _report(cycle, sync, error, time.monotonic() - started)
+                done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
+
+        await _to_its_end(end())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do short work that being cancelled must not cut off: what is stored is recorded, too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
+    wanted, now = cycle.config.processing, time.time()
+    histories = [open_history(given, wanted, now, state) for given in wanted.filters]
+    return RelaySync(
+        relay,
+        cycle.config,
+        options,
+        state,
+        histories,
+        cycle.writer,
+        cycle.progress,
+        private_key=cycle.private_key,
+        deadline=cycle.deadline,
+    )
+
+
+async def _finish(cycle: Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
+    await cycle.writer.flush()
+    traffic = sync.traffic
+    result = AttemptResult(
+        ok=error is None,
+        error=error,
+        events_received=traffic.events_received,
+        requests=traffic.requests,
+        bytes_received=traffic.bytes_received,
+        insecure=traffic.insecure,
+        interval=cycle.config.interval,
+    )
+    audited = {history.hash: history.audit.rotation for history in sync.histories}
+    rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
+    await retried(
+        cycle.pool,
+        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, rotations),
+    )
+
+
+def _report(cycle: Cycle, sync: RelaySync, error: str | None, seconds: float) -> RelayReport:
+    tally, traffic, cursor = sync.tally, sync.traffic, sync.cursor
+    return RelayReport(
+        url=sync.relay.url,
+        network=sync.relay.network.value,
+        ok=error is None,
+        error=error,
+        stopped_by=sync.stopped_by,
+        events_received=traffic.events_received,
+        events_new=tally.events_new,
+        events_known=tally.events_known,
+        events_rejected=dict(tally.rejected),
+        observations_new=tally.observations_new,
+        late_events=tally.late_events,
+        requests=traffic.requests,
+        bytes_received=traffic.bytes_received,
+        cursor=cursor,
+        lag_seconds=max(0, int(time.time()) - cursor.timestamp) if cursor else None,
+        pending_seconds=sum(history.pending.seconds for history in sync.histories),
+        gaps=[gap for history in sync.histories for gap in history.gaps],
+        without_kinds=sync.without_kinds,
+        seconds=seconds,
+    )

@@ -6,7 +6,7 @@ once, and taken back if an event comes after all that should have come before (s
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.nostr.connection import AT_ONCE, AfterEose, Page
 from bigbrotr_dagster.nostr.filter import Filter
@@ -16,6 +16,7 @@ from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.lateness import Lateness
 from bigbrotr_dagster.windowing import Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
+from bigbrotr_dagster.windowing.tasks import Stamped
 
 MOST_REMEMBERED = 256
 """Requests whose late events are known for what they are: more than a connection remembers."""
@@ -24,6 +25,26 @@ FALSE_EOSES = 8
 """Times that events may come after an EOSE, and not come before it when they are asked for again."""
 
 NOTHING = Coverage()
+
+
+@dataclass(frozen=True, slots=True)
+class _Damaged:
+    """What came in place of an event: it has to come again, too."""
+
+    id: str
+    created_at: int
+    kind: int = 0
+    pubkey: str = ""
+
+
+def _damaged(page: Page, second: int) -> list[_Damaged]:
+    """By their bytes, with the second that each claims, else `second`."""
+    refused = page.rejected if page.refused else ()
+    return [
+        _Damaged(f"damaged {hash(item.raw)}", second if item.created_at is None else item.created_at)
+        for item in refused
+    ]
+
 
 Deliver = Callable[[History, Page, Proof, Coverage], Awaitable[None]]
 """Has the writer store what a page brought, what it proves, and what it disproves."""
@@ -70,7 +91,9 @@ class Claims:
             if late.selection not in self._asked:
                 continue
             history, walk = self._asked[late.selection]
-            disproved = self._late(history).came_late(late.page.events) if late.contradict else NOTHING
+            second = min((late.selection.since or 0) + 1, late.selection.until or 0)
+            came_late: list[Stamped] = [*late.page.events, *_damaged(late.page, second)]
+            disproved = self._late(history).came_late(came_late) if late.contradict else NOTHING
             if disproved:
                 self._heed_false_eose(walk, disproved, late.lag)
             await self._deliver(history, late.page, Proof(), disproved)
@@ -78,7 +101,8 @@ class Claims:
     def checked(self, history: History, walk: Walk, page: Page, proof: Proof) -> tuple[Proof, Coverage]:
         """The proof without what is contradicted by events that came late, and did not come now; and that."""
         lateness = self._late(history)
-        if reaction(page.outcome) is Reaction.PROVED and lateness.came(page.events) and not page.late:
+        arrived: list[Stamped] = [*page.events, *_damaged(page, 0)]
+        if reaction(page.outcome) is Reaction.PROVED and lateness.came(arrived) and not page.late:
             self._false_eoses = max(0, self._false_eoses - 1)
         disproved = lateness.claim(proof.covered)
         if not disproved:

@@ -76,10 +76,10 @@ AUTHOR_BYTES = 67
 REJECTED_SHARE = 10
 """What was rejected is suspected of having filled an answer where that is one in so many of the largest answer."""
 
-MOST_REJECTIONS = 200
+MOST_REJECTIONS = 400
 """Windows of one run that may be halved, and seconds narrowed, though only such things come as are rejected."""
 
-SAME_REJECTIONS = 16
+SAME_REJECTIONS = 32
 """A window counts for so many where the same things come for either half: then the bounds do not help."""
 
 SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0

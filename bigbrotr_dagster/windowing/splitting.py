@@ -18,6 +18,9 @@ from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
+SPARE = 2
+"""Things that may come for both halves of a window, whose bounds may be a second wider each."""
+
 TOLERATED_SHARE = 50
 """One event in so many may come or go from one answer to the next (new, deleted, replaced) without any doubt."""
 
@@ -122,7 +125,7 @@ class Split:
         halved = tuple(map(_half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
         if older.is_void(limit, habits) and newer.is_void(limit, habits):
-            habits.rejections += SAME_REJECTIONS if older.rejected_ids & newer.rejected_ids else 1
+            habits.rejections += SAME_REJECTIONS if _are_same(older, newer) else 1
         if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
@@ -205,6 +208,12 @@ def _half(window: Interval, whole: Seen) -> Split:
     if window.seconds == 1:
         return Split(window)
     return Split(window, whole, None, cut_in_two(window, whole))
+
+
+def _are_same(older: Seen, newer: Seen) -> bool:
+    """The same things were rejected in either half; a few may lie in the spare seconds between them."""
+    common = len(older.rejected_ids & newer.rejected_ids)
+    return common > SPARE and 2 * common >= min(len(older.rejected_ids), len(newer.rejected_ids))
 
 
 def _useless(ask: Ask, answer: Answer, inside: int) -> Unproven | None:

@@ -25,6 +25,7 @@ from tests.relays.hostile import (
     Arriving,
     AuthRequired,
     Crowded,
+    Damaged,
     Held,
     HostileRelay,
     IgnoresSince,
@@ -119,7 +120,8 @@ def warranted(relay: HostileRelay) -> Coverage:
 def _cannot_advance(relay: HostileRelay) -> bool:
     """A bound is ignored on the very side where the answers are cut: no window brings more than the first did."""
     kinds = {type(mode) for mode in relay.modes}
-    return bool(kinds & {OldestFirst, RandomSubset} and kinds & {IgnoresSince, IgnoresUntil})
+    always_damaged = {IgnoresUntil, Damaged} <= kinds  # the newest answer, which is all that it ever gives
+    return always_damaged or bool(kinds & {OldestFirst, RandomSubset} and kinds & {IgnoresSince, IgnoresUntil})
 
 
 def must_be_held(relay: HostileRelay, item: Held) -> bool:

@@ -8,8 +8,8 @@
     └── LimitExceeded           it may be right, and is more than the caller wanted to hold
 
 The relay is to blame for the first four: it has proved nothing, and another way of asking it is needed. The last
-one says that less has to be asked for at a time. What the caller does wrong is a `ValueError` (an item that is none,
-a limit that is too small) or a `RuntimeError` (a call out of turn), and never one of these.
+one says that less has to be asked for at a time. What the caller does wrong is a `ValueError` (an item that is
+none, a limit that is too small) or a `RuntimeError` (a call out of turn), and never one of these.
 """
 
 

@@ -28,17 +28,17 @@ asked ranges within it are asked once more, each for itself: what is settled sta
 fingerprints say. So the settled places only ever grow.
 
 A range that is known to differ is asked by 16 fingerprints of as many of our items each, or by the list of our ids
-if these are fewer than 32, as the reference implementation does. A range without any item of ours is never asked by
-fingerprint. Known programs, at their frame limit, drop the last differing range from their answer, and their last
-fingerprint then begins later than its lower bound says: where we had nothing, it could equal ours by mistake, and
-events would be lost in silence.
+if these are fewer than 32, as the reference implementation does. A range without any item of ours is never asked
+by fingerprint. Known programs, at their frame limit, drop the last differing range from their answer, and their
+last fingerprint then begins later than its lower bound says: where we had nothing, it could equal ours by mistake,
+and events would be lost in silence.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bigbrotr_dagster.negentropy.errors import ContradictoryAnswer
+from bigbrotr_dagster.negentropy.errors import ContradictoryAnswer, LimitExceeded
 from bigbrotr_dagster.negentropy.items import Items
 from bigbrotr_dagster.negentropy.wire import (
     HIGHEST,
@@ -146,20 +146,22 @@ class OpenRanges:
             payload = self._items.ids(part.start, part.stop)
         return writer.add(part.lower, part.upper, part.mode or Mode.ID_LIST, payload)
 
-    def compare(self, answer: bytes) -> Iterator[tuple[Range, int, int]]:
-        """Take the answer to the last message; it has to be iterated to its end.
+    def compare(self, answer: bytes, most: int) -> Iterator[tuple[Range, int, int]]:
+        """Take the answer to the last message, of `most` ranges at most; it has to be iterated to its end.
 
         Yields:
             A range of which the relay lists the ids, and where our items in it start and stop.
 
         Raises:
-            MalformedMessage, ContradictoryAnswer: What was settled by the answer before that is of no worth.
+            MalformedMessage, ContradictoryAnswer, LimitExceeded: What was settled before that is of no worth.
         """
         left: list[OpenRange] = []
         waiting = iter(self._asked)
         part = next(waiting, None)
         repeated, self.progressed = 0, False
-        for found in read_message(answer):
+        for number, found in enumerate(read_message(answer), 1):
+            if number > most:
+                raise LimitExceeded("answer_limit", f"the answer has more than {most} ranges")
             _check_list(found, part)
             equal: bool | None = None
             while part is not None and part.lower < found.upper:

@@ -3,23 +3,23 @@
 What is proved
 --------------
 
-When `answered` returns None, the relay has claimed of every place in the window (all the filter of the NEG-OPEN lets
-through) that it holds
+When `answered` returns None, the relay has claimed of every place in the window (all the filter of the NEG-OPEN
+lets through) that it holds
 
     our items there, without those in `have`, and with those in `need`
 
 and each claim is either a fingerprint, equal to ours, or a list. Nothing is concluded from what a relay leaves out
-(see `open_ranges`). Before that, the same is proved of every second below `settled_until`, for ranges are settled from
-the lowest on. It is proved for the moment of the relay's answers, and as far as the relay tells the truth: a relay
-can claim ids that it does not hold, and hide what it holds.
+(see `open_ranges`). Before that, the same is proved of every second below `settled_until`, for ranges are settled
+from the lowest on. It is proved for the moment of the relay's answers, and as far as the relay tells the truth: a
+relay can claim ids that it does not hold, and hide what it holds.
 
 What is bounded
 ---------------
 
-A message of ours has at most `frame_limit` bytes, an answer at most `answer_limit`; `need`, `have`, the open ranges and
-the rounds have a bound each, and 16 rounds in a row that settle nothing end the conversation. The set takes 45 bytes
-an item (130 while it is sorted), an id in `need` or `have` some 180, an open range some 250. So a relay makes us hold
-at most 100,000 * (2 * 180 + 250) bytes, 61 MB, beyond the set and one answer, with the bounds as they are by default.
+A message of ours has at most `frame_limit` bytes, an answer at most `answer_limit`; `need`, `have`, the open
+ranges and the rounds have a bound each, and 16 rounds in a row that settle nothing end the conversation. The set
+takes 45 bytes an item (90 while it is sorted), an id in `need` 135, one in `have` 165, an open range 200. So a
+relay makes us hold at most 50 MB beyond the set and one answer, with the bounds as they are by default.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,6 +38,9 @@ FRAME_LIMIT = 60_000
 ANSWER_LIMIT = 500_000
 """Bytes of an answer: 1,000,000 hex digits, the most that strfry sends."""
 
+RANGE_SIZE = 16
+"""Bytes of an answer that allow it one range: a fingerprint takes more, and all else comes in small numbers."""
+
 LEAST_FRAME = 4_096
 """Bytes; the reference implementation's least, too. One range takes less than 1,200."""
 
@@ -48,9 +51,9 @@ MAX_STALLED = 16
 class Estimate(NamedTuple):
     """What is known of the rest of a conversation, after any answer.
 
-    `relay_size`: items that the relay holds in the window; exact once finished, until then what is settled, and the
-    rest of our items times the ratio seen so far. `unsettled`: our items of which nothing is known; `have` grows by
-    no more. `differences`: ids that `need` and `have` will grow by, at least.
+    `relay_size`: items that the relay holds in the window; exact once finished, until then what is settled, and
+    the rest of our items times the ratio seen so far. `unsettled`: our items of which nothing is known; `have`
+    grows by no more. `differences`: ids that `need` and `have` will grow by, at least.
     """
 
     relay_size: int
@@ -76,8 +79,9 @@ class Reconciliation:
             for id in reconciliation.take_need():
                 ...
 
-    After an error it is of no more use: what `need`, `have` and `settled_until` say is then as of the answers before,
-    except that ids of the last one may be among them. Where a relay contradicted itself that is worth nothing.
+    After an error it is of no more use: what `need`, `have` and `settled_until` say is then as of the answers
+    before, except that ids of the last one may be among them. Where a relay contradicted itself that is worth
+    nothing.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class Reconciliation:
         Args:
             items: created_at (seconds, Unix time) and id (32 bytes) of each, in any order; twice counts once.
             frame_limit: Most bytes of a message of ours, at least 4,096.
-            answer_limit: Most bytes of an answer.
+            answer_limit: Most bytes of an answer; it may have one range for 16 of them.
             max_need: Most ids that the relay may have and we not.
             max_have: Most ids that we may have and the relay not.
             max_open: Most ranges that may be open at a time.
@@ -183,7 +187,7 @@ class Reconciliation:
     def _take(self, answer: bytes) -> None:
         if len(answer) > self._answer_limit:
             raise LimitExceeded("answer_limit", f"the answer has {len(answer)} bytes")
-        for listed, start, stop in self._open.compare(answer):
+        for listed, start, stop in self._open.compare(answer, self._answer_limit // RANGE_SIZE):
             self._differences.compare(listed, self._items, start, stop)
         self.rounds += 1
         self.settled_until = self._open.settled_until

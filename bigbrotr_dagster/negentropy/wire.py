@@ -2,15 +2,15 @@
 
     Message  = version (0x61) Range*
     Range    = upper Bound, mode (varint), payload
-    Bound    = timestamp (varint: 0 is infinity, else 1 + what it is above the bound before), length (varint), prefix
+    Bound    = time (varint: 0 is infinity, else 1 + what it is above the bound before), length (varint), id prefix
     payload  = nothing (skip) | 16 bytes (fingerprint) | count (varint), so many ids of 32 bytes (id list)
     varint   = base 128, most significant digit first, as few digits as possible, bit 8 set on all but the last
 
 Source: NIP-77 and its appendix "Negentropy Protocol V1".
 
-A range has only an upper bound, which it does not include; its lower one is the upper bound of the range before, and
-the lowest of all for the first. So the ranges of a message cover everything once, in order; what comes after the
-last one is skipped.
+A range has only an upper bound, which it does not include; its lower one is the upper bound of the range before,
+and the lowest of all for the first. So the ranges of a message cover everything once, in order; what comes after
+the last one is skipped.
 
 Representation of places. An item is sorted by (created_at, id), so it is kept as a *key* of 40 bytes: `created_at`
 in 8 bytes, big-endian, then the id. A bound is the beginning of a key: 8 bytes of time and 0 to 32 bytes of id,
@@ -90,7 +90,7 @@ def encode_varint(value: int) -> bytes:
 
 
 class MessageWriter:
-    """Puts ranges into one message of at most `limit` bytes, in ascending order; what lies between them is skipped."""
+    """Puts ranges into a message of at most `limit` bytes, in ascending order; it skips what lies between them."""
 
     def __init__(self, limit: int) -> None:
         self._data = bytearray((VERSION,))
@@ -126,7 +126,7 @@ def _encode_bound(bound: bytes, before: bytes) -> bytes:
 
 
 def read_message(data: bytes) -> Iterator[Range]:
-    """The ranges of a message, in ascending order, without a gap from LOWEST to HIGHEST: the last one may be implied.
+    """The ranges of a message, ascending, without a gap from LOWEST to HIGHEST: the last one may be implied.
 
     A range can be empty (its bounds are equal): programs append one when a list fills their frame to its end.
 

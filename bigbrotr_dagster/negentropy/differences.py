@@ -31,7 +31,7 @@ class Differences:
             elif id not in self.have:
                 self.have[id] = time_of(items[index])
                 self.fresh_have.append(id)
-        seconds = time_of(listed.lower), time_of(listed.upper) - (len(listed.upper) == TIME_SIZE)
+        seconds = _seconds(listed)
         for id in theirs:
             if id not in self.need:
                 self.need[id] = seconds
@@ -54,6 +54,11 @@ class Differences:
                 raise ContradictoryAnswer(f"id {items.id(index).hex()} is listed at a time that it does not have")
 
 
+def _seconds(part: Range) -> tuple[int, int]:
+    """The first and the last second that have a place in a range."""
+    return time_of(part.lower), time_of(part.upper) - (len(part.upper) == TIME_SIZE)
+
+
 def _listed_ids(listed: Range) -> dict[bytes, None]:
     """The ids of a list, each once, in its order.
 
@@ -61,10 +66,11 @@ def _listed_ids(listed: Range) -> dict[bytes, None]:
     """
     payload = listed.payload
     ids = dict.fromkeys(payload[at : at + ID_SIZE] for at in range(0, len(payload), ID_SIZE))
-    if ids and listed.lower[:TIME_SIZE] == listed.upper[:TIME_SIZE]:
+    since, until = _seconds(listed)
+    if since == until:
         above, below = listed.lower[TIME_SIZE:], listed.upper[TIME_SIZE:]
         for id in ids:
-            if not above <= id < below:
-                bounds = f"{above.hex() or '00'} and {below.hex()}"
-                raise ContradictoryAnswer(f"id {id.hex()} is listed among those between {bounds} of one second")
+            if id < above or (below and id >= below):
+                bounds = f"from {above.hex() or '00'} to {below.hex() or 'the last'}"
+                raise ContradictoryAnswer(f"id {id.hex()} is listed among the ids {bounds} of second {since}")
     return ids

@@ -17,9 +17,10 @@ What is bounded
 ---------------
 
 A message of ours has at most `frame_limit` bytes, an answer at most `answer_limit`; `need`, `have`, the open
-ranges and the rounds have a bound each, and 16 rounds in a row that settle nothing end the conversation. The set
-takes 45 bytes an item (90 while it is sorted), an id in `need` 135, one in `have` 165, an open range 200. So a
-relay makes us hold at most 50 MB beyond the set and one answer, with the bounds as they are by default.
+ranges and the rounds have a bound each, and `MAX_STALLED` rounds in a row may settle nothing. The set takes 45
+bytes an item (90 while it is sorted), an id in `need` 135, one in `have` 165, an open range 200. So a relay makes
+us hold at most 50 MB beyond the set and one answer, with the bounds as they are by default. The longest answer
+takes 0.1 to 0.35 s of CPU, whatever is in it; sorting takes 1 us an item.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,7 +46,7 @@ LEAST_FRAME = 4_096
 """Bytes; the reference implementation's least, too. One range takes less than 1,200."""
 
 MAX_STALLED = 16
-"""Rounds in a row that settle nothing. Two of them tell 16 ranges from 4,096: an honest relay needs a handful."""
+"""Rounds in a row that may settle nothing. An honest one makes ranges 256 times smaller: four do for any set."""
 
 
 class Estimate(NamedTuple):
@@ -126,7 +127,8 @@ class Reconciliation:
         """Every second before this one is settled; 2^64 - 1 once all are."""
         self.estimate = Estimate(len(self._items), len(self._items), 0)
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         """How many items we hold, each counted once."""
         return len(self._items)
 
@@ -177,7 +179,6 @@ class Reconciliation:
         self._state = _State.FAILED
         self._take(answer)
         if not self._open:
-            self._differences.check(self._items)
             self._state = _State.FINISHED
             return None
         self._check_bounds()
@@ -189,6 +190,8 @@ class Reconciliation:
             raise LimitExceeded("answer_limit", f"the answer has {len(answer)} bytes")
         for listed, start, stop in self._open.compare(answer, self._answer_limit // RANGE_SIZE):
             self._differences.compare(listed, self._items, start, stop)
+        if not self._open:
+            self._differences.check(self._items)
         self.rounds += 1
         self.settled_until = self._open.settled_until
         self.estimate = self._estimated()

@@ -67,6 +67,7 @@ def refused(
         talk(client, answer)
     assert type(caught.value) is error
     assert not client.finished
+    assert client.settled_until < 2**64 - 1
     with pytest.raises(RuntimeError, match="the conversation is failed"):
         client.answered(b"a")
 
@@ -193,18 +194,34 @@ def test_a_list_in_an_empty_range() -> None:
     assert client.answered(written([Sent(INFINITY, ID_LIST, []), Sent(INFINITY, FINGERPRINT, lie())])) is None
 
 
-def test_ids_outside_the_bounds_of_one_second() -> None:
-    bounds = [Sent((7, b"\x05"), ID_LIST, []), Sent((7, b"\x08"), ID_LIST, [b"\x08" * 32])]
-    refused(lambda _: written(bounds), ContradictoryAnswer, "between 05 and 08 of one second", ours=[])
-    bounds = [
-        Sent((7, b""), ID_LIST, []),
-        Sent((7, b"\x08"), ID_LIST, [b"\x07" * 32]),
-        Sent(INFINITY, ID_LIST, []),
-    ]
-    client = Reconciliation([])
+@pytest.mark.parametrize(
+    ("lower", "upper", "id", "said"),
+    [
+        ((7, b"\x05"), (7, b"\x08"), b"\x08" + bytes(31), "among the ids from 05 to 08 of second 7"),
+        ((7, b"\x05"), (7, b"\x08"), b"\x04" + b"\xff" * 31, "among the ids from 05 to 08 of second 7"),
+        ((7, b"\x05"), (8, b""), b"\x04" + b"\xff" * 31, "among the ids from 05 to the last of second 7"),
+        ((7, b""), (7, b"\x08"), b"\x08" + bytes(31), "among the ids from 00 to 08 of second 7"),
+    ],
+)
+def test_ids_outside_the_bounds_of_one_second(
+    lower: tuple[int, bytes], upper: tuple[int, bytes], id: bytes, said: str
+) -> None:
+    answer = written([Sent(lower, ID_LIST, []), Sent(upper, ID_LIST, [id])])
+    refused(lambda _: answer, ContradictoryAnswer, said, ours=[])
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "seconds"),
+    [((7, b"\x05"), (7, b"\x08"), (7, 7)), ((7, b"\x05"), (8, b""), (7, 7)), ((7, b"\x05"), (8, b"\x01"), (7, 8))],
+)
+def test_ids_within_the_bounds_of_their_seconds(
+    lower: tuple[int, bytes], upper: tuple[int, bytes], seconds: tuple[int, int]
+) -> None:
+    client, id = Reconciliation([]), b"\x05" + bytes(31)
     client.open()
-    assert client.answered(written(bounds)) is None
-    assert client.need == {b"\x07" * 32: (7, 7)}
+    places = [Sent(lower, ID_LIST, []), Sent(upper, ID_LIST, [id]), Sent(INFINITY, ID_LIST, [])]
+    assert client.answered(written(places)) is None
+    assert client.need == {id: seconds}
 
 
 def test_ids_of_ours_at_times_that_they_do_not_have() -> None:

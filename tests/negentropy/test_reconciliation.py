@@ -110,7 +110,7 @@ def test_equal_sets_take_one_answer(size: int) -> None:
     client = Reconciliation(ours + ours[: size // 2])
     heard = talk(client, RelaySide(ours).answer)
     assert_right(client, ours, ours)
-    assert len(client) == size
+    assert client.size == size
     assert len(heard.sent) == 1
     assert len(heard.received[0]) == (1 if size >= 32 else 5 + 32 * size)
 
@@ -202,7 +202,7 @@ def test_an_item_takes_no_more_than_sixty_bytes(many: list[Item]) -> None:
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(client) == len(many)
+    assert client.size == len(many)
     assert kept < 60 * len(many), "32 of them are the id"
     assert peak < 132 * len(many), "and 100 beyond it while they are sorted"
 

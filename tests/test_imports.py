@@ -11,9 +11,10 @@ NAME = PACKAGE.name
 
 ARROWS: dict[str, set[str]] = {
     "windowing": set(),
-    "nostr": {"windowing"},
+    "negentropy": set(),
+    "nostr": {"windowing", "negentropy"},
     "storage": {"windowing", "nostr.event", "nostr.relay_url"},
-    "sync": {"windowing", "nostr", "storage"},
+    "sync": {"windowing", "negentropy", "nostr", "storage"},
     "defs": {"sync", "storage.pool", "storage.dagster_database", "storage.trouble"},
     "demo": {"nostr"},
 }
@@ -49,9 +50,10 @@ def test_a_room_imports_only_what_the_layout_allows(room: str) -> None:
             assert inside or parent, f"{path.relative_to(PACKAGE.parent)} imports {name}"
 
 
-def test_the_windowing_core_needs_the_standard_library_only() -> None:
+@pytest.mark.parametrize("room", ["windowing", "negentropy"])
+def test_a_pure_core_needs_the_standard_library_only(room: str) -> None:
     forbidden = {"asyncio", "time", "datetime", "socket", "threading", "random"}
-    for path in (PACKAGE / "windowing").glob("*.py"):
+    for path in (PACKAGE / room).glob("*.py"):
         for name in imports(path):
             top = name.split(".")[0]
             assert top == NAME or (top in __import__("sys").stdlib_module_names and top not in forbidden), name

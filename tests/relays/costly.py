@@ -35,6 +35,11 @@ def short_texts(key: int, second: int, kind: int) -> bytes:
 
 
 @lru_cache(maxsize=16)
+def short_tags(key: int, second: int, kind: int) -> bytes:
+    return _signed(key, second, kind, [["ab"] for _ in range(30_000)], "")
+
+
+@lru_cache(maxsize=16)
 def wide_text(key: int, second: int, kind: int) -> bytes:
     return _signed(key, second, kind, [], "a" * WHOLE + "😀")
 
@@ -47,4 +52,11 @@ def follow_list(key: int, second: int, kind: int) -> bytes:
 
 Make = Callable[[int, int, int], bytes]
 
-COSTLY: tuple[Make, ...] = (empty_tags_beyond_all_bounds, empty_tags, short_texts, wide_text, follow_list)
+COSTLY: tuple[Make, ...] = (
+    empty_tags_beyond_all_bounds,
+    empty_tags,
+    short_texts,
+    short_tags,
+    wide_text,
+    follow_list,
+)

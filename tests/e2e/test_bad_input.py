@@ -127,14 +127,21 @@ def test_a_bad_url_is_one_line_without_a_piece_of_its_password(
     assert "cret" not in line
 
 
-@pytest.mark.parametrize("home", ["nowhere", "/nowhere/at/all", "broken.yaml"])
+@pytest.mark.parametrize(
+    ("home", "words"),
+    [
+        ("nowhere", "DAGSTER_HOME has to be an absolute path, and is 'nowhere'"),
+        ("/nowhere/at/all", "DAGSTER_HOME names '/nowhere/at/all', which is no folder: make it"),
+        (__file__, f"DAGSTER_HOME names '{__file__}', which is no folder: make it, or unset the variable"),
+    ],
+)
 def test_a_dagster_home_that_is_none_is_one_line(
-    home: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)
     assert main(["sync", "--once", "--relay", "wss://relay.example.com"]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert "DAGSTER_HOME is not a folder: /" in line
+    assert words in line
 
 
 @pytest.mark.parametrize("command", ["dev", "metrics"])

@@ -28,7 +28,7 @@ EVENTS = 20_000
 CONNECTIONS = 30
 """That the server takes in all."""
 
-NOBODY = ["sync", "--once", "--relay", "ws://127.0.0.1:9", "--allow-private"]
+NOBODY = ["sync", "--once", "--relay", "ws://127.0.0.1:47999", "--allow-private"]
 ADD = ["relays", "add", "wss://a.example.com"]
 READS = [
     ["relays", "list"],

@@ -29,7 +29,7 @@ HOSTILE = {
     "IntervalStyle": "sql_standard",
     "TimeZone": "Asia/Kathmandu",
     "search_path": "nowhere",
-    "statement_timeout": "1ms",
+    "statement_timeout": "50ms",
     "lock_timeout": "1ms",
     "idle_in_transaction_session_timeout": "1ms",
     "idle_session_timeout": "1s",
@@ -198,7 +198,7 @@ def test_dagsters_sessions_have_our_settings_too(
 ) -> None:
     """Its times are CURRENT_TIMESTAMP without a zone, and its events text."""
     monkeypatch.setenv("BIGBROTR_DATABASE_URL", database)
-    monkeypatch.setenv("PGOPTIONS", "-c TimeZone=Asia/Kathmandu -c statement_timeout=1ms -c search_path=nowhere")
+    monkeypatch.setenv("PGOPTIONS", "-c TimeZone=Asia/Kathmandu -c statement_timeout=50ms -c search_path=nowhere")
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     with dg.DagsterInstance.from_config(str(ROOT)) as instance:
         instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=600, max_overflow=5)

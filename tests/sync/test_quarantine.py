@@ -1,6 +1,5 @@
 """Rejected events are listed, and come back when they pass; an entry goes only with its event stored."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bigbrotr_dagster.storage import quarantine as store
 from bigbrotr_dagster.storage.delivery import Quarantined
 from bigbrotr_dagster.storage.pool import open_pool
 from bigbrotr_dagster.sync.quarantine import ReplayReport, replay_quarantine
+from tests.e2e.graphql import eventually
 from tests.e2e.program import run, start
 from tests.nostr.helpers import signed
 from tests.storage.test_writer import RELAY, delivery
@@ -142,6 +142,16 @@ async def test_what_postgresql_refuses_stays_and_costs_no_other(database: str) -
     assert ask(database, "SELECT reason, raw FROM event_quarantine") == [("unstorable", bad)]
 
 
+GATE = """
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT count(*) FROM event) > 600 THEN PERFORM pg_advisory_xact_lock(1); END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER gate BEFORE INSERT ON event FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()
+"""
+"""Whoever stores further events waits for lock 1: nobody is done before he is killed."""
+
+
 async def test_a_kill_in_the_middle_loses_nothing(database: str, tmp_path: Path) -> None:
     events: dict[str, Event] = {}
     for relay in range(6):
@@ -149,14 +159,14 @@ async def test_a_kill_in_the_middle_loses_nothing(database: str, tmp_path: Path)
         events |= {event.id: event for event in page}
         url = f"wss://{relay}.example.com"
         await reject(database, *[("too_large", event.to_json()) for event in page], relay=url)
-    process = start(tmp_path, "quarantine", "replay", BIGBROTR_DATABASE_URL=database)
+    tell(database, GATE)
     with psycopg.connect(database, autocommit=True) as connection:
-        while process.poll() is None:
-            if connection.execute("SELECT count(*) > 600 FROM event").fetchone() == (True,):
-                break
-            time.sleep(0.005)
-    process.kill()
-    process.communicate()
+        connection.execute("SELECT pg_advisory_lock(1)")
+        process = start(tmp_path, "quarantine", "replay", BIGBROTR_DATABASE_URL=database)
+        eventually(lambda: ask(database, "SELECT 1 FROM event OFFSET 600 LIMIT 1"), 60, every=0.005)
+        process.kill()
+        process.communicate()
+    tell(database, "DROP FUNCTION wait_at_gate CASCADE")
     left = "SELECT raw FROM event_quarantine"
     kept = {orjson.loads(raw)["id"] for (raw,) in ask(database, left)}
     assert kept | stored_ids(database) == set(events)

@@ -31,7 +31,7 @@ async def test_a_relay_is_stored_whole_and_its_cursor_stands_at_the_end(
     assert (one.events_new, one.pending_seconds, list(one.gaps)) == (60, 0, [])
     assert one.cursor is not None
     assert one.lag_seconds is not None
-    assert one.lag_seconds < 5
+    assert one.lag_seconds < 60
     assert cursors_beyond_coverage(any_database) == []
 
 
@@ -170,7 +170,7 @@ async def test_max_duration_leaves_the_rest_pending_and_says_so(database: str, e
 async def test_the_cap_of_a_network_holds(database: str, events: list[Event]) -> None:
     async with AsyncExitStack() as stack:
         relays = [await stack.enter_async_context(scripted(events, delay=0.05)) for _ in range(8)]
-        options = config(networks={"clearnet": {"max_tasks": 2, "timeout": 2}})
+        options = config(networks={"clearnet": {"max_tasks": 2, "timeout": 20}})
         running = asyncio.create_task(sync_relays(database, options, [relay.url for relay in relays]))
         most = 0
         while not running.done():

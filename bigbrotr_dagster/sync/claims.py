@@ -24,6 +24,9 @@ MOST_REMEMBERED = 256
 FALSE_EOSES = 8
 """Times that events may come after an EOSE, and not come before it when they are asked for again."""
 
+ONE_FALSE_IN = 20
+"""Answers, above that: live events now and then look like it, and cost an answer each."""
+
 NOTHING = Coverage()
 
 
@@ -61,13 +64,15 @@ class Claims:
         self._deliver = deliver
         self._asked: dict[Filter, tuple[History, Walk]] = {}
         self._lateness: dict[str, Lateness] = {}  # by filter hash
-        self._false_eoses = 0
+        self._false_eoses = 0  # less those that turned out to be none
+        self._all_false = 0
+        self._answers = 0
         self._held: list[tuple[History, Walk, Proof]] = []
 
     @property
     def are_deceived(self) -> bool:
         """Whether no EOSE of this relay's can be believed any more, however long its events are waited for."""
-        return self._false_eoses > FALSE_EOSES
+        return self._false_eoses > FALSE_EOSES or self._all_false > FALSE_EOSES + self._answers // ONE_FALSE_IN
 
     def asked(self, selection: Filter, history: History, walk: Walk) -> None:
         """Remember what a REQ was for: events may come for it later."""
@@ -78,10 +83,11 @@ class Claims:
     def after_eose(self, ask: Ask) -> AfterEose:
         """How long events are waited for after the EOSE of this ask."""
         grace = self._habits.grace
-        return AfterEose(grace, self._habits.enough(ask.limit)) if grace else AT_ONCE
+        return AfterEose(grace, self._habits.whole(ask.limit)) if grace else AT_ONCE
 
     def note_eose(self, history: History, ask: Ask, page: Page) -> None:
         """Learn from an EOSE what this relay's are worth."""
+        self._answers += 1
         self._habits.note_eose(page.received - page.late, page.late, page.silence)
         self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
 
@@ -133,6 +139,7 @@ class Claims:
     def _heed_false_eose(self, walk: Walk, disproved: Coverage, lag: float = 0.0) -> None:
         """Ask again for what an EOSE was no proof of, and wait longer after the next one."""
         self._false_eoses += 1
+        self._all_false += 1
         self._distance.alone = True
         self._habits.note_false_eose(lag)
         walk.restart(disproved)

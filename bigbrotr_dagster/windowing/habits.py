@@ -163,6 +163,10 @@ class Habits:
         """How many events an answer to a REQ with `limit` holds that the relay's cap or our limit has cut."""
         return limit if self.cut_at is None else min(limit, self.cut_at)
 
+    def whole(self, limit: int) -> int:
+        """As `enough`, of messages, also those that came in place of events."""
+        return limit if self.cut_at is None else min(limit, max(self.cut_at, self.largest, self.longest))
+
     def note_false_eose(self, lag: float) -> None:
         """An EOSE was no end: events came `lag` seconds after it. What such answers have taught is forgotten."""
         self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 2 * lag, 2 * self.grace))

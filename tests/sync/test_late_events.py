@@ -140,3 +140,18 @@ async def test_an_empty_relay_costs_a_moment_and_an_honest_one_nothing(database:
         assert (len(empty.requests), len(honest.requests)) == (4, 6)
     assert (nothing.ok, nothing.pending_seconds) == (True, 0)
     assert nothing.seconds >= 1
+
+
+async def test_what_comes_late_in_place_of_events_disproves_an_eose_as_well(database: str) -> None:
+    """Nothing of it can be read, so that nothing can be asked for again by its id."""
+
+    def damaged_at_first(number: int, subscription: str, honest: list[list[object]]) -> Messages:
+        *events, eose = honest
+        damaged = [["EVENT", subscription, {"id": 1}] for _ in events]
+        return [eose, Later(0.1, damaged)] if number <= 3 else [eose, Later(0.1, events)]
+
+    async with scripted(EVENTS, cap=100, twist=damaged_at_first) as relay:
+        [report] = (await sync_relays(database, config(), [relay.url])).relays
+    assert (report.ok, report.pending_seconds) == (True, 0)
+    assert stored_ids(database) == ALL
+    assert report.events_rejected["malformed"] >= 100

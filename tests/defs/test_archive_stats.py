@@ -176,15 +176,14 @@ def test_many_rejected_events_are_named_with_their_reason(any_database: str) -> 
 
 
 def succeed(graph: Graph, run: dg.ExecuteInProcessResult) -> None:
-    run_succeeded(
-        dg.build_run_status_sensor_context(
-            "run_succeeded",
-            run.get_run_success_event(),
-            graph.instance,
-            run.dagster_run,
-            resources=graph.resources,
-        )
-    )
+    with dg.build_run_status_sensor_context(
+        "run_succeeded",
+        run.get_run_success_event(),
+        graph.instance,
+        run.dagster_run,
+        resources=graph.resources,
+    ) as context:
+        run_succeeded(context)
 
 
 def test_a_sync_refreshes_it_at_most_every_so_often(empty: Graph, relays: Relays, config_file: Path) -> None:

@@ -87,7 +87,6 @@ class Claims:
 
     def note_eose(self, history: History, ask: Ask, page: Page) -> None:
         """Learn from an EOSE what this relay's are worth."""
-        self._answers += 1
         self._habits.note_eose(page.received - page.late, page.late, page.silence)
         self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
 
@@ -106,6 +105,7 @@ class Claims:
 
     def checked(self, history: History, walk: Walk, page: Page, proof: Proof) -> tuple[Proof, Coverage]:
         """The proof without what is contradicted by events that came late, and did not come now; and that."""
+        self._answers += 1
         lateness = self._late(history)
         arrived: list[Stamped] = [*page.events, *_damaged(page, 0)]
         if reaction(page.outcome) is Reaction.PROVED and lateness.came(arrived) and not page.late:

@@ -85,8 +85,9 @@ def follow_registry(instance: dg.DagsterInstance, database_url: str, options: Sy
         missing = sorted(wanted - existing)
         if missing:
             instance.add_dynamic_partitions("relay", missing)
-        followed.restored = [key for key in missing if key in wanted - new - set(followed.registered)]
-        followed.added = [key for key in missing if key not in followed.restored]
+        known = wanted.difference(new, followed.registered)
+        followed.restored = [key for key in missing if key in known]
+        followed.added = [key for key in missing if key not in known]
         gone = sorted(existing - wanted)
         followed.removed = _remove(instance, gone)
         followed.waiting = sorted(set(gone) - set(followed.removed))

@@ -119,7 +119,10 @@ class Asking:
     async def probe(self, connection: Connection, history: History) -> Page:
         """Ask for one event of the history, to see how that is answered; it proves nothing."""
         page = await connection.request(
-            history.filter.narrowed(since=1, limit=1), max_events=EVENTS_PER_PAGE, max_bytes=PAGE_BYTES
+            history.filter.narrowed(since=1, limit=1),
+            max_events=EVENTS_PER_PAGE,
+            max_bytes=PAGE_BYTES,
+            intake=_Intake(self, connection, history),
         )
         self._count(page)
         await self.deliver(history, page, Proof())

@@ -1,4 +1,4 @@
-"""Who may import whom (README, "The rooms"): the rule is the layout's, the check is ours."""
+"""Who may import whom (docs/architecture.md): the rule is the layout's, the check is ours."""
 
 import ast
 from collections.abc import Iterator

@@ -164,7 +164,7 @@ def _is_busy(relay: HostileRelay) -> bool:
 async def _sync(database: str, relay: HostileRelay, seconds: float) -> RelayReport:
     known = not any(isinstance(mode, AuthRequired) and not mode.admits for mode in relay.modes)
     options: SynchronizerConfig = config(
-        networks={"clearnet": {"timeout": 0.5 * crowding(), "max_tasks": 100}},
+        networks={"clearnet": {"timeout": 0.5 * crowding(), "max_tasks": 100, "max_per_host": 100}},
         processing={"end_lag": 0, "max_event_size": MAX_EVENT_SIZE},
         timeouts={"max_duration": seconds},
         keys={"keys_env": KEY_VARIABLE if known else "HOSTILE_RELAY_TEST_NO_KEY"},

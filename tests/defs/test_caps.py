@@ -176,6 +176,7 @@ def contenders(graph: Graph, network: str, most: int) -> int:
     return int(count)
 
 
+@pytest.mark.slow
 def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command(
     graph: Graph, relays: Relays, config_file: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from tests.defs.test_skipped_relays import was_well
 from tests.e2e.graphql import JOB, Ui, eventually
 from tests.sync.helpers import ask, stored_ids, tell
 
+pytestmark = pytest.mark.slow
+
 UNDERWAY = ("REQUESTED", "REQUESTING", "LAUNCHED")
 
 

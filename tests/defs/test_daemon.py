@@ -21,6 +21,8 @@ from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
+pytestmark = pytest.mark.slow
+
 Batch = tuple[ScriptedRelay, list[str]]
 
 

@@ -27,6 +27,8 @@ from tests.relays.scripted import ScriptedRelay
 from tests.storage.test_run_lock import cut
 from tests.sync.helpers import stored_ids, tell
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 20.0
 """Seconds that these tests let a run be without a sign of life: more than it needs to take its lock again."""
 

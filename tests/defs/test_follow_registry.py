@@ -143,6 +143,7 @@ def test_a_partition_that_a_backfill_waits_for_is_removed_after_it(graph: Graph)
     assert follow(graph).removed == [A]
 
 
+@pytest.mark.slow
 def test_five_thousand_relays_are_removed_in_ticks_of_a_few_seconds(graph: Graph) -> None:
     urls = [f"wss://relay-{number}.example.com" for number in range(5_000)]
     graph.register(*urls, A)

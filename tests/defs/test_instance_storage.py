@@ -18,6 +18,8 @@ from bigbrotr_dagster.sync import SynchronizerConfig, register_relays
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -15,6 +15,8 @@ from tests.machine import within
 from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
+pytestmark = pytest.mark.slow
+
 ENOUGH = 700
 """Requests to 200 relays, of which each takes five: 40 are done for certain, and 200 are not."""
 

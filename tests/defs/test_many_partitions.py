@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+import pytest
 
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.schedules import relay_sync_schedule
@@ -11,6 +12,8 @@ from bigbrotr_dagster.sync import register_relays
 from tests.defs.helpers import Graph
 from tests.machine import within
 from tests.sync.helpers import ask
+
+pytestmark = pytest.mark.slow
 
 COUNT = 10_000
 MOST_SECONDS = 5

@@ -4,6 +4,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from statistics import mean
 from typing import Any, TypeVar
 
 from tests.machine import crowding
@@ -27,10 +28,11 @@ def launch_parameters(config: dict[str, Any], *tags: str) -> dict[str, Any]:
 
 def eventually(look: Callable[[], T | None], seconds: float, every: float = 0.5) -> T:
     """What `look` returns once it is true; an idle machine has so many seconds, a busy one more."""
-    started, shared = time.monotonic(), crowding()
+    started, seen = time.monotonic(), [crowding()]
     while not (found := look()):
-        shared = max(shared, crowding())
-        assert time.monotonic() - started < seconds * shared, f"not within {seconds:g} s; last seen: {found!r}"
+        seen.append(crowding())
+        in_time = time.monotonic() - started < seconds * mean(seen)
+        assert in_time, f"not within {seconds:g} s; last seen: {found!r}"
         time.sleep(every)
     return found
 

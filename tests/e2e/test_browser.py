@@ -12,6 +12,8 @@ from tests.e2e.dev_command import Dev
 from tests.e2e.graphql import eventually
 from tests.e2e.program import run
 
+pytestmark = pytest.mark.slow
+
 DEAD = dead_url()
 MARKUP = "![picture](http://127.0.0.1:2/a.png) <img src='http://127.0.0.1:2/b.png'> [link](http://127.0.0.1:2/c)"
 

@@ -16,6 +16,8 @@ from tests.e2e.dev_command import Dev
 from tests.e2e.graphql import LAUNCH, eventually, launch_parameters
 from tests.e2e.hostile_page import TAG, Site, attack
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = launch_parameters({"relays": ["ws://127.0.0.1:9"]}, TAG)
 BODY = json.dumps({"query": LAUNCH, "variables": {"params": PARAMETERS}})
 IN_URL = f"/graphql?query={quote(LAUNCH)}&variables={quote(json.dumps({'params': PARAMETERS}))}"

@@ -23,6 +23,8 @@ from tests.machine import within
 from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("after", [0.0, 3.0])
 def test_ctrl_c_while_it_starts_stops_every_process_without_a_traceback(after: float, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tests.e2e.program import run, start
 from tests.relays.local_relay import free_port
 from tests.sync.helpers import stored_ids
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 """Seconds: this machine may be busy."""
 

@@ -24,6 +24,8 @@ from tests.postgres15 import Server, postgres15, standby
 from tests.relays.local_relay import LocalRelayProcess
 from tests.sync.helpers import ask, tell
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 20_000
 CONNECTIONS = 30
 """That the server takes in all."""

@@ -29,6 +29,8 @@ from tests.postgres15 import postgres15
 from tests.storage.test_writer import delivery, store
 from tests.sync.helpers import ask, tell
 
+pytestmark = pytest.mark.slow
+
 GOOD, BAD, NEW, ONION = (
     "wss://good.example.com",
     "wss://bad.example.com",

@@ -27,6 +27,8 @@ from tests.relays.process import RelayProcess
 from tests.relays.python_relay import PythonRelay
 from tests.sync.helpers import ask, config, stored_ids
 
+pytestmark = pytest.mark.slow
+
 COUNT = 3_000
 """Six pages, and three seconds with 50 events each."""
 

@@ -22,6 +22,8 @@ from tests.postgres15 import BIN, Server, postgres15
 from tests.relays.local_relay import LocalRelayProcess, free_port
 from tests.sync.helpers import ask, tell
 
+pytestmark = pytest.mark.slow
+
 CANARY = "cAnArY[7#4?9&2"
 WRITTEN = "cAnArY[7#4?9%262"
 """As the URL has it: `&` is fine there, too, but this shows that escapes are undone."""

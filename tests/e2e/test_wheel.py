@@ -13,6 +13,8 @@ from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import environment, said
 from tests.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 

@@ -1,6 +1,10 @@
 """No bytes of a relay let anything out of `nostr/` but what is documented; `tests/nostr/fuzz.py` says how."""
 
+import pytest
+
 from tests.nostr.fuzz import DOORS, fuzz
+
+pytestmark = pytest.mark.slow
 
 INPUTS = 20_000
 MAX_GROWTH = 30 * 2**20

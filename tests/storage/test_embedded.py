@@ -14,6 +14,8 @@ import pytest
 
 from bigbrotr_dagster.storage import embedded, postgres_server
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys, pathlib
 from bigbrotr_dagster.storage import embedded

@@ -19,6 +19,8 @@ from bigbrotr_dagster.storage.postgres_programs import programs_for, run_program
 from bigbrotr_dagster.storage.server_account import server_account
 from tests.storage.test_embedded import USER
 
+pytestmark = pytest.mark.slow
+
 
 def any_file(pattern: str) -> Callable[[Path], bool]:
     return lambda data: any(data.glob(pattern))

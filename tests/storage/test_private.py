@@ -18,6 +18,8 @@ from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.postgres_programs import SHARED_FOLDER, binaries
 from bigbrotr_dagster.storage.private_files import make_data_dir, write_whole
 
+pytestmark = pytest.mark.slow
+
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 
 NOBODY = 65534

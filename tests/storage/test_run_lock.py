@@ -17,6 +17,8 @@ from tests.machine import within
 from tests.postgres15 import postgres15
 from tests.storage.other_host import OtherHost
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys, time
 from bigbrotr_dagster.storage.run_lock import run_lock

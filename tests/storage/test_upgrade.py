@@ -16,6 +16,8 @@ from bigbrotr_dagster.storage.server_account import server_account
 from tests.debian import program
 from tests.postgres15 import BIN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -24,6 +24,8 @@ from tests.sync.helpers import config, stored_ids
 from tests.sync.oracle import Verdict, assert_the_promise, far_modes, verdicts_on
 from tests.windowing.model import Stamp
 
+pytestmark = pytest.mark.slow
+
 FAR = far_modes()
 
 

@@ -52,6 +52,7 @@ def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: 
     assert_the_promise(verdicts[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*PAIRS, *ONCE_BROKEN])
 def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict], name: str) -> None:
     assert_the_promise(verdicts[name])

@@ -9,6 +9,8 @@ from tests.nostr.helpers import signed
 from tests.relays.scripted import Later, Messages, early_eose, scripted
 from tests.sync.helpers import ask, config, stored_ids
 
+pytestmark = pytest.mark.slow
+
 EVENTS = [signed(number) for number in range(1_000, 1_300)]
 ALL = {event.id for event in EVENTS}
 

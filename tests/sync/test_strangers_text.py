@@ -19,6 +19,8 @@ from tests.e2e.program import run
 from tests.nostr.helpers import received, relay, saying, send, signed, tcp_server
 from tests.sync.helpers import ask, tell
 
+pytestmark = pytest.mark.slow
+
 HARMFUL = "\x1b]0;owned\x07\x1b[2J\r\nbigbrotr-dagster: all well\x85\u2028\x7f\u202e\u2066\u061c\ufeff\U000e0041"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\r\nbigbrotr-dagster: all well\x85\u2028\x7f\u202e\u2066\u061c\ufeff\U000e0041"
 

@@ -13,6 +13,8 @@ from tests.relays.local_relay import LocalRelayProcess
 from tests.relays.tor_network import TorNetwork, tor_network, unpublished_onion
 from tests.sync.helpers import ask, config, stored_ids
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 4_000
 
 

@@ -102,7 +102,13 @@ def archive(database: str, url: str) -> Archive:
 
 def given(relay: HostileRelay, end: int) -> list[Held]:
     """The events up to `end` that a patient asker gets, forged ones among them, but none that cannot be known."""
-    removed = RESTRICTED_KINDS if any(isinstance(mode, Restricted) for mode in relay.modes) else frozenset()
+    kinds = {type(mode) for mode in relay.modes}
+    removed = RESTRICTED_KINDS if Restricted in kinds else frozenset()
+    if {
+        Restricted,
+        Arriving,
+    } <= kinds:  # what arrives among removed events, of a kind that no list has, cannot be told
+        removed |= frozenset(RARE_KINDS)
     held = [item for item in relay.events if item.known and item.created_at <= end]
     return [item for item in held if item.event.kind not in removed]
 

@@ -43,8 +43,8 @@ OPEN = {
     "silent-every-7th+damaged-without-seconds",
     "cap-1+garbage again",
 }
-"""Rubbish in place of events and on top of them, or between silences: seconds stay pending after five runs, or a gap
-is wider than it need be. Nothing is covered that is not stored, but the promise asks for more."""
+"""Rubbish in place of events and on top of them, or between silences: seconds stay pending after five runs, or a
+gap is wider than it need be. Nothing is covered that is not stored, but the promise asks for more."""
 
 TWO = [
     pytest.param(name, marks=pytest.mark.xfail(strict=False, reason="open")) if name in OPEN else name

@@ -169,7 +169,7 @@ class OpenRanges:
                 if found.mode is Mode.ID_LIST:
                     yield found, piece.start, piece.stop
                 elif found.mode is Mode.SKIP:
-                    _check_skip(piece, rest)
+                    _check_skip(piece)
                 elif not (equal := self._equals(found, piece) if equal is None else equal):
                     differs = (found.lower, found.upper) == (piece.lower, piece.upper)
                     repeated += piece is part and not differs
@@ -203,10 +203,10 @@ def _check_list(found: Range, part: OpenRange | None) -> None:
         raise ContradictoryAnswer(f"ids are listed {_between(found.lower, found.upper)}, which was not asked for")
 
 
-def _check_skip(piece: OpenRange, rest: OpenRange | None) -> None:
+def _check_skip(piece: OpenRange) -> None:
     if piece.mode is Mode.ID_LIST:
         raise ContradictoryAnswer(f"the list of our ids {_between(piece.lower, piece.upper)} was not answered")
-    if piece.mode is None or rest is not None:
+    if piece.mode is None:
         raise ContradictoryAnswer(f"what is asked {_between(piece.lower, piece.upper)} was answered in part")
 
 

@@ -201,6 +201,7 @@ def test_a_list_in_an_empty_range() -> None:
         ((7, b"\x05"), (7, b"\x08"), b"\x04" + b"\xff" * 31, "among the ids from 05 to 08 of second 7"),
         ((7, b"\x05"), (8, b""), b"\x04" + b"\xff" * 31, "among the ids from 05 to the last of second 7"),
         ((7, b""), (7, b"\x08"), b"\x08" + bytes(31), "among the ids from 00 to 08 of second 7"),
+        ((7, b""), (7, b"\x08" * 32), b"\x08" * 32, f"among the ids from 00 to {'08' * 32} of second 7"),
     ],
 )
 def test_ids_outside_the_bounds_of_one_second(
@@ -297,6 +298,47 @@ def test_zeros_at_the_ends_of_prefixes() -> None:
 
     talk(client, changed(padded))
     assert_right(client, OURS, THEIRS)
+
+
+@pytest.mark.parametrize("since", [0, FIRST + 100])
+def test_one_fingerprint_of_all_that_both_sides_hold(since: int) -> None:
+    """It proves what lies in it, though it was not asked for as a whole."""
+    relay, client = RelaySide(OURS), Reconciliation(OURS)
+    first = relay.index((since, b""))
+
+    def answer(_: bytes) -> bytes:
+        parts = [
+            Sent((since, b""), FINGERPRINT, relay.fingerprint(0, first)),
+            Sent(INFINITY, FINGERPRINT, relay.fingerprint(first, len(OURS))),
+        ]
+        return written(parts)
+
+    assert len(talk(client, answer).sent) == 1
+    assert_right(client, OURS, OURS)
+
+
+def test_one_fingerprint_of_all_after_most_is_settled() -> None:
+    relay, client = RelaySide(OURS), Reconciliation(OURS)
+    whole = written([Sent(INFINITY, FINGERPRINT, relay.fingerprint(0, len(OURS)))])
+
+    def answer(message: bytes) -> bytes:
+        if client.rounds:
+            return whole
+        before_last = read(message)[-2].upper
+        return written([Sent(before_last, SKIP, b""), Sent(INFINITY, FINGERPRINT, lie())])
+
+    assert len(talk(client, answer).sent) == 2
+    assert_right(client, OURS, OURS)
+
+
+@pytest.mark.parametrize("part", [slice(62), slice(938, None)], ids=["first", "last"])
+def test_a_fingerprint_of_a_part_is_none_of_the_whole(part: slice) -> None:
+    """What the relay does not hold is found, though its last fingerprint is that of a range we asked for."""
+    held = sorted(OURS)[part]
+    relay, client = RelaySide(held), Reconciliation(OURS)
+    first = iter([written([Sent(INFINITY, FINGERPRINT, relay.fingerprint(0, len(held)))])])
+    talk(client, lambda message: next(first, None) or relay.answer(message))
+    assert_right(client, OURS, held)
 
 
 def test_an_echo_claims_that_both_sides_are_equal() -> None:

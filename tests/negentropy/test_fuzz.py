@@ -1,9 +1,12 @@
 """No bytes of a relay let anything out but a named error; `fuzz.py` says how."""
 
 import psutil
+import pytest
 
 from bigbrotr_dagster.negentropy import MalformedMessage, NegentropyError
 from tests.negentropy.fuzz import fuzz
+
+pytestmark = pytest.mark.slow
 
 CONVERSATIONS = 20_000
 MAX_GROWTH = 20 * 2**20

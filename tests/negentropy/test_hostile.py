@@ -86,6 +86,7 @@ def test_a_lying_fingerprint_for_each_of_ours() -> None:
     refused(answer, EndlessConversation, "17 answers in a row")
 
 
+@pytest.mark.slow
 def test_lying_fingerprints_of_ever_smaller_ranges() -> None:
     def answer(message: bytes) -> bytes:
         parts, lower = [], 0
@@ -112,6 +113,7 @@ def one_list_at_a_time(ids: Callable[[], list[bytes]]) -> Answer:
     return answer
 
 
+@pytest.mark.slow
 def test_one_second_settled_in_each_answer() -> None:
     answer = one_list_at_a_time(list)
     refused(answer, EndlessConversation, "1000 answers settled the seconds below 1000 only")
@@ -366,6 +368,7 @@ def test_a_set_that_changes_meanwhile(seed: int, frame: int) -> None:
     assert client.have.keys() <= {id for _, id in now_and_then[::3]}
 
 
+@pytest.mark.slow
 def test_every_answer_that_breaks_off_ends_in_an_error_or_goes_on() -> None:
     ours = OURS[:200]
     whole = honest(4_096).answer(Reconciliation(ours).open())
@@ -394,6 +397,7 @@ FULL: dict[str, Callable[[], bytes]] = {
 """Answers as long as any may be, made of one kind of range."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours", [[], OURS], ids=["empty", "full"])
 @pytest.mark.parametrize("name", FULL)
 def test_the_longest_answers_take_little_memory(name: str, ours: list[Item]) -> None:

@@ -22,6 +22,8 @@ from tests.negentropy.over_websocket import (
 from tests.negentropy.relay_side import Item, RelaySide, talk
 from tests.nostr.helpers import relay
 
+pytestmark = pytest.mark.slow
+
 HELD = 5_000
 FRAME = 60_000
 """LocalRelay's, in bytes."""

@@ -67,6 +67,7 @@ def test_the_difference_is_found(sets: tuple[list[Item], list[Item]], relay: dic
     assert client.rounds == len(heard.received)
 
 
+@pytest.mark.slow
 @given(pairs_of_sets(), st.sampled_from([FRAME, 9_000]))
 def test_what_is_said_on_the_way_is_true(sets: tuple[list[Item], list[Item]], frame: int) -> None:
     ours, theirs = sets
@@ -136,6 +137,7 @@ def test_ids_of_zeros_and_ones_at_both_ends_of_time() -> None:
         assert_right(client, ours, theirs)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.integers(0, 10**6))
 def test_crowds_that_only_the_relay_holds_are_found(seed: int) -> None:
@@ -164,6 +166,7 @@ def many() -> list[Item]:
     return made(HUNDRED_THOUSAND, "many", 10**8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [60_000, 500_000])
 def test_a_hundred_thousand_items_and_fifty_differences_either_way(many: list[Item], frame: int) -> None:
     client = Reconciliation(many[50:])
@@ -174,6 +177,7 @@ def test_a_hundred_thousand_items_and_fifty_differences_either_way(many: list[It
     assert sum(map(len, heard.received)) < 90_000
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_items_that_we_do_not_have_are_listed(many: list[Item]) -> None:
     client = Reconciliation([])
     heard = talk(client, RelaySide(many, 60_000).answer)
@@ -181,12 +185,14 @@ def test_a_hundred_thousand_items_that_we_do_not_have_are_listed(many: list[Item
     assert sum(map(len, heard.received)) < 33 * len(many)
 
 
+@pytest.mark.slow
 def test_a_relay_of_the_smallest_frames_lists_a_hundred_thousand_ids_within_the_rounds(many: list[Item]) -> None:
     client = Reconciliation([])
     talk(client, RelaySide(many, FRAME).answer)
     assert_right(client, [], many)
 
 
+@pytest.mark.slow
 def test_nothing_in_common_with_a_hundred_thousand_items_either_way(many: list[Item]) -> None:
     other = made(HUNDRED_THOUSAND, "other", 10**8)
     client = Reconciliation(other)
@@ -195,6 +201,7 @@ def test_nothing_in_common_with_a_hundred_thousand_items_either_way(many: list[I
     assert sum(map(len, heard.sent)) < 1_000_000, "few ranges are asked for in vain"
 
 
+@pytest.mark.slow
 def test_an_item_takes_no_more_than_sixty_bytes(many: list[Item]) -> None:
     tracemalloc.start()
     try:

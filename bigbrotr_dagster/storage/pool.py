@@ -4,10 +4,12 @@ Where the archive is, `address` knows; how a session begins, `session`; what an 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
@@ -31,6 +33,8 @@ __all__ = [
     "data_dir",
     "database_url",
     "ensure_database",
+    "is_back",
+    "is_given_up",
     "open_pool",
     "retried",
     "shown",
@@ -38,6 +42,9 @@ __all__ = [
 
 RETRY_DELAYS = (0.2, 0.5, 1, 2, 4, 8, 15)
 """Seconds between tries while the database is away: half a minute, the time of a restart."""
+
+AWAY_SECONDS = 90.0
+"""Each try also waits for a connection: after so long the database is given up, by all tasks that use the pool."""
 
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
@@ -83,15 +90,32 @@ async def retried(pool: Pool, work: Callable[[Connection], Awaitable[_T]]) -> _T
     Raises:
         psycopg.OperationalError: the database did not come back.
     """
-    for delay in RETRY_DELAYS:
+    for delay in (*RETRY_DELAYS, None):
         try:
             async with pool.connection() as connection:
                 _stop_if_cancelled()
-                return await work(connection)
+                done = await work(connection)
+            is_back(pool)
+            return done
         except psycopg.OperationalError:  # connection lost, server restarting, deadlock
+            if delay is None or is_given_up(pool):
+                raise
             await asyncio.sleep(delay)
-    async with pool.connection() as connection:
-        return await work(connection)
+    raise AssertionError("the last try returns or raises")
+
+
+def is_given_up(pool: Pool) -> bool:
+    """Whether the database has been away for `AWAY_SECONDS`, so that tasks need not wait one after another."""
+    now = time.monotonic()
+    return now - _away_since.setdefault(pool, now) > AWAY_SECONDS
+
+
+def is_back(pool: Pool) -> None:
+    """Note that the database has answered."""
+    _away_since.pop(pool, None)
+
+
+_away_since: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
 
 
 def _stop_if_cancelled() -> None:

@@ -23,7 +23,7 @@ import psycopg
 from bigbrotr_dagster.storage.commit import commit
 from bigbrotr_dagster.storage.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.known import Known
-from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, retried, shown
+from bigbrotr_dagster.storage.pool import RETRY_DELAYS, Connection, Pool, is_back, is_given_up, retried, shown
 from bigbrotr_dagster.storage.prepare import PreparedBatch, authors_around, prepare
 from bigbrotr_dagster.storage.room import Room
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
@@ -163,10 +163,11 @@ class BatchWriter:
                 durable = not self._queue or len(kept) >= DURABLE_EVERY or is_much
                 await commit(session, batch, self._known, durable=durable)
                 self._volatile = [] if durable else kept
+                is_back(self._pool)
                 return
             except psycopg.OperationalError:  # connection lost, server restarting, deadlock
                 await self._lose_session()
-                if delay is None:
+                if delay is None or is_given_up(self._pool):
                     raise
                 await asyncio.sleep(delay)
 

@@ -122,7 +122,7 @@ class LockKeeper:
                 return key
             finally:
                 if says_so:
-                    await self._ask(_SAY_NO_MORE, waiting)
+                    await self._let_go(_SAY_NO_MORE, waiting)
 
     async def _take_any(self, keys: Sequence[int]) -> int | None:
         """Take one of these that is free; they are tried in order, and no more than one is taken."""
@@ -147,15 +147,28 @@ class LockKeeper:
         return key in self._granted
 
     async def _release(self, key: int) -> None:
+        self._granted.discard(key)  # first: a session that is made meanwhile does not take it
         try:
-            await self._ask(_RELEASE, key)
+            await self._let_go(_RELEASE, key)
         finally:
-            self._granted.discard(key)
             self._held.discard(key)
+
+    async def _let_go(self, statement: LiteralString, key: int) -> None:
+        """A session that is lost holds nothing any more: nobody waits for another one to free it."""
+        if self._is_lost:
+            return
+        async with self._one_at_a_time:
+            with suppress(psycopg.OperationalError):
+                if not self._is_lost:
+                    await self._answer(statement, key)
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._connection.broken or self._connection.closed
 
     async def _ask(self, question: LiteralString, key: int | Sequence[int]) -> object:
         async with self._one_at_a_time:
-            if self._connection.broken or self._connection.closed:
+            if self._is_lost:
                 await self._connect_again()
             try:
                 return await self._answer(question, key)
@@ -184,6 +197,9 @@ class LockKeeper:
         held = [key for key in self._missing if key in self._granted]
         missing = await self._answer(_TAKE_BACK, held) if held else None
         self._missing = missing if isinstance(missing, list) else []
+        for key in held:
+            if key not in self._granted and key not in self._missing:  # released meanwhile
+                await self._answer(_RELEASE, key)
 
     async def keep(self) -> None:
         """Look at the session from time to time, for ever."""

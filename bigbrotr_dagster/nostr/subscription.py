@@ -59,7 +59,8 @@ class Page:
 
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
-    any. What does not match the filter's selection is counted in `rejected_counts` alone, as "off_filter".
+    any; by the digests in `refused_ids` the same things are known when they come again. What does not match the
+    filter's selection is counted in `rejected_counts` alone, as "off_filter".
 
     `weight` is the memory, in bytes, that its events and what was rejected take. Those that were handed over
     before the end (`Subscription.take_part`) are stamps here, and not among `rejected`; all are counted.
@@ -72,6 +73,7 @@ class Page:
     rejected_counts: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     rejected_at: list[int] = field(default_factory=list)
+    refused_ids: set[int] = field(default_factory=set)
     duplicates: int = 0
     received: int = 0
     ignored: int = 0
@@ -225,6 +227,7 @@ class Subscription:
     def _refuse(self, reason: Rejection, raw: bytes) -> None:
         item = rejected(reason, raw)
         self._page.refused += 1
+        self._page.refused_ids.add(hash(item.raw))
         if item.created_at is not None:
             self._page.rejected_at.append(item.created_at)
         self._reject(item)

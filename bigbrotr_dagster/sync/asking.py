@@ -326,5 +326,5 @@ def _answer(page: Page) -> Answer:
         off_filter,
         page.rejected_at,
         page.duplicates,
-        frozenset(hash(item.raw) for item in page.rejected),
+        frozenset(page.refused_ids),
     )

@@ -98,7 +98,7 @@ class Distance:
         if self.alone or self.round_trip is None or not _suits(habits):
             return 1
         enough = int(IDLE_SHARE * self.round_trip / max(self._transfer, 0.001)) + 1
-        return max(1, min(enough, self._at_once, self._most, EVENTS_AT_ONCE // habits.largest))
+        return max(1, min(enough, self._at_once, self._most, EVENTS_AT_ONCE // max(1, habits.largest)))
 
     def asks(self, walk: Walk, most: int) -> list[Ask]:
         """The next requests: if there is a use in it as many as can go out now."""

@@ -81,7 +81,11 @@ class Check:
 
     def _minds_since(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         size = answer.size + len(answer.older(ask))
-        if not answer.older(ask) or size > habits.largest or not habits.may_be_cut(size, ask.limit):
+        if (
+            not answer.older(ask)
+            or size - answer.refused > habits.largest
+            or not habits.may_be_cut(size, ask.limit)
+        ):
             return self._passed(habits)
         doubt = Doubt.of(Unproven.SINCE_IGNORED, answer, ask, habits, self.doubt)
         if doubt is None:

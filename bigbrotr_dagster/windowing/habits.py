@@ -90,8 +90,9 @@ SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0
 class Habits:
     """Mutable notes on one relay, shared by all its walks.
 
-    `largest`: the most events that one answer ever brought. `cut_at`: the fewest events of an answer that was
-    later proved cut, because its window turned out to hold more; None while that never happened.
+    `largest`: the most events of what was asked for that one answer ever brought: the relay's cap is no smaller.
+    `cut_at`: the fewest events of an answer that was later proved cut, because its window turned out to hold more;
+    None while that never happened.
     `since_exclusive`, `until_exclusive`: whether the relay leaves that second itself out, against NIP-01;
     None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
     checked. `checked`: events of the answers for which a check was passed. `hides`: the relay removes events after
@@ -101,7 +102,8 @@ class Habits:
     finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
     after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
     answer of this run brought, asked for or not. `rejections`: windows of this run of which
-    either half held nothing but what was rejected. `restricted`: see `Access`.
+    either half held nothing but what was rejected. `in_vain`: answers of this run in a row that were
+    asked for again for what was rejected, which came again. `restricted`: see `Access`.
     """
 
     largest: int = 0
@@ -121,6 +123,7 @@ class Habits:
     message_bytes: int = MESSAGE_BYTES
     longest: int = 0
     rejections: int = 0
+    in_vain: int = 0
 
     @property
     def most_authors(self) -> int:
@@ -236,8 +239,7 @@ class Habits:
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.
 
-        What came on top of other answers makes `largest` more than the relay's cap, and a cap may vary. So the
-        answer need not be as long as others are, as long as the cap is not known.
+        A cap may vary. So the answer need not be as long as others are, as long as the cap is not known.
         """
         is_known = self.cut_at is not None and not self.varies
         many = not is_known and REJECTED_SHARE * rejected >= self.largest

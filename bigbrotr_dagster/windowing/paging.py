@@ -8,20 +8,20 @@ new although it had room for more.
 So each event is transferred once, apart from those of the boundary seconds; and one request beyond the full
 pages is the proof that nothing is left, whatever the relay's cap is.
 
-What a relay sends in place of events uses up its room, too. Where only such things come, the seconds that they
-claim say where to go on; they prove nothing, for anybody may claim any second: what lies above is split.
+What a relay sends in place of events uses up its room, too. Where only such things come, see `sifting`.
 """
 
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.checking import Check
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
+from bigbrotr_dagster.windowing.sifting import Sift
 from bigbrotr_dagster.windowing.splitting import Split, unconfirmed
 from bigbrotr_dagster.windowing.tasks import (
     Answer,
@@ -70,14 +70,14 @@ class Page:
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
                 return doubted
-        claimed = [second for second in answer.refused_at if second in self.window]
-        if inside or claimed:
-            return self._some(ask, answer, inside, claimed, habits)
-        if answer.crowds(self.window, ask, habits):  # by spare seconds alone, which are not asked for again
+        if not inside and answer.crowds(self.window, ask, habits):  # by spare seconds, not asked for again
             return Step(tasks=(self,))
+        goes_on = any(event.created_at < self.window.until for event in inside)
+        if not goes_on and answer.is_cut_by_rejected(ask, habits):
+            return self._cut_by_rejected(ask, answer, inside, habits)
+        if inside:
+            return self._some(ask, answer, inside, habits)
         if answer.older(ask) and not habits.cut_pages:  # newest first, nothing is left; if this relay does that
-            return Step(tasks=(Split(self.window),))
-        if answer.is_cut_by_rejected(ask, habits):
             return Step(tasks=(Split(self.window),))
         return self._end(ask, answer, habits)
 
@@ -97,24 +97,28 @@ class Page:
             return None
         return self._until_ignored(inside) if doubt.is_certain else Step(tasks=(replace(self, doubt=doubt),))
 
-    def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], claimed: list[int], habits: Habits) -> Step:
+    def _cut_by_rejected(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
+        """What was rejected may have filled the answer before anything came from below the newest second."""
+        newest = self.window.until
+        if self.window.seconds == 1:
+            return Step(tasks=(Saturated.of(newest, inside, answer.size, ask.limit),))
+        if inside:
+            ids = frozenset(event.id for event in inside)
+            second = Page(Interval(newest, newest), self.boundary | ids, most=self.most)
+            return Step(tasks=(second, *below(self.window)))  # by then more is known of the relay's cap
+        if habits.rejections >= MOST_REJECTIONS:
+            return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
+        return Step(tasks=(Sift.within(self.window, Page, answer.refused_at),))
+
+    def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
         if any(event.created_at < self.window.since for event in answer.events):
             return self._proves(self.window, inside, ask, answer, habits)  # newest first, all of it came before
-        newest, oldest = self.window.until, min((event.created_at for event in inside), default=self.window.until)
-        below_newest = claimed and min(claimed) < newest
-        if oldest == newest and claimed and (below_newest or answer.is_cut_by_rejected(ask, habits)):
-            return self._stepped_past(newest, claimed, inside, answer, ask)
+        newest, oldest = self.window.until, min(event.created_at for event in inside)
         ids = frozenset(event.id for event in inside if event.created_at == oldest)
         if oldest < newest:
             most = None if self.most is None else max(2 * self.most, len(ids) + 1)
             rest = Page(Interval(self.window.since, oldest), ids, _came(ask, answer), most=most)
             return self._proves(Interval(oldest + 1, newest), inside, ask, answer, habits, rest)
-        if (
-            answer.rejected(habits) > len(inside)
-            and self.window.seconds > 1
-            and answer.is_cut_by_rejected(ask, habits)
-        ):
-            return Step(tasks=(Split(self.window),))
         if habits.is_full(answer.size, ask.limit):  # a whole answer out of one second: paging cannot get past it
             if self.most is not None and answer.size >= ask.limit == self.most:  # no cap but ours
                 if self.window.seconds > 1:
@@ -122,21 +126,8 @@ class Page:
                 return Step(tasks=(Page(self.window, self.boundary | ids, most=2 * self.most, broke=self.broke),))
             return Step(tasks=(*below(self.window), Saturated.of(newest, inside, answer.size, ask.limit)))
         if ids <= self.boundary:
-            if answer.is_cut_by_rejected(ask, habits):
-                return Step(tasks=(Split(self.window),))
             return self._end(ask, answer, habits)
         return Step(tasks=(Page(self.window, self.boundary | ids, answer.size, most=self.most),))
-
-    def _stepped_past(
-        self, newest: int, claimed: list[int], inside: list[Stamped], answer: Answer, ask: Ask
-    ) -> Step:
-        """No event came from below the newest second, but things that claim these seconds. Few of them may lie."""
-        oldest = sorted(claimed)[len(claimed) // 2]
-        oldest = min(claimed) if oldest == newest else oldest
-        if oldest == newest:
-            return Step(tasks=(*below(self.window), Saturated.of(newest, inside, answer.size, ask.limit)))
-        rest = Page(Interval(self.window.since, oldest))
-        return Step(tasks=(rest, Split(Interval(oldest + 1, newest))))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: ask for fewer events, so that what is too large comes alone."""
@@ -171,8 +162,6 @@ class Page:
         if habits.may_be_cut(answer.size, ask.limit) or habits.cut_pages == 0:
             habits.cut_pages += 1
             times = [event.created_at for event in answer.events]
-            if not inside:  # nothing to check it by
-                return Step(tasks=(*rest, Split(proved)))
             if habits.wants_check() or times != sorted(times, reverse=True):
                 return Step(
                     tasks=(*rest, Check.of(proved, self.window.since, inside, first=habits.cut_pages == 1))
@@ -183,11 +172,11 @@ class Page:
         """Nothing came but `boundary`, and nothing says that more was cut."""
         if self.boundary and habits.varies:
             return Step(tasks=(*below(self.window), Agree(self.window.until, self.boundary)))
-        if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
-            return Step(tasks=(Confirm(self.window, self.boundary),))
         came = max(answer.size, len(self.boundary))
+        if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
+            return Step(tasks=(Confirm(self.window, self.boundary, came),))
         if self.boundary and self.window.seconds > 1 and not habits.had_room(came, ask.limit):
-            return Step(tasks=(Confirm(self.window, self.boundary, groups=(None,)),))
+            return Step(tasks=(Confirm(self.window, self.boundary, came, groups=(None,)),))
         return Step.covers(self.window)
 
     def _until_ignored(self, inside: list[Stamped]) -> Step:
@@ -207,11 +196,13 @@ class Confirm:
     remove what is not for everybody then, so that an answer can be empty although older events exist
     (relays.md, strfry). The busiest kinds tell; of a relay that is known to do so, all `groups` are asked for.
     It also finds out a cap so small that the boundary filled it; where that is all that is to be found out, the
-    one group is None, all kinds. `most`, `doubt`: see `Page`.
+    one group is None, all kinds. `came`: messages of the answer
+    that held no more than the boundary. `most`, `doubt`: see `Page`.
     """
 
     window: Interval
     boundary: frozenset[str]
+    came: int
     groups: tuple[Kinds | None, ...] = READABLE_KINDS
     most: int | None = None
     doubt: Doubt | None = None
@@ -247,7 +238,7 @@ class Confirm:
         if fresh:
             return self._contradicted(ask, fresh, habits)
         if self.boundary and (more := self._more_of_the_boundary(answer)):  # by a spare second
-            habits.note_cut(len(self.boundary), ask.limit)
+            habits.note_cut(self.came, ask.limit)
             second = Interval(self.window.until, self.window.until)
             return Step(tasks=(*below(self.window), Page(second, self.boundary | more, len(self.boundary))))
         if answer.crowds(self._below, ask, habits):
@@ -273,7 +264,7 @@ class Confirm:
         rest: tuple[Task, ...] = (Page(Interval(self.window.since, newest)),)
         between = (Split(Interval(newest + 1, self._below.until)),) if newest < self._below.until else ()
         if self.boundary:
-            habits.note_cut(len(self.boundary), ask.limit)
+            habits.note_cut(self.came, ask.limit)
             return Step(tasks=(*rest, *between, *self._boundary_second))
         habits.note_hiding()
         if not between:  # what is hidden in this very second fills the answers: step past it

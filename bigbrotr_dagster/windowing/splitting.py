@@ -8,15 +8,16 @@ seconds. It costs about four times what paging does.
 Halves are halves of the events seen, not of the time: Nostr's years before 2021 are empty.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, SAME_REJECTIONS, Habits
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, SAME_REJECTIONS, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Task, Unproven
 
 SPARE = 2
 """Things that may come for both halves of a window, whose bounds may be a second wider each."""
@@ -58,7 +59,8 @@ class Seen:
 class Split:
     """`window`, of which the `whole` and then the `newer` of its `halves` are answered, or None.
 
-    `doubt`: that the window can be proved at all.
+    `doubt`: that the window can be proved at all. `resume` makes the task for a half of which something else came
+    than what was rejected, where only that is in the way: the order of the relay's events is not in doubt.
     """
 
     window: Interval
@@ -66,6 +68,7 @@ class Split:
     newer: Seen | None = None
     halves: tuple[Interval, ...] = ()
     doubt: Doubt | None = None
+    resume: Callable[[Interval], Task] | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self._asking()), limit)
@@ -80,7 +83,11 @@ class Split:
         )
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
-        useless = _useless(ask, answer, len(seen.events)) if is_cut and counted <= habits.largest else None
+        useless = (
+            _useless(ask, answer, len(seen.events))
+            if is_cut and counted - answer.refused <= habits.largest
+            else None
+        )
         doubt = None if useless is None else Doubt.of(useless, answer, ask, habits, self.doubt)
         if doubt is not None:
             if doubt.is_certain:
@@ -100,7 +107,7 @@ class Split:
         """The answer was more than we take: look for what it was in one half and the other."""
         if self.window.seconds == 1:
             return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
-        return Step(tasks=tuple(map(Split, cut_in_two(self.window, self.whole))))
+        return Step(tasks=tuple(Split(half, resume=self.resume) for half in cut_in_two(self.window, self.whole)))
 
     def _asking(self) -> Interval:
         if self.whole is None:
@@ -112,24 +119,34 @@ class Split:
         if hint is Hint.FINISH:
             return Step.covers(self.window)
         if self.window.seconds > 1:
-            return Step(tasks=(_half(self.window, seen),))
+            return Step(tasks=(self._half(self.window, seen),))
         if habits.is_full(seen.counted, limit) or seen.is_cut_by_rejected(limit, habits):
             return Step(tasks=(Saturated.of(self.window.until, seen.events, seen.counted, limit),))
         if seen.may_be_cut(limit, habits):
             return Step(tasks=(Agree(self.window.until, seen.ids),))
         return Step.covers(self.window)
 
+    def _half(self, window: Interval, whole: Seen) -> "Split":
+        """A window that is to be split, for its whole is answered. A single second is asked again."""
+        if window.seconds == 1:
+            return Split(window, resume=self.resume)
+        return Split(window, whole, None, cut_in_two(window, whole), resume=self.resume)
+
     def _compared(self, whole: Seen, older: Seen, newer: Seen, limit: int, habits: Habits) -> Step:
         """Nothing was cut if whole and halves are the same, and not merely cut in the same place."""
         parts = older.ids | newer.ids
-        halved = tuple(map(_half, self.halves, (older, newer)))
+        halved = tuple(map(self._half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
         if older.is_void(limit, habits) and newer.is_void(limit, habits):
             habits.rejections += SAME_REJECTIONS if _are_same(older, newer) else 1
+        if self.resume is not None and habits.order is Order.NEWEST_FIRST and whole.is_void(limit, habits):
+            void = [part for part, seen in zip(halved, (older, newer), strict=True) if seen.is_void(limit, habits)]
+            rest = [self.resume(part.window) for part in halved if part not in void]
+            return Step(tasks=(*void, *rest))  # what is left of the void ones is easier when more is known
         if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
-            return Step(tasks=(Again(self.window, len(whole.events), parts, halved),))
+            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
         if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
         return _confirmed(self.window, parts, halved, habits)
@@ -137,7 +154,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Halves of `window` brought `parts` (ids), the whole only `came` of them: was that cut, or is more there now?
+    """Halves of `window` brought `parts` (ids), the whole only some of them: was that cut, or is more there now?
+
+    The whole had `came` events, or what came in their place.
 
     Relays get new events, and old ones, at any time; but not many at once.
     """
@@ -201,13 +220,6 @@ def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...],
     if habits.hides or window.seconds > LARGE_WINDOW:
         return Step(tasks=(Readable(window, ids, halves),))
     return Step.covers(window)
-
-
-def _half(window: Interval, whole: Seen) -> Split:
-    """A window that is to be split, for its whole is answered. A single second is asked again."""
-    if window.seconds == 1:
-        return Split(window)
-    return Split(window, whole, None, cut_in_two(window, whole))
 
 
 def _are_same(older: Seen, newer: Seen) -> bool:

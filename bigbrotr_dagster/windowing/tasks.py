@@ -79,7 +79,7 @@ class Answer:
 
     @property
     def everything(self) -> int:
-        """How many events the relay sent in all, asked for or not."""
+        """How many messages the relay sent in all, asked for or not, but for copies."""
         return self.size + len(self.strays) + self.off_filter
 
     @property
@@ -98,7 +98,7 @@ class Answer:
     def room(self, ask: Ask, habits: Habits) -> int:
         """`counted`, or more where copies filled the answer; what exceeds all other answers came on top."""
         counted, least = self.counted(ask, habits), len(self.events) + self.rejected(habits)
-        return max(counted, least) if counted <= habits.largest else least
+        return max(counted, least) if counted - self.refused <= habits.largest else least
 
     def is_cut_by_rejected(self, ask: Ask, habits: Habits) -> bool:
         """Whether what was rejected may have used up the relay's room before all of the ask was sent."""
@@ -106,7 +106,7 @@ class Answer:
 
     def teach(self, habits: Habits, ask: Ask) -> None:
         """Let `habits` learn from this answer to `ask`."""
-        habits.largest = max(habits.largest, self.size)
+        habits.largest = max(habits.largest, len(self.events))
         habits.longest = max(habits.longest, self.messages)
         if ask.kinds is None and ask.authors is None:  # some relays take other paths for those
             habits.note_bounds(ask.since, ask.until, (event.created_at for event in self.events))

@@ -16,7 +16,9 @@ from typing import TypeGuard
 
 from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.paging import Page
+from bigbrotr_dagster.windowing.repeated import Repeated
 from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.saturated import Saturated
 from bigbrotr_dagster.windowing.splitting import Split
@@ -90,7 +92,11 @@ class Walk:
     def answered(self, ask: Ask, answer: Answer) -> Proof:
         """Take the answer to `ask`, which ended with EOSE."""
         task = self._asked.pop(ask, None)
-        return Proof() if task is None else self._take(task.answered(ask, answer, self._habits))
+        if task is None:
+            return Proof()
+        if not isinstance(task, Repeated | Reread | Oversized):  # these conclude nothing from what was rejected
+            task = Repeated(task)
+        return self._take(task.answered(ask, answer, self._habits))
 
     def failed(self, ask: Ask) -> None:
         """Put `ask` back: its request did not end with EOSE, and proves nothing."""
@@ -103,7 +109,7 @@ class Walk:
 
         What only that could have proved is set aside, as a gap with `detail`: what is older goes on.
         """
-        task = self._asked.get(ask)
+        task = _itself(self._asked.get(ask))
         if not ask.is_narrow or not isinstance(task, Narrow):
             return None
         del self._asked[ask]
@@ -127,7 +133,7 @@ class Walk:
         What is too large is looked for, and becomes a gap of its second; the rest of the window is not lost.
         `flood`: the relay sent more events than it was asked for, so that only a smaller window helps.
         """
-        task = self._asked.pop(ask, None)
+        task = _itself(self._asked.pop(ask, None))
         if flood and isinstance(task, Page):
             task = Split(task.window)
         if not isinstance(task, Breakable):
@@ -152,6 +158,10 @@ class Walk:
         return newest
 
 
+def _itself(task: Task | None) -> Task | None:
+    return task.task if isinstance(task, Repeated) else task
+
+
 def _is_whole(task: Task) -> TypeGuard[Page | Split]:
     """The task asks for its whole window, which can be cut in any way."""
     return isinstance(task, Page) or (isinstance(task, Split) and task.whole is None)
@@ -162,7 +172,7 @@ def _cut(task: Page | Split, seconds: int) -> tuple[Task, Task]:
     since, until = task.window.since, task.window.until
     rest = Interval(since, until - seconds)
     newest = replace(task, window=Interval(until - seconds + 1, until))
-    return Page(rest) if isinstance(task, Page) else Split(rest), newest
+    return Page(rest) if isinstance(task, Page) else replace(task, window=rest), newest
 
 
 def _askable(interval: Interval) -> tuple[Interval, ...]:

@@ -51,6 +51,8 @@ class Relay:
     """Ties come by lowest id, as NIP-01 has it, so that the same ones are cut each time; else in any order."""
     copies: int = 1
     """It sends each event so often, and each copy takes room."""
+    strewn: int = 0
+    """Up to so many things that are no events come on top of an answer, and take no room."""
     asks: list[Ask] = field(default_factory=list)
     sent: int = 0
     random: Random = field(init=False)
@@ -65,7 +67,7 @@ class Relay:
         matching = [event for event in matching for _ in range(self.copies)]
         sent = self._cut(matching, min(ask.limit, cap))
         duplicates = len(sent) - len(set(sent))
-        ids = frozenset(event.id for event in sent if event.damage)
+        ids = frozenset(event.id for event in sent if event.damage or event.id in self.forged)
         sent = list(dict.fromkeys(sent))
         sent = [event for event in sent if event.kind not in self.hides]
         self.sent += len(sent)
@@ -78,11 +80,20 @@ class Relay:
         sent = [event for event in asked if event not in refused]
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
         strays = [event for event in sent if event not in inside]
+        on_top = range(self.random.randint(0, self.strewn))
+        ids |= {f"strewn {self.random.getrandbits(64)}" for _ in on_top}
         hint = Hint.NONE
         if self.finishes:
             hint = Hint.MORE if len(sent) < len(matching) else Hint.FINISH
         return Answer(
-            inside, Outcome(Ending.EOSE, hint), strays, len(refused), off_filter, claimed, duplicates, ids
+            inside,
+            Outcome(Ending.EOSE, hint),
+            strays,
+            len(refused) + len(on_top),
+            off_filter,
+            claimed,
+            duplicates,
+            ids,
         )
 
     def _matching(self, ask: Ask) -> list[Stamp]:

@@ -151,6 +151,25 @@ def test_nor_where_windows_are_split(events: list[Stamp], damage: list[Stamp], c
     assert_the_promise(relay, Walk(RANGE, 20, Habits(cap, cap, order=Order.UNTRUSTED)))
 
 
+@given(stamps(0, 1, 7), damaged(60), st.integers(1, 30), st.integers(1, 4), st.booleans(), st.integers(0, 99))
+def test_nor_does_what_comes_on_top_of_them(
+    events: list[Stamp], damage: list[Stamp], cap: int, strewn: int, known: bool, seed: int
+) -> None:
+    cap = cap if known else max(cap, CREDIBLE_CAP)
+    relay = Relay([*events, *damage], cap, seed, strewn=strewn)
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(largest=cap, cut_at=cap) if known else Habits()))
+
+
+@pytest.mark.parametrize("cap", [1, 20, 500])
+def test_what_comes_on_top_of_events_makes_no_gap(cap: int) -> None:
+    relay = Relay([Stamp(f"{n}", 1_000 * n) for n in range(1, 300)], cap, strewn=2)
+    left = run(Walk(Coverage.between(2, 10**6), 500, Habits()), relay)
+    assert {event.id for event in relay.events} == set(left.delivered)
+    crowds = Coverage(Interval(event.created_at, event.created_at) for event in relay.events)
+    assert not Coverage(left.gaps) - (crowds if cap == 1 else Coverage())
+    assert len(relay.asks) <= (40 * len(relay.events) if cap == 1 else 120)
+
+
 @pytest.mark.parametrize("damage", ["claims", "silent", "lies"])
 @pytest.mark.parametrize("cap", [100, 500])
 @pytest.mark.parametrize("newest", [10**6, 500_000])

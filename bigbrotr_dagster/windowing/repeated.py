@@ -1,0 +1,54 @@
+"""Is what was rejected in place of events, or on top of them? What is in their place comes again.
+
+An answer that may have been cut by what was rejected is asked for once more, a few times. Where the same comes
+again, the relay holds it, and it took up room. What does not come each time was strewn in, and took none.
+"""
+
+from dataclasses import dataclass, replace
+
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Step, Task
+
+MOST_TIMES = 6
+"""Times that one ask is repeated while what is rejected is never the same."""
+
+IN_VAIN = 4
+"""Asks that were repeated for nothing, after which none is until answers come without anything rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A `task` whose ask was answered so many `times`, the last time by `before`."""
+
+    task: Task
+    before: Answer | None = None
+    times: int = 0
+
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        return self.task.ask(limit, habits)
+
+    def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        taken = self._without_strewn(answer)
+        if taken.refused == 0:
+            habits.in_vain //= 2
+        elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
+            if habits.in_vain < IN_VAIN and self.times < (1 if self._came_again(answer) else MOST_TIMES):
+                return Step(tasks=(Repeated(self.task, taken, self.times + 1),))
+            habits.in_vain += 1
+        return self.task.answered(ask, taken, habits)
+
+    def _came_again(self, answer: Answer) -> bool:
+        return self.before is not None and bool(answer.refused_ids & self.before.refused_ids)
+
+    def _without_strewn(self, answer: Answer) -> Answer:
+        """The answer with as few rejected as came in any with the same events.
+
+        Whatever filled up the relay's room fills it up each time, even if ties come in another order.
+        """
+        if self.before is None or _ids(answer) != _ids(self.before):
+            return answer
+        return replace(answer, refused=min(answer.refused, self.before.refused))
+
+
+def _ids(answer: Answer) -> set[str]:
+    return {event.id for event in answer.events}

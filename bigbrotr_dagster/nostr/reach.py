@@ -64,6 +64,11 @@ class ConnectError(Exception):
         """Whether the relay was refused for its private address."""
         return self.failure is Failure.PRIVATE
 
+    @property
+    def may_be_a_restart(self) -> bool:
+        """Whether the host is there and the relay is not: refused, reset, or a proxy before it answers."""
+        return self.failure in (Failure.HTTP, Failure.HANDSHAKE) or isinstance(self.__cause__, ConnectionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Way:

@@ -1,7 +1,6 @@
 """Asking one relay: a request goes out; what comes goes to the walk, then to the writer, and is counted."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -19,18 +18,12 @@ from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
-from bigbrotr_dagster.windowing.outcome import NOISE
+from bigbrotr_dagster.windowing.conduct import EVENTS_PER_PAGE, Conduct, Verdict
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
 from bigbrotr_dagster.windowing.tasks import Unproven
 
-EVENTS_PER_PAGE = 10
-"""An answer may hold this many times the `limit` asked for: some relays ignore it."""
-
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer, or of all that come side by side."""
-
-NARROW_TRIES = 2
-"""Requests for kinds or authors that may go unanswered before the relay is taken not to answer such ones."""
 
 
 @dataclass(slots=True)
@@ -50,6 +43,7 @@ class Asking:
         self,
         relay: RelayURL,
         habits: Habits,
+        conduct: Conduct,
         hints: Hints,
         writer: BatchWriter,
         progress: Progress,
@@ -59,28 +53,19 @@ class Asking:
         self.tally = Tally()
         self.distance = Distance()
         self.claims = Claims(habits, self.distance, self.deliver)
-        self.unended = 0
-        """Answers that brought events and no EOSE."""
-        self.is_noisy = False
-        """Nothing but noise came in place of an answer, once or more."""
-        self.restrained = 0
-        """Times that fewer events were asked for."""
         self.progress_at = time.monotonic()
         self._relay = relay
         self._habits = habits
+        self._conduct = conduct
         self._hints = hints
         self._writer = writer
         self._progress = progress
         self._cursor = cursor
-        self._has_proved = False  # anything at all
-        self._on_connection = 0  # events since the last one was opened
         self._most_unproved = 0  # events of an answer that settled nothing
-        self._unanswered = Counter[Ask]()  # narrow asks, by how often nothing came
 
     def connected(self, connection: Connection) -> None:
         """The next requests go out on this connection."""
         self.traffic.insecure |= connection.insecure
-        self._on_connection = 0
 
     async def one(self, connection: Connection, history: History, walk: Walk, ask: Ask) -> Outcome:
         """Send one request, and take its answer."""
@@ -99,17 +84,15 @@ class Asking:
             )
             self._count(page)
             await self.take_late(connection)
-        outcome, proof = page.outcome, Proof()
-        if reaction(outcome) is Reaction.PROVED:
-            self._has_proved = True
+        outcome = page.outcome
+        verdict = self._conduct.judge(ask, outcome, page.received)
+        if verdict is Verdict.ANSWERED:
             self.claims.note_eose(history, ask, page)
-            proof = walk.answered(ask, _answer(page))
+        proof = _told(walk, ask, verdict, page)
+        if verdict is Verdict.ANSWERED:
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
-        else:
-            refused = self._set_aside(walk, ask, page)
-            proof = self._fail(walk, ask, page) if refused is None else refused
-            if refused is not None and not connection.closed:
-                outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
+        elif verdict is Verdict.SET_ASIDE and not connection.closed:
+            outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
         if proof.gaps:
             gaps = await self._hints.estimated(connection, history, self._habits, proof.gaps)
             proof = replace(proof, gaps=gaps)
@@ -235,12 +218,6 @@ class Asking:
         )
         self.progress_at += time.monotonic() - began  # that was our queue, and is not held against the relay
 
-    def ask_for(self, limit: int) -> None:
-        """Ask for at most so many events from now on."""
-        if self._habits.limit is None or limit < self._habits.limit:
-            self._habits.limit = limit
-            self.restrained += 1
-
     def _count(self, page: Page) -> None:
         self.traffic.requests += 1
         self.traffic.bytes_received += page.bytes
@@ -249,7 +226,7 @@ class Asking:
     def _count_events(self, page: Page) -> None:
         self.traffic.events_received += page.received
         self._progress.events_received += page.received
-        self._on_connection += page.received
+        self._conduct.received(page.received)
 
     async def _settle(self, history: History, walk: Walk, page: Page, proof: Proof) -> None:
         proof, disproved = self.claims.checked(history, walk, page, proof)
@@ -259,43 +236,6 @@ class Asking:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
         await self.claims.write(history, walk, page, proof, disproved)
-
-    def _set_aside(self, walk: Walk, ask: Ask, page: Page) -> Proof | None:
-        """What becomes of an ask that the relay will not answer for it names kinds or authors; None if it may yet.
-
-        A relay may drop a connection for a message that is too long: then it gets shorter ones.
-        """
-        passing = page.outcome.ending is Ending.PROTOCOL_ERROR or page.outcome.prefix == "rate-limited"
-        if not ask.is_narrow or page.received or passing:
-            return None
-        if page.outcome.ending is Ending.DISCONNECTED and ask.authors and self._habits.ask_in_fewer_bytes():
-            self.restrained += 1
-            return None
-        self._unanswered[ask] += 1
-        if reaction(page.outcome) is not Reaction.REFUSED and self._unanswered[ask] < NARROW_TRIES:
-            return None
-        return walk.refused(ask, str(page.outcome))
-
-    def _fail(self, walk: Walk, ask: Ask, page: Page) -> Proof:
-        """Put the ask back, asking for less where that may help.
-
-        A relay may break off after so many events of a connection: ask for half of what came. Or something in
-        the window is more than we take: look for it in one half and the other.
-        """
-        if page.received:
-            self.unended += 1
-        if page.outcome.ending is Ending.DISCONNECTED and page.received:
-            self.ask_for(max(1, self._on_connection // 2))
-        elif page.outcome.prefix == NOISE:
-            self.is_noisy = True
-            if self._has_proved:  # it may be in one place
-                proof = walk.broken(ask, page.outcome.text)
-                return replace(proof, gaps=tuple(replace(gap, reason=Unproven.NO_EOSE) for gap in proof.gaps))
-        elif page.outcome.ending is Ending.PROTOCOL_ERROR:
-            flood = page.received > EVENTS_PER_PAGE * ask.limit
-            return walk.broken(ask, page.outcome.text, flood=flood)
-        walk.failed(ask)
-        return Proof()
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,3 +268,20 @@ def _answer(page: Page) -> Answer:
         page.duplicates,
         frozenset(page.refused_ids),
     )
+
+
+def _told(walk: Walk, ask: Ask, verdict: Verdict, page: Page) -> Proof:
+    """Tell the walk what came of its ask; returns what that proves."""
+    said = page.outcome.text
+    match verdict:
+        case Verdict.ANSWERED:
+            return walk.answered(ask, _answer(page))
+        case Verdict.SET_ASIDE if (refused := walk.refused(ask, str(page.outcome))) is not None:
+            return refused
+        case Verdict.BROKEN | Verdict.FLOODED:
+            return walk.broken(ask, said, flood=verdict is Verdict.FLOODED)
+        case Verdict.BURIED:
+            proof = walk.broken(ask, said)
+            return replace(proof, gaps=tuple(replace(gap, reason=Unproven.NO_EOSE) for gap in proof.gaps))
+    walk.failed(ask)
+    return Proof()

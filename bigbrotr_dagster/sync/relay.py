@@ -1,4 +1,7 @@
-"""One relay's sync: connect, walk each filter's history, hand every answer to the writer."""
+"""One relay's sync: connect, walk each filter's history, hand every answer to the writer.
+
+What is next after each answer, and after each connection, `windowing.conduct` says; this module does it.
+"""
 
 import asyncio
 import secrets
@@ -19,30 +22,16 @@ from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.restricted import Restricted
-from bigbrotr_dagster.sync.trying import Trying, may_be_a_restart
 from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
-from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.policy import (
-    PATIENCE,
-    Reaction,
-    can_climb,
-    patience,
-    paused_after,
-    reaction,
-)
+from bigbrotr_dagster.windowing.conduct import SHORT_WINDOW_REQUESTS, Conduct, Move
+from bigbrotr_dagster.windowing.policy import Reaction, reaction
 from bigbrotr_dagster.windowing.tasks import Unproven
-
-PAGES_TO_GROW = 4
-"""Answers in a row after which a relay that had broken off is asked for twice as much again."""
 
 LINGER = 1.0
 """Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""
 
 ONE_IN = 16
 """Of so many syncs that were expected to bring none, one takes that time."""
-
-SHORT_WINDOW_REQUESTS = 500
-"""Requests of one run to a relay that answers for two hours at a time: 40 days of history."""
 
 
 class RelayFailed(Exception):
@@ -74,16 +63,17 @@ class RelaySync:
         self._budget = Budget(config, deadline)
         self.stopped_by: str | None = None
         """What left the rest for another run."""
-        self._trying = Trying(patience(state.failures))
+        self._conduct = Conduct(state.habits, state.failures, config.processing.limit)
         self._idle = config.timeouts.without_progress(relay.network)
         insecure = config.processing.allow_insecure
         self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
-        self._asking = Asking(relay, state.habits, self._hints, writer, progress, lambda: self.cursor)
+        self._asking = Asking(
+            relay, state.habits, self._conduct, self._hints, writer, progress, lambda: self.cursor
+        )
         self._restricted = Restricted(
             state.habits, self.histories, has_key=private_key is not None, is_due=state.forgotten
         )
         self.histories += self._restricted.opened
-        self._largest_limit = config.processing.limit  # that the relay may be asked for
 
     async def run(self) -> None:
         """Ask until nothing is pending, or the relay's share of this run is used up.
@@ -94,28 +84,23 @@ class RelaySync:
         """
         walks = await self._walks()
         while not all(walk.is_done for _, walk in walks) and not self._is_late():
-            before, named = self._steps(walks), self._state.habits.rung.names_kinds
+            before = _steps(walks)
             outcome = await self._converse(walks)
             if outcome is None:
                 continue
-            if self._state.habits.rung.names_kinds and not named:
-                walks = await self._walks(str(outcome))
-                continue
-            advanced = self._steps(walks) > before
-            if advanced:
-                self._trying.advanced()
-            is_refused = reaction(outcome) in (Reaction.REFUSED, Reaction.SLOW_DOWN)
-            if self._trying.is_over() or is_refused or self._asking.claims.are_deceived:
-                await self._give_up(outcome)
-                raise RelayFailed(outcome.text if self._trying.is_away else str(outcome))
-            if not advanced:
-                await self._trying.wait()
+            is_deceived = self._asking.claims.are_deceived
+            decision = self._conduct.ended(outcome, _steps(walks) - before, time.monotonic(), deceived=is_deceived)
+            match decision.move:
+                case Move.NAME_KINDS:
+                    walks = await self._walks(str(outcome))
+                case Move.GIVE_UP:
+                    if decision.gap is not None:
+                        for history in self.histories:
+                            await self._name_gaps(history, decision.gap, str(outcome))
+                    raise RelayFailed(outcome.text if self._conduct.is_away else str(outcome))
+            await asyncio.sleep(decision.pause)
         if not all(walk.is_done for _, walk in walks):
             self.stopped_by = self._spent()
-
-    def _steps(self, walks: Sequence[tuple[History, Walk]]) -> int:
-        """Grows with whatever brings the sync nearer to its end; asking for less is a way forward, too."""
-        return self._asking.restrained + sum(walk.steps for _, walk in walks)
 
     async def _walks(self, refusal: str = "all kinds") -> list[tuple[History, Walk]]:
         """The walks through each history that this relay can be asked for.
@@ -167,7 +152,7 @@ class RelaySync:
                 private_key=self._private_key,
                 max_event_size=self._config.processing.max_event_size,
             ) as connection:
-                self._trying.connected()
+                self._conduct.connected()
                 self._asking.connected(connection)
                 if self._state.habits.is_unknown and not self._state.covered:
                     self._state.habits.hint = (await self._hints.limits()).max_limit
@@ -196,9 +181,9 @@ class RelaySync:
             if all(walk.is_done for _, walk in walks):
                 await self._asking.claims.release()
         except ConnectError as error:
-            if self.traffic.requests == 0 and not (self._state.went_well and may_be_a_restart(error)):
+            if self.traffic.requests == 0 and not (self._state.went_well and error.may_be_a_restart):
                 raise RelayFailed(str(error)) from error
-            self._trying.refused(error)
+            self._conduct.refused(time.monotonic(), may_restart=error.may_be_a_restart)
             return Outcome(Ending.DISCONNECTED, text=str(error))
         return None
 
@@ -218,22 +203,6 @@ class RelaySync:
         runs = self._config.processing.lookback / self._config.interval  # in which an event is asked for again
         return secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))) == 0
 
-    async def _give_up(self, outcome: Outcome) -> None:
-        """Name gaps where the relay has shown that it will not prove what is pending."""
-        if self._asking.claims.are_deceived:
-            reason = Unproven.NO_EOSE
-        elif reaction(outcome) is Reaction.REFUSED or (
-            outcome.ending is Ending.NOTICE and not self._asking.unended
-        ):
-            reason = Unproven.REFUSED
-            self._state.habits.rung = Rung.FREE  # none of them helped
-        elif (self._asking.unended or self._asking.is_noisy) and reaction(outcome) is not Reaction.PROVED:
-            reason = Unproven.NO_EOSE
-        else:
-            return
-        for history in self.histories:
-            await self._name_gaps(history, reason, str(outcome))
-
     async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
         await self._asking.deliver(history, Page(Outcome(Ending.CLOSED)), history.give_up(reason, detail))
 
@@ -242,7 +211,6 @@ class RelaySync:
 
         Returns the first outcome that calls for another connection, or for giving up.
         """
-        habits, slowed, proved = self._state.habits, 0, 0
         while not self._is_late(share) and (asks := await self._next(connection, walk)):
             if len(asks) > 1:
                 more = partial(self._more, walk, share)
@@ -255,25 +223,17 @@ class RelaySync:
             outcome = await self._asking.one(connection, history, walk, ask)
             if self._asking.claims.are_deceived:
                 return replace(outcome, text="events come after it")
-            habits.pause = paused_after(outcome, habits.pause)
-            await asyncio.sleep(habits.pause)
-            match reaction(outcome):
-                case Reaction.PROVED:
-                    slowed, proved, self._trying.patience = 0, proved + 1, PATIENCE
-                    if habits.limit is not None and proved % PAGES_TO_GROW == 0:
-                        habits.limit = min(2 * habits.limit, self._largest_limit)
-                case Reaction.SLOW_DOWN if slowed < self._trying.patience and not connection.closed:
-                    slowed += 1
-                case Reaction.REFUSED if history in self._restricted.opened:
-                    return outcome
-                case Reaction.REFUSED if await self._can_heed_limits(connection, outcome, ask):
-                    pass
-                case Reaction.REFUSED if can_climb(outcome, habits.rung):
-                    habits.rung = Rung(habits.rung + 1)
-                    if connection.closed or habits.rung is Rung.KINDS_NAMED:
-                        return outcome
-                case _:
-                    return outcome
+            minds = self._conduct.minds_limits(outcome, closed=connection.closed)
+            decision = self._conduct.after(
+                outcome,
+                ask,
+                closed=connection.closed,
+                optional=history in self._restricted.opened,
+                stated=(await self._hints.limits()).max_limit if minds else None,
+            )
+            await asyncio.sleep(decision.pause)
+            if decision.move is Move.LEAVE:
+                return outcome
             self._check_progress()
         return None
 
@@ -299,25 +259,19 @@ class RelaySync:
         waits = width == 1 or walk.crowded is not None or self._is_late(share)
         return [] if waits else distance.asks(walk, width - under_way)
 
-    async def _can_heed_limits(self, connection: Connection, outcome: Outcome, ask: Ask) -> bool:
-        """Whether the relay refused more than it says that it answers; it is not asked for that again."""
-        if connection.closed or not can_climb(outcome, self._state.habits.rung):
-            return False
-        most = (await self._hints.limits()).max_limit
-        if most is None or ask.limit <= most:
-            return False
-        self._largest_limit = most
-        self._asking.ask_for(most)
-        return True
-
     def _is_late(self, share: float = 1.0) -> bool:
         """Whether the rest is left for another run, or for what this share leaves."""
         return self._spent(share) is not None
 
     def _spent(self, share: float = 1.0) -> str | None:
-        if self._state.habits.rung.shortens and self.traffic.requests >= share * SHORT_WINDOW_REQUESTS:
+        if self._conduct.is_spent(self.traffic.requests, share):
             return f"{SHORT_WINDOW_REQUESTS} requests for two hours each"
         return self._budget.used_up(self.traffic, share)
+
+
+def _steps(walks: Sequence[tuple[History, Walk]]) -> int:
+    """Answers that brought the walks nearer to their end."""
+    return sum(walk.steps for _, walk in walks)
 
 
 def _turns(walks: Sequence[tuple[History, Walk]]) -> list[tuple[History, Walk, float]]:

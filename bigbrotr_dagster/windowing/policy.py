@@ -1,4 +1,4 @@
-"""What each way for a request to end means: one table, `RULES`.
+"""What each way for a request to end means: one table, `RULES`. What is done about it, `conduct` decides.
 
 A row says what to do next; only the first one proves anything. What each reaction is:
 
@@ -9,16 +9,14 @@ A row says what to do next; only the first one proves anything. What each reacti
     REFUSED    the next rung of the ladder, without a pause; on the last one a gap `refused`. A relay that wants us
                authenticated wants nothing else: that gap at once. What was asked for narrowly (`Ask.is_narrow`) is
                asked for more narrowly, or set aside: the ladder is for the rest
-    RECONNECT  the same window on a new connection, for fewer events if some had come; after `PATIENCE` tries a gap
-               `no-eose` if any events came, or nothing but noise, else the windows stay pending
+    RECONNECT  the same window on a new connection, for fewer events if some had come; at the end of our patience a
+               gap `no-eose` if any events came, or nothing but noise, else the windows stay pending
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bigbrotr_dagster.windowing.habits import Rung
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
 
@@ -80,18 +78,6 @@ RULES = (
 )
 """The first row that fits counts."""
 
-PATIENCE = 4
-"""Requests in a row that may bring nothing before the relay's sync is given up for this run."""
-
-
-HALF_OPEN_AFTER = 3
-"""Runs in a row that failed, after which a relay is only probed: one fruitless request ends the run."""
-
-
-def patience(failures: int) -> int:
-    """The patience that a relay has earned which failed in so many runs up to now."""
-    return 1 if failures >= HALF_OPEN_AFTER else PATIENCE
-
 
 def rule(outcome: Outcome) -> Rule:
     """The row of the table for this outcome."""
@@ -101,31 +87,3 @@ def rule(outcome: Outcome) -> Rule:
 def reaction(outcome: Outcome) -> Reaction:
     """What the table says is next."""
     return rule(outcome).reaction
-
-
-LONGEST_PAUSE = 30.0
-"""Seconds between two requests, at most."""
-
-
-def paused_after(outcome: Outcome, pause: float) -> float:
-    """The pause that a relay needs, learned from how it took the last request: up fast, down slowly."""
-    match rule(outcome).pace:
-        case Pace.SLOWER:
-            return min(LONGEST_PAUSE, max(0.1, 2 * pause))
-        case Pace.FASTER:
-            return 0.7 * pause if pause > 0.02 else 0.0
-        case Pace.SAME:
-            return pause
-
-
-def can_climb(outcome: Outcome, rung: Rung) -> bool:
-    """Whether asking for less may help: a relay that wants us authenticated wants nothing else."""
-    return rung < max(Rung) and outcome.prefix != "auth-required"
-
-
-def delays(first: float = 0.25, longest: float = 30.0) -> Iterator[float]:
-    """Seconds to wait before each further try of a request that brought nothing: doubling, without end."""
-    delay = first
-    while True:
-        yield delay
-        delay = min(2 * delay, longest)

@@ -37,20 +37,6 @@ ONCE_BROKEN = {
 }
 """Pairs that other draws had brought to light."""
 
-OPEN = {
-    "garbage+damaged-without-seconds",
-    "silent-every-7th+damaged-with-wrong-seconds",
-    "silent-every-7th+damaged-without-seconds",
-    "cap-1+garbage again",
-}
-"""Rubbish in place of events and on top of them, or between silences: seconds stay pending after five runs, or a
-gap is wider than it need be. Nothing is covered that is not stored, but the promise asks for more."""
-
-TWO = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=False, reason="open")) if name in OPEN else name
-    for name in (*PAIRS, *ONCE_BROKEN)
-]
-
 
 @pytest.fixture(scope="module")
 def verdicts(embedded_server: str, request: pytest.FixtureRequest) -> dict[str, Verdict]:
@@ -67,7 +53,7 @@ def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("name", [*PAIRS, *ONCE_BROKEN])
 def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict], name: str) -> None:
     assert_the_promise(verdicts[name])
 

@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from bigbrotr_dagster.sync import sync_relays
-from bigbrotr_dagster.sync.trying import RESTART_SECONDS
+from bigbrotr_dagster.windowing.conduct import RESTART_SECONDS
 from tests.nostr.helpers import signed, tcp_server
 from tests.relays.local_relay import free_port
 from tests.relays.scripted import Messages, ScriptedRelay

@@ -1,18 +1,20 @@
 """One relay's state, loaded when its sync begins and saved when it ends."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
 
 from bigbrotr_dagster.storage.delivery import Tally
 from bigbrotr_dagster.storage.pool import Connection
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
-from bigbrotr_dagster.windowing.habits import TELLING, Access, Rung
+from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval
+from bigbrotr_dagster.windowing.habits import is_forgotten
+from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 
@@ -71,49 +73,44 @@ async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> 
         await connection.execute(query("forget_unproved_cursor"), url)
         attempt = await (await connection.execute(query("begin_attempt"), url | {"run_id": run_id})).fetchone()
         covered = await (await connection.execute(query("load_coverage"), url)).fetchall()
-        retried = await (await connection.execute(query("retry_gap"), url)).fetchall()
-        gaps = await (await connection.execute(query("load_gaps"), url)).fetchall()
-        habits = await (await connection.execute(query("load_habits"), url)).fetchone()
-    state = SyncState(attempt[0] if attempt else 0, {}, {}, Habits(), {})
+        rows = await (await connection.execute(query("load_gaps"), url)).fetchall()
+        gaps, retried = _gaps(rows)
+        if retried:
+            await connection.execute(query("note_gap_tries"), url | _as_arrays(retried))
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            habits = await (await cursor.execute(query("load_habits"), url)).fetchone()
+    state = SyncState(attempt[0] if attempt else 0, {}, gaps, Habits(), retried)
     for filter_hash, ranges, audited_from, seconds in covered:
         state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
         state.rotations[filter_hash] = Rotation(audited_from, seconds)
-    for filter_hash, since, until, reason, held, missing in gaps:
+    if habits is not None:
+        state.habits = Habits.restored(habits, habits["age"])
+        state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
+        state.went_well = habits["succeeded"] and not state.failures
+        state.received_before = habits["received"]
+    return state
+
+
+def _gaps(rows: Sequence[TupleRow]) -> tuple[dict[str, list[Gap]], dict[str, list[Interval]]]:
+    """The gaps by filter hash, and those of them whose turn it is to be tried."""
+    gaps: dict[str, list[Gap]] = {}
+    tried: dict[str, list[TriedGap]] = {}
+    for filter_hash, since, until, reason, held, missing, tries, age in rows:
         word, _, detail = reason.partition(": ")
         gap = Gap(Interval(since, until), Unproven(word), held, detail, missing)
-        state.gaps.setdefault(filter_hash, []).append(gap)
-    for filter_hash, since, until in retried:
-        state.retried.setdefault(filter_hash, []).append(Interval(since, until))
-    if habits:
-        (
-            largest,
-            cut_at,
-            since_exclusive,
-            until_exclusive,
-            order,
-            cut_pages,
-            hides,
-            *restraints,
-            forgotten,
-            failures,
-            succeeded,
-            grace,
-            restricted,
-            received,
-        ) = habits
-        if forgotten and cut_at is not None and cut_at < largest:  # a short answer may have been short by chance
-            cut_at = None
-        state.habits = Habits(largest, cut_at, since_exclusive, until_exclusive)
-        state.forgotten, state.failures = forgotten, failures
-        state.went_well = succeeded and not failures
-        state.habits.grace, state.received_before = grace, received
-        state.habits.restricted = Access(restricted)
-        if not forgotten:
-            rung, state.habits.limit, state.habits.pause = restraints
-            state.habits.order, state.habits.rung = Order(order), Rung(rung)
-            state.habits.cut_pages, state.habits.hides = cut_pages, hides
-            state.habits.checked = TELLING if cut_pages > 1 else 0
-    return state
+        gaps.setdefault(filter_hash, []).append(gap)
+        tried.setdefault(filter_hash, []).append(TriedGap(gap.interval, gap.reason, tries, age))
+    due = {filter_hash: [gap.interval for gap in gaps_to_try(each)] for filter_hash, each in tried.items()}
+    return gaps, {filter_hash: intervals for filter_hash, intervals in due.items() if intervals}
+
+
+def _as_arrays(intervals: Mapping[str, Sequence[Interval]]) -> dict[str, list[object]]:
+    rows = [(filter_hash, part.since, part.until) for filter_hash, parts in intervals.items() for part in parts]
+    return {
+        "filter_hashes": [row[0] for row in rows],
+        "sinces": [row[1] for row in rows],
+        "untils": [row[2] for row in rows],
+    }
 
 
 async def running_attempt(connection: Connection, relay_url: str) -> tuple[str, datetime] | None:
@@ -152,25 +149,14 @@ async def finish_attempt(
         "requests": result.requests,
         "bytes_received": result.bytes_received,
     }
-    habits = state.habits
-    learned = {
+    failures, chance = 0 if result.ok else state.failures + 1, secrets.randbelow(1_000) / 1_000
+    learned = state.habits.remembered() | {
         "relay_url": relay_url,
         "ok": result.ok,
         "insecure": result.insecure,
-        "largest": habits.largest,
-        "cut_at": habits.cut_at,
-        "since_exclusive": habits.since_exclusive,
-        "until_exclusive": habits.until_exclusive,
-        "order": habits.order,
-        "cut_pages": habits.cut_pages,
-        "hides": habits.hides,
-        "rung": habits.rung,
-        "request_limit": habits.limit,
-        "pause": habits.pause,
-        "eose_grace": habits.grace,
-        "restricted": habits.restricted,
         "forgotten": state.forgotten,
-        "interval": result.interval,
+        "failures": failures,
+        "retry_after": retry_after(failures, result.interval, chance) if failures else None,
     }
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)

@@ -48,10 +48,9 @@ class Check:
         return Ask(*habits.bounds(self.slice), limit, authors=self.authors[:1] or None)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         if self.fresh:
             return self._passed(habits) if self._makes_room(answer) else self._failed(habits)
-        if answer.crowds(self.slice, ask, habits):  # whatever the cap is; from now on the bounds are exact
+        if habits.note_spare(answer, self.slice, ask):  # whatever the cap is; from now on the bounds are exact
             return Step(tasks=(self,))
         expected = {event.id for event in self._expected if ask.authors is None or event.pubkey in ask.authors}
         inside = answer.inside(self.slice)
@@ -81,11 +80,7 @@ class Check:
 
     def _minds_since(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         size = answer.size + len(answer.older(ask))
-        if (
-            not answer.older(ask)
-            or size - answer.refused > habits.largest
-            or not habits.may_be_cut(size, ask.limit)
-        ):
+        if not answer.older(ask) or size > habits.fullest or not habits.may_be_cut(size, ask.limit):
             return self._passed(habits)
         doubt = Doubt.of(Unproven.SINCE_IGNORED, answer, ask, habits, self.doubt)
         if doubt is None:

@@ -269,33 +269,6 @@ class Conduct:
         return self._habits.rung.shortens and requests >= share * SHORT_WINDOW_REQUESTS
 
 
-# -- between runs --
-
-LONGEST_BACKOFF = 86_400.0
-"""Seconds: a relay that fails is tried once a day at least."""
-
-
-def retry_after(failures: int, interval: float, chance: float) -> float:
-    """Seconds after which a relay is tried again that has failed so many runs in a row.
-
-    From `interval` on, doubling up to a day, give or take a quarter, by `chance` (from 0 to 1): those that failed
-    together, because the network was away, do not come again together.
-    """
-    return min(interval * 2.0 ** min(failures - 1, 20), LONGEST_BACKOFF) * (0.75 + chance / 2)
-
-
-def retry_gap_after(reason: Unproven, tries: int) -> float:
-    """Seconds after which a gap that was tried so often is tried again.
-
-    At once, then at growing intervals of up to a day; a crowded second, which is read whole each time, from an
-    hour on, up to 30 days.
-    """
-    doublings = 2.0 ** min(max(0, tries - 1), 12)
-    if reason is Unproven.SATURATED:
-        return min(3_600 * doublings, 30 * 86_400)
-    return min(300 * (doublings - 1), 86_400)
-
-
 def _paused_after(outcome: Outcome, pause: float) -> float:
     """The pause that a relay needs, learned from how it took the last request: up fast, down slowly."""
     match rule(outcome).pace:

@@ -39,7 +39,7 @@ class Doubt:
         if before is None or before.reason is not reason:
             return cls(reason, ids)
         same = 2 * len(ids & before.strays) >= min(len(ids), len(before.strays))
-        on_top = answer.everything - answer.refused > habits.largest
+        on_top = answer.everything > habits.fullest
         if on_top and not same:
             return None
         return cls(reason, ids, before.times + 1, before.same + (same and not on_top))

@@ -1,11 +1,15 @@
 """What one relay has been seen to do. Learned from its answers, never assumed, kept between runs."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
 
 from bigbrotr_dagster.windowing.intervals import Interval
+
+if TYPE_CHECKING:
+    from bigbrotr_dagster.windowing.tasks import Answer, Ask
 
 CREDIBLE_CAP = 20
 """Without any evidence of a cap, an answer of fewer events than this is not suspected of being cut."""
@@ -85,6 +89,18 @@ SAME_REJECTIONS = 32
 SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0
 """Seconds that events are waited for after the EOSE of a relay that says it too early."""
 
+MEMORY = 86_400.0
+"""Seconds after which the restraints that a relay has taught us are forgotten."""
+
+_KEPT = ("largest", "cut_at", "since_exclusive", "until_exclusive", "grace", "restricted")
+_RESTRAINTS = ("rung", "limit", "pause")
+_TRUST = ("order", "cut_pages", "hides")
+
+
+def is_forgotten(age: float) -> bool:
+    """Whether what was learned so many seconds ago is to be learned anew."""
+    return age > MEMORY
+
 
 @dataclass(slots=True)
 class Habits:
@@ -101,8 +117,8 @@ class Habits:
     requests. `hint`: the most events that the relay says it answers at once (NIP-11): the first REQ heeds it, and
     finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
     after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
-    answer of this run brought, asked for or not. `rejections`: windows of this run of which
-    either half held nothing but what was rejected. `in_vain`: answers of this run in a row that were
+    answer of this run brought, asked for or not; `fullest`: without what was not asked for. `rejections`: windows
+    of this run of which either half held nothing but what was rejected. `in_vain`: answers of this run that were
     asked for again for what was rejected, which came again. `restricted`: see `Access`.
     """
 
@@ -122,8 +138,40 @@ class Habits:
     restricted: Access = Access.UNKNOWN
     message_bytes: int = MESSAGE_BYTES
     longest: int = 0
+    fullest: int = 0
     rejections: int = 0
     in_vain: int = 0
+
+    def remembered(self) -> dict[str, Any]:
+        """What is kept between runs: plain values, by their names here. `restored` takes them."""
+        return {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any], age: float) -> "Habits":
+        """The habits that `kept` holds, whose restraints were learned `age` seconds ago.
+
+        What makes us modest is forgotten after a day, and learned anew if it still holds. A false EOSE is not:
+        where nothing comes before it, nothing is left to learn it from.
+        """
+        habits = cls(**{name: kept[name] for name in _KEPT})
+        habits.restricted = Access(habits.restricted)
+        if is_forgotten(age):
+            if habits.varies:  # a short answer may have been short by chance
+                habits.cut_at = None
+            return habits
+        habits.rung, habits.limit, habits.pause = Rung(kept["rung"]), kept["limit"], kept["pause"]
+        habits.order, habits.cut_pages, habits.hides = Order(kept["order"]), kept["cut_pages"], kept["hides"]
+        habits.checked = TELLING if habits.cut_pages > 1 else 0
+        return habits
+
+    def learn(self, ask: "Ask", answer: "Answer") -> None:
+        """Take note of what any answer shows, whatever was asked for."""
+        self.longest = max(self.longest, answer.messages)
+        if not ask.is_larger:  # its length says nothing of answers to our usual limit
+            self.largest = max(self.largest, len(answer.events))
+            self.fullest = max(self.fullest, self.largest, answer.size)
+        if not ask.is_narrow:  # some relays take other paths for those
+            self._note_bounds(ask.since, ask.until, (event.created_at for event in answer.events))
 
     @property
     def most_authors(self) -> int:
@@ -183,7 +231,7 @@ class Habits:
         elif before and self.grace:
             self.grace = self.grace / 2 if self.grace > SHORTEST_GRACE else 0.0
 
-    def note_bounds(self, since: int, until: int, created_at: Iterable[int]) -> None:
+    def _note_bounds(self, since: int, until: int, created_at: Iterable[int]) -> None:
         """Learn from the seconds of one answer's events, and the bounds asked for.
 
         One event of the last second is no evidence: a relay can send just that (nostr-relay on LMDB).
@@ -194,12 +242,17 @@ class Habits:
         if times[until] > 1 and self.until_exclusive is None:
             self.until_exclusive = False
 
-    def note_spare(self, since: bool, until: bool) -> None:
-        """Learn from seconds that were asked for without need, and came."""
-        if since and self.since_exclusive is None:
+    def note_spare(self, answer: "Answer", window: Interval, ask: "Ask") -> bool:
+        """Learn from the seconds around `window` that were asked for without need, came, and took room.
+
+        Returns whether `window` is asked for in other bounds from now on.
+        """
+        spare = answer.spare(window)
+        if ask.since in spare and self.since_exclusive is None:
             self.since_exclusive = False
-        if until and self.until_exclusive is None:
+        if ask.until in spare and self.until_exclusive is None:
             self.until_exclusive = False
+        return bool(spare) and self.bounds(window) != (ask.since, ask.until)
 
     def note_cut(self, count: int, limit: int) -> None:
         """An answer of `count` events to a REQ with `limit` has turned out to be cut, by the relay itself.
@@ -248,6 +301,10 @@ class Habits:
     def had_room(self, count: int, limit: int) -> bool:
         """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""
         return count < self.largest and not self.may_be_cut(count, limit)
+
+    def fell_short(self, count: int, limit: int) -> bool:
+        """As `had_room`, or the answer was not half as long as one that also held what came in place of events."""
+        return self.had_room(count, limit) or 2 * count <= self.fullest
 
     def wants_check(self) -> bool:
         """Whether the answer just counted in `cut_pages` is one that is checked: the 1st, 4th, 16th, 64th, …

@@ -55,7 +55,6 @@ class Page:
         return Ask(*habits.bounds(self.window), min(limit, self.most or limit))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
@@ -70,7 +69,7 @@ class Page:
             doubted = self._doubted(ask, answer, inside, habits)
             if doubted is not None:
                 return doubted
-        if not inside and answer.crowds(self.window, ask, habits):  # by spare seconds, not asked for again
+        if not inside and habits.note_spare(answer, self.window, ask):  # by spare seconds, not asked for again
             return Step(tasks=(self,))
         goes_on = any(event.created_at < self.window.until for event in inside)
         if not goes_on and answer.is_cut_by_rejected(ask, habits):
@@ -93,7 +92,7 @@ class Page:
         if doubt is None:
             return None
         is_cut_above = not self.boundary <= {event.id for event in inside}
-        if not is_cut_above and habits.had_room(answer.counted(ask, habits), ask.limit):
+        if not is_cut_above and habits.fell_short(answer.counted(ask, habits), ask.limit):
             return None
         return self._until_ignored(inside) if doubt.is_certain else Step(tasks=(replace(self, doubt=doubt),))
 
@@ -108,7 +107,7 @@ class Page:
             return Step(tasks=(second, *below(self.window)))  # by then more is known of the relay's cap
         if habits.rejections >= MOST_REJECTIONS:
             return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
-        return Step(tasks=(Sift.within(self.window, Page, answer.refused_at),))
+        return Step(tasks=(Sift.within(self.window, Page, answer),))
 
     def _some(self, ask: Ask, answer: Answer, inside: list[Stamped], habits: Habits) -> Step:
         if any(event.created_at < self.window.since for event in answer.events):
@@ -228,10 +227,9 @@ class Confirm:
         return Step(tasks=(Oversized.within(self._below, Page, self.groups[0]), *self._boundary_second))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         fresh = answer.inside(self._below)
         doubt = Doubt.of(Unproven.UNTIL_IGNORED, answer, ask, habits, self.doubt)
-        if doubt is not None and not habits.had_room(answer.counted(ask, habits), ask.limit):
+        if doubt is not None and not habits.fell_short(answer.counted(ask, habits), ask.limit):
             if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
             return Step(tasks=(replace(self, doubt=doubt),))
@@ -241,7 +239,7 @@ class Confirm:
             habits.note_cut(self.came, ask.limit)
             second = Interval(self.window.until, self.window.until)
             return Step(tasks=(*below(self.window), Page(second, self.boundary | more, len(self.boundary))))
-        if answer.crowds(self._below, ask, habits):
+        if habits.note_spare(answer, self._below, ask):
             return Step(tasks=(self,))
         if answer.is_cut_by_rejected(ask, habits):
             return Step(tasks=(Split(self._below), *self._boundary_second))

@@ -25,7 +25,6 @@ class Reread:
         return Ask(*habits.bounds(self._asking(habits)), min(limit, self.most))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         asked = self._asking(habits)
         times = [event.created_at for event in answer.inside(asked)]
         is_cut = habits.may_be_cut(answer.counted(ask, habits), ask.limit)

@@ -47,7 +47,8 @@ class Saturated:
     `full` says that a part could not be narrowed any further and still filled its answer; `more` that the
     parts brought events which the first answer had not. `known` are authors who were active at that time, asked
     for where the second would be a gap otherwise; None until somebody has told (`supplied`). `whole`: a REQ with
-    a larger limit had a longer answer, and room left; the parts had to agree with that.
+    a larger limit had a longer answer, and room left; the parts had to agree with that. `looked`: nothing but what
+    was rejected had come, and the second was asked for as a whole once more.
     """
 
     second: int
@@ -60,6 +61,7 @@ class Saturated:
     more: bool = False
     known: tuple[str, ...] | None = None
     whole: bool = False
+    looked: bool = False
 
     @classmethod
     def of(cls, second: int, events: Sequence[Stamped], came: int, limit: int) -> "Saturated":
@@ -83,11 +85,10 @@ class Saturated:
         part = self.parts[-1]
         authors = part.authors and part.authors[: habits.most_authors]
         here = Interval(self.second, self.second)
-        return Ask(*habits.bounds(here), max(limit, part.limit), part.kinds, authors)
+        larger = part.limit > limit
+        return Ask(*habits.bounds(here), max(limit, part.limit), part.kinds, authors, is_larger=larger)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        before = habits.largest
-        answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = [event for event in here if event.id not in self.seen]
         found = {event.kind for event in fresh} - self.kinds
@@ -96,8 +97,7 @@ class Saturated:
         more = self.more or (bool(fresh) and not is_whole)
         taken = replace(self, seen=seen, kinds=self.kinds | found, more=more)
         if is_whole:
-            habits.largest = before  # an answer to another limit
-            whole = max(before, self.came) < answer.size < ask.limit
+            whole = max(habits.largest, self.came) < answer.size < ask.limit
             return replace(taken, parts=(*self.parts[:-1], *_each(found)), whole=whole)._next(habits)
         if not here and answer.is_cut_by_rejected(ask, habits):
             habits.rejections += 1
@@ -106,6 +106,8 @@ class Saturated:
         suspected = habits.is_full if habits.varies else habits.may_be_cut
         if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)
+        if not ask.is_narrow:
+            taken = replace(taken, came=answer.size)
         by_kind = _each(found) if ask.kinds is None else ()
         return replace(taken, parts=(*self._left(ask), *by_kind))._next(habits)
 
@@ -146,6 +148,8 @@ class Saturated:
         had_room = not self.full and habits.had_room(self.came, self.limit)
         if not self.more and (self.whole or had_room):
             return Step.covers(Interval(self.second, self.second))
+        if not self.seen and not self.looked:
+            return Step(tasks=(replace(self, parts=(Narrowed(None),), looked=True),))
         asked = set(self.seen.values())
         groups = _author_groups([author for author in self.known or () if author not in asked], habits)
         if groups and len(groups[0]) >= FEWEST_KNOWN:
@@ -171,10 +175,9 @@ class Agree:
         return Ask(*habits.bounds(Interval(self.second, self.second)), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         here = answer.inside(Interval(self.second, self.second))
         fresh = frozenset(event.id for event in here) - self.seen
-        if answer.crowds(Interval(self.second, self.second), ask, habits) and not fresh:
+        if habits.note_spare(answer, Interval(self.second, self.second), ask) and not fresh:
             return Step(tasks=(self,))
         if habits.is_full(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit):
             return Step(tasks=(Saturated.of(self.second, here, answer.room(ask, habits), ask.limit),))

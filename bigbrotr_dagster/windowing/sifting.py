@@ -20,22 +20,24 @@ MOST_CLAIMS = 4
 
 @dataclass(frozen=True, slots=True)
 class Sift:
-    """`window`, of which the newest answer held nothing but what was rejected; `resume` makes the task for a part.
+    """`window`, whose answer held nothing but what was rejected, `full` of it; `resume` makes the task for a part.
 
     Asked up to `void` it was so; up to `fine` it was not, or that is the second below the window. `claimed`: a
-    second that is worth a try, of `claims` that were tried.
+    second that is worth a try, of `claims` that were tried. Nothing is proved by this, so that half as much of
+    what was rejected is enough to go further down, and less may have come on top of an answer.
     """
 
     window: Interval
     resume: Callable[[Interval], Task]
+    full: int
     fine: int
     void: int
     claimed: int | None = None
     claims: int = 0
 
     @classmethod
-    def within(cls, window: Interval, resume: Callable[[Interval], Task], claimed: Sequence[int]) -> "Sift":
-        return cls(window, resume, window.since - 1, window.until)._trying(claimed)
+    def within(cls, window: Interval, resume: Callable[[Interval], Task], answer: Answer) -> "Sift":
+        return cls(window, resume, answer.refused, window.since - 1, window.until)._trying(answer.refused_at)
 
     def _trying(self, claimed: Sequence[int]) -> "Sift":
         """The same, with the median of the seconds that were claimed to be tried next."""
@@ -53,9 +55,8 @@ class Sift:
         return Ask(*habits.bounds(self._asking), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         asked = self._asking
-        if answer.inside(asked) or not answer.is_cut_by_rejected(ask, habits):
+        if answer.inside(asked) or 2 * answer.refused < self.full:
             return replace(self, fine=asked.until, claimed=None)._next()
         if habits.rejections >= MOST_REJECTIONS:
             return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))

@@ -74,7 +74,6 @@ class Split:
         return Ask(*habits.bounds(self._asking()), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
         room = max(counted, answer.room(ask, habits))
@@ -83,11 +82,8 @@ class Split:
         )
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
-        useless = (
-            _useless(ask, answer, len(seen.events))
-            if is_cut and counted - answer.refused <= habits.largest
-            else None
-        )
+        room_taken = len(seen.events) + answer.refused
+        useless = _useless(ask, answer, room_taken) if is_cut and counted <= habits.fullest else None
         doubt = None if useless is None else Doubt.of(useless, answer, ask, habits, self.doubt)
         if doubt is not None:
             if doubt.is_certain:
@@ -95,7 +91,7 @@ class Split:
             return Step(tasks=(replace(self, doubt=doubt),))
         if habits.rejections >= MOST_REJECTIONS and seen.is_void(ask.limit, habits):
             return Step.gives_up(Gap(self.window, Unproven.ALL_REJECTED))
-        if (is_cut or not seen.events) and answer.crowds(self._asking(), ask, habits):
+        if (is_cut or not seen.events) and habits.note_spare(answer, self._asking(), ask):
             return Step(tasks=(self,))
         if self.whole is None:
             return self._whole(seen, ask.limit, answer.outcome.hint, habits)
@@ -170,7 +166,6 @@ class Again:
         return Ask(*habits.bounds(self.window), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         ids = frozenset(event.id for event in answer.inside(self.window))
         if habits.may_be_cut(answer.counted(ask, habits), ask.limit):  # by now; the first one need not have been
             return Step(tasks=self.halves)
@@ -196,7 +191,6 @@ class Readable:
         return Ask(*habits.bounds(self.window), limit, self.groups[0])
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        answer.teach(habits, ask)
         if answer.is_cut_by_rejected(ask, habits):
             return Step(tasks=self.halves)
         if any(event.id not in self.seen for event in answer.inside(self.window)):

@@ -29,13 +29,17 @@ class Stamped(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One REQ: `since` and `until` inclusive; `kinds` and `authors` narrow the walk's filter, None leaves it."""
+    """One REQ: `since` and `until` inclusive; `kinds` and `authors` narrow the walk's filter, None leaves it.
+
+    `is_larger`: the `limit` is more than what is usually asked for.
+    """
 
     since: int
     until: int
     limit: int
     kinds: tuple[int, ...] | None = None
     authors: tuple[str, ...] | None = None
+    is_larger: bool = False
 
     @property
     def is_narrow(self) -> bool:
@@ -98,28 +102,19 @@ class Answer:
     def room(self, ask: Ask, habits: Habits) -> int:
         """`counted`, or more where copies filled the answer; what exceeds all other answers came on top."""
         counted, least = self.counted(ask, habits), len(self.events) + self.rejected(habits)
-        return max(counted, least) if counted - self.refused <= habits.largest else least
+        return max(counted, least) if counted <= habits.fullest else least
 
     def is_cut_by_rejected(self, ask: Ask, habits: Habits) -> bool:
         """Whether what was rejected may have used up the relay's room before all of the ask was sent."""
         return habits.is_cut_by_rejected(len(self.events), self.rejected(habits), ask.limit)
 
-    def teach(self, habits: Habits, ask: Ask) -> None:
-        """Let `habits` learn from this answer to `ask`."""
-        habits.largest = max(habits.largest, len(self.events))
-        habits.longest = max(habits.longest, self.messages)
-        if ask.kinds is None and ask.authors is None:  # some relays take other paths for those
-            habits.note_bounds(ask.since, ask.until, (event.created_at for event in self.events))
-
     def inside(self, window: Interval) -> list[Stamped]:
         return [event for event in self.events if event.created_at in window]
 
-    def crowds(self, window: Interval, ask: Ask, habits: Habits) -> bool:
-        """Spare seconds around `window` took room. Now that they have come they are not asked for again."""
+    def spare(self, window: Interval) -> frozenset[int]:
+        """The seconds around `window` that came as well, and took room."""
         came = {event.created_at for event in self.events} | set(self.refused_at)
-        spare = {second for second in came if second not in window}
-        habits.note_spare(ask.since in spare, ask.until in spare)
-        return bool(spare) and habits.bounds(window) != (ask.since, ask.until)
+        return frozenset(second for second in came if second not in window)
 
     def newer(self, ask: Ask) -> frozenset[str]:
         """Ids of what lies above `until`. If that always comes, nothing shows what lies below."""
@@ -191,7 +186,7 @@ class Task(Protocol):
     def ask(self, limit: int, habits: Habits) -> Ask: ...
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        """Take an answer that ended with EOSE. `habits` learn from it."""
+        """Take an answer that ended with EOSE, from which `habits` have learned what any answer shows."""
         ...
 
 

@@ -21,6 +21,7 @@ from bigbrotr_dagster.windowing.paging import Page
 from bigbrotr_dagster.windowing.repeated import Repeated
 from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.saturated import Saturated
+from bigbrotr_dagster.windowing.sifting import Sift
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Breakable, Narrow, Proof, Step, Task
 
@@ -94,7 +95,8 @@ class Walk:
         task = self._asked.pop(ask, None)
         if task is None:
             return Proof()
-        if not isinstance(task, Repeated | Reread | Oversized):  # these conclude nothing from what was rejected
+        self._habits.learn(ask, answer)
+        if not isinstance(task, Repeated | Reread | Oversized | Sift):  # these prove nothing by what was rejected
             task = Repeated(task)
         return self._take(task.answered(ask, answer, self._habits))
 

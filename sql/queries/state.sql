@@ -3,20 +3,12 @@
 -- name: load_coverage
 SELECT filter_hash, covered, audited_from, audit_seconds FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
--- name: retry_gap
--- The gap of each filter that was tried longest ago is tried again, at growing intervals of up to a day. A crowded
--- second, which is read whole each time, from an hour on, up to 30 days. So are all that `gaps retry` marked.
+-- name: note_gap_tries
+-- These gaps are tried now.
 UPDATE sync_gap SET last_try = now(), tries = tries + 1
-WHERE (relay_url, filter_hash, since, until) IN (
-    SELECT DISTINCT ON (filter_hash) relay_url, filter_hash, since, until
-    FROM sync_gap
-    WHERE relay_url = %(relay_url)s
-      AND last_try <= now() - interval '1 second' * CASE
-          WHEN reason LIKE 'saturated%%' THEN least(2 ^ least(tries - 1, 12) * 3600, 30 * 86400)
-          ELSE least((2 ^ least(tries - 1, 12) - 1) * 300, 86400) END
-    ORDER BY filter_hash, last_try, since DESC
-) OR (relay_url = %(relay_url)s AND last_try = '-infinity')
-RETURNING filter_hash, since, until;
+FROM unnest(%(filter_hashes)s::text[], %(sinces)s::bigint[], %(untils)s::bigint[]) AS tried (filter_hash, since, until)
+WHERE relay_url = %(relay_url)s
+  AND (sync_gap.filter_hash, sync_gap.since, sync_gap.until) = (tried.filter_hash, tried.since, tried.until);
 
 -- name: mark_gaps
 UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
@@ -27,16 +19,19 @@ WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
 ORDER BY relay_url, since;
 
 -- name: load_gaps
-SELECT filter_hash, since, until, reason, held, missing FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
+-- A relay's gaps, with the tries and the seconds since the last one: none where `gaps retry` has marked it.
+SELECT filter_hash, since, until, reason, held, missing, tries,
+       CASE WHEN isfinite(last_try) THEN extract(epoch FROM now() - last_try)::float8 END
+FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
--- What makes us modest is forgotten after a day, and learned anew if it still holds. A false EOSE is not: where
--- nothing comes before it, nothing is left to learn it from.
-SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, cut_pages, hides,
-       rung, request_limit, pause, learned_at < now() - interval '1 day', failures, succeeded_at IS NOT NULL,
-       eose_grace, restricted_kinds, coalesce((SELECT events_received > 0 FROM sync_attempt
-                             WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
-                             ORDER BY id DESC LIMIT 1), false)
+-- What was learned of a relay, by the names of the core (`windowing.habits`), and how its last syncs went.
+SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answer_order AS "order", cut_pages, hides,
+       rung, request_limit AS "limit", pause, eose_grace AS grace, restricted_kinds AS restricted,
+       extract(epoch FROM now() - learned_at)::float8 AS age, failures, succeeded_at IS NOT NULL AS succeeded,
+       coalesce((SELECT events_received > 0 FROM sync_attempt
+                 WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
+                 ORDER BY id DESC LIMIT 1), false) AS received
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_unproved_cursor
@@ -71,18 +66,15 @@ UPDATE sync_coverage SET audited_from = %(audited_from)s, audit_seconds = %(seco
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: save_limits
--- A relay that failed is tried again after a time that doubles with each failure, up to a day, give or take a
--- quarter; until then it costs nothing.
+-- What was learned of a relay, and how often it has failed; `retry_after`: seconds until it is tried again, if it has.
 UPDATE relay_limits
 SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
     until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
-    rung = %(rung)s, request_limit = %(request_limit)s, pause = %(pause)s, eose_grace = %(eose_grace)s,
+    rung = %(rung)s, request_limit = %(limit)s, pause = %(pause)s, eose_grace = %(grace)s,
     restricted_kinds = %(restricted)s, insecure = %(insecure)s,
     learned_at = CASE WHEN %(forgotten)s THEN now() ELSE learned_at END,
     succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
-    failures = CASE WHEN %(ok)s THEN 0 ELSE failures + 1 END,
-    retry_at = CASE WHEN %(ok)s THEN NULL ELSE
-        now() + least(%(interval)s * 2 ^ least(failures, 20), 86400) * (0.75 + random() / 2) * interval '1 second' END
+    failures = %(failures)s, retry_at = now() + make_interval(secs => %(retry_after)s)
 WHERE relay_url = %(relay_url)s;
 
 -- name: prune_attempts

@@ -4,10 +4,13 @@ import pytest
 
 from bigbrotr_dagster.nostr.messages import split_prefix
 from bigbrotr_dagster.windowing import Answer, Coverage, Ending, Habits, Hint, Outcome, Walk
+from bigbrotr_dagster.windowing.conduct import Conduct, Move
 from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.policy import RULES, Pace, Reaction, Rule, can_climb, paused_after, reaction, rule
+from bigbrotr_dagster.windowing.policy import RULES, Pace, Reaction, Rule, reaction, rule
+from bigbrotr_dagster.windowing.tasks import Ask
 
 RANGE = Coverage.between(2, 100)
+ASK = Ask(2, 100, 500)
 
 
 FOR_GOOD = [
@@ -62,7 +65,7 @@ def test_only_proof_moves_seconds_out_of_pending(row: Rule, outcome: Outcome) ->
 @pytest.mark.parametrize(("row", "outcome"), CASES, ids=str)
 def test_the_pace_is_the_tables(row: Rule, outcome: Outcome) -> None:
     assert rule(outcome) is row
-    now = paused_after(outcome, 1.0)
+    now = Conduct(Habits(pause=1.0), 0, 500).after(outcome, ASK).pause
     assert {Pace.SLOWER: now > 1, Pace.SAME: now == 1, Pace.FASTER: now < 1}[row.pace]
 
 
@@ -75,8 +78,9 @@ def test_every_ending_has_a_row() -> None:
 def test_what_is_refused_for_good_is_asked_in_another_shape_and_no_slower(ending: Ending, said: str) -> None:
     refused = outcome(ending, said)
     assert reaction(refused) is Reaction.REFUSED
-    assert can_climb(refused, Rung.FREE)
-    assert paused_after(refused, 1.0) == 1.0
+    habits = Habits(pause=1.0)
+    assert Conduct(habits, 0, 500).after(refused, ASK).pause == 1.0
+    assert habits.rung is Rung.SMALL_LIMIT
 
 
 @pytest.mark.parametrize("ending", [Ending.CLOSED, Ending.NOTICE])
@@ -91,5 +95,8 @@ def test_what_fails_for_now_is_asked_again(ending: Ending, said: str) -> None:
 def test_a_refusal_climbs_the_ladder_unless_it_is_about_who_we_are(prefix: str) -> None:
     outcome = Outcome(Ending.CLOSED, prefix=prefix)
     assert reaction(outcome) is Reaction.REFUSED
-    assert can_climb(outcome, Rung.FREE) is (prefix != "auth-required")
-    assert not can_climb(outcome, max(Rung))
+    habits, top = Habits(), Habits(rung=max(Rung))
+    climbs = Conduct(habits, 0, 500).after(outcome, ASK).move is Move.GO_ON
+    assert climbs is (prefix != "auth-required")
+    assert habits.rung is (Rung.SMALL_LIMIT if climbs else Rung.FREE)
+    assert Conduct(top, 0, 500).after(outcome, ASK).move is Move.LEAVE

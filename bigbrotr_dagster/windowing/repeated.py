@@ -12,6 +12,9 @@ from bigbrotr_dagster.windowing.tasks import Answer, Ask, Step, Task
 MOST_TIMES = 6
 """Times that one ask is repeated while what is rejected is never the same."""
 
+SAME_TIMES = 2
+"""As many are enough where something came again; rubbish may look alike by chance."""
+
 IN_VAIN = 4
 """Asks that were repeated for nothing, after which none is until answers come without anything rejected."""
 
@@ -32,7 +35,7 @@ class Repeated:
         if taken.refused == 0:
             habits.in_vain //= 2
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
-            if habits.in_vain < IN_VAIN and self.times < (1 if self._came_again(answer) else MOST_TIMES):
+            if habits.in_vain < IN_VAIN and self.times < (SAME_TIMES if self._came_again(answer) else MOST_TIMES):
                 return Step(tasks=(Repeated(self.task, taken, self.times + 1),))
             habits.in_vain += 1
         return self.task.answered(ask, taken, habits)

@@ -18,7 +18,7 @@ from tests.defs.helpers import Relays, some_events
 from tests.e2e.dev_command import MARK, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import run, start
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 from bigbrotr_dagster.sync import sync_relays
 from bigbrotr_dagster.sync.trying import RESTART_SECONDS
 from tests.nostr.helpers import signed, tcp_server
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.scripted import Messages, ScriptedRelay
 from tests.sync.helpers import ask, config, stored_ids
 

@@ -22,7 +22,16 @@ TOGETHER = {
 }
 """Files that share what is dear to start, in this order: they are one process's, as if they were one file."""
 
-LONGEST: Sequence[str] = ()
+LONGEST = (
+    "tests/sync/test_hostile.py",
+    "tests/defs/test_clicks.py",
+    "one `dev`",
+    "tests/e2e/test_failing_servers.py",
+    "tests/defs/test_daemon.py",
+    "tests/e2e/test_dev_killed.py",
+    "tests/defs/test_dead_runs.py",
+    "tests/defs/test_caps.py",
+)
 """Files that take a minute or more, or what `TOGETHER` calls several of them; the longest first."""
 
 

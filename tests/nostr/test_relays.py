@@ -71,6 +71,7 @@ async def test_practice_relays_give_every_event_that_is_due() -> None:
     assert found == [{event.id for event in due if on_relay(event, index)} for index in range(RELAYS)]
 
 
+@pytest.mark.slow
 async def test_practice_relays_are_shared(ports: tuple[int, ...]) -> None:
     async with practice_relays(), practice_relays() as urls:
         assert urls == tuple(f"ws://127.0.0.1:{port}" for port in ports)
@@ -105,10 +106,12 @@ async def test_practice_relays_refuse_what_they_do_not_support() -> None:
         assert await socket.recv() == """["CLOSED","mine","unsupported: unknown filter key 'search'"]"""
 
 
+@pytest.mark.slow
 def test_practice_events_are_the_same_every_time() -> None:
     assert practice_events(NOW) == practice_events(NOW + 60)
 
 
+@pytest.mark.slow
 def test_practice_events_of_the_past_do_not_change_from_day_to_day() -> None:
     yesterday = {event.id for event in practice_events(NOW - 86_400) if event.created_at < NOW - 2 * 86_400}
     today = {event.id for event in practice_events(NOW)}

@@ -101,6 +101,7 @@ async def test_nothing_is_committed_after_a_batch_that_was_given_up(
     assert await fetch(pool, b"SELECT count(*) FROM sync_coverage") == [(0,)]
 
 
+@pytest.mark.slow
 async def test_what_a_crash_takes_back_is_stored_again_and_counted_once(
     real_events: list[Event], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

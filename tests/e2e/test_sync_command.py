@@ -17,6 +17,8 @@ from tests.postgres15 import postgres15
 from tests.relays.local_relay import LocalRelayProcess
 from tests.sync.helpers import ask, stored_ids
 
+pytestmark = pytest.mark.slow
+
 COUNT = 20_000
 
 
@@ -43,7 +45,6 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
         yield Held(process.url, events)
 
 
-@pytest.mark.slow
 def test_a_relay_is_stored_exactly_and_cheaply_and_then_costs_next_to_nothing(relay: Held, tmp_path: Path) -> None:
     first = run(tmp_path, *relay.command())
     assert first.code == 0, first.stderr
@@ -68,7 +69,6 @@ def assert_nothing_is_claimed_that_is_not_stored(database: str, relay: Held) -> 
         assert {id for id, at in relay.events.items() if at <= cursor} <= stored
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing(relay: Held, debian_server: str, tmp_path: Path) -> None:
     random = Random(2026)
     for number in range(10):

@@ -131,6 +131,7 @@ def test_every_practice_event_is_on_two_relays_of_three_or_so() -> None:
     assert all(any(on_relay(event, relay) for relay in range(RELAYS)) for event in events)
 
 
+@pytest.mark.slow
 def test_something_falls_due_for_every_relay_in_every_five_minutes_or_so() -> None:
     times = [event.created_at for event in practice_events(NOW) if on_relay(event, 0)]
     due = [each for each in times if NOW <= each <= NOW + 86_400]

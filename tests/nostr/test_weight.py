@@ -52,6 +52,7 @@ def test_an_event_of_690_000_tags_is_too_large_and_keeps_its_claims() -> None:
     assert item.id is not None
 
 
+@pytest.mark.slow
 def test_to_refuse_it_takes_no_more_memory_than_its_bytes() -> None:
     raw = costly.empty_tags_beyond_all_bounds(1, 1_700_000_000, 1)
     tracemalloc.start()

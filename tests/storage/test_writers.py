@@ -34,6 +34,7 @@ async def write(url: str, seed: int, events: list[Event]) -> Tally:
     return tally
 
 
+@pytest.mark.slow
 async def test_writers_of_the_same_events_do_not_deadlock(any_database: str, real_events: list[Event]) -> None:
     tallies = await asyncio.gather(*(write(any_database, seed, real_events) for seed in range(3)))
     assert sum(tally.events_new for tally in tallies) == len(real_events)

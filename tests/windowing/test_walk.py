@@ -261,6 +261,7 @@ def test_authors_known_otherwise_and_a_larger_limit_close_a_crowded_second() -> 
         assert max(len(ask.kinds or ()) for ask in relay.asks) <= 20, "and few kinds"
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
@@ -285,6 +286,7 @@ def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
     assert settled == Counter(range(16)), "every second is settled, and once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [5, 20, 100, 500])
 def test_an_honest_relay_is_asked_once_a_full_page_and_for_each_event_once(cap: int) -> None:
     events = [Stamp(f"{number}", number * 3) for number in range(10_000)]

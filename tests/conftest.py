@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -14,6 +15,7 @@ from hypothesis import settings
 from bigbrotr_dagster.nostr.event import Event, event_from_json
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
+from tests import side_by_side
 from tests.postgres15 import postgres15
 
 # Started in the background by a shell, this process ignores SIGINT, and so would every program that is tested.
@@ -26,6 +28,21 @@ settings.register_profile("thorough", max_examples=1_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return side_by_side.processes(config.option.file_or_dir)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> side_by_side.InUnits:
+    return side_by_side.InUnits(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        items[:] = side_by_side.longest_first(items)
+
+
 _numbers = itertools.count()
 
 

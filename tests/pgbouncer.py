@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.debian import program
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 
 
 @contextmanager

@@ -7,10 +7,13 @@ an outgoing connection, to which the kernel gives any port of its range. So ours
 import os
 import random
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 RANGE = range(20_000, 30_000)
 
-_claims: list[socket.socket] = []
+_claims: dict[int | str, socket.socket] = {}
 _random = random.Random(os.urandom(8))  # not the tests' own sequence, which is the same in every run
 
 
@@ -22,15 +25,26 @@ def free_port() -> int:
     raise OSError(f"no port is free from {RANGE.start} to {RANGE.stop}")
 
 
-def _claim(port: int) -> bool:
+@contextmanager
+def practice_ports() -> Iterator[None]:
+    """The practice relays' ports, which are the same for all: one test of this machine at a time has them."""
+    while not _claim("practice"):
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        _claims.pop("practice").close()
+
+
+def _claim(what: int | str) -> bool:
     """An abstract name: one process has it, and loses it with its life, whatever ends that."""
     claim = socket.socket(socket.AF_UNIX)
     try:
-        claim.bind(f"\0bigbrotr-dagster-test-port-{port}")
+        claim.bind(f"\0bigbrotr-dagster-test-port-{what}")
     except OSError:
         claim.close()
         return False
-    _claims.append(claim)
+    _claims[what] = claim
     return True
 
 

@@ -92,6 +92,7 @@ def test_a_home_that_is_not_ours_is_one_line_once(
     assert (tmp_path / "dagster.yaml").exists() == (text is not None)
 
 
+@pytest.mark.slow
 def test_dagsters_own_programs_say_so_as_well(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", "import bigbrotr_dagster.definitions"],
@@ -109,6 +110,7 @@ def test_a_home_that_is_no_folder_is_one_line(tmp_path: Path, monkeypatch: pytes
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_init_writes_what_dagster_needs_and_dagster_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

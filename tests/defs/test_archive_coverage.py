@@ -242,6 +242,7 @@ def refresh(graph: Graph, cursor: str | None) -> tuple[str | None, list[dg.Asset
     return result.cursor, [event for event in result.asset_events if isinstance(event, dg.AssetMaterialization)]
 
 
+@pytest.mark.slow
 def test_the_sensor_draws_once_something_is_proved_and_then_every_ten_minutes(
     graph: Graph, relays: Relays
 ) -> None:

@@ -95,6 +95,7 @@ def empty(graph: Graph) -> Graph:
     return graph
 
 
+@pytest.mark.slow
 def test_it_materializes_with_its_checks(empty: Graph, relays: Relays) -> None:
     graph = empty
     graph.register(url := relays.serve(some_events(5)).url)
@@ -203,6 +204,7 @@ def test_a_sync_refreshes_it_at_most_every_so_often(empty: Graph, relays: Relays
     assert set(latest) == set(keys)
 
 
+@pytest.mark.slow
 def test_the_interval_is_the_configurations(empty: Graph, relays: Relays, config_file: Path) -> None:
     graph = empty
     config_file.write_text(config_file.read_text() + "stats_interval: 0\n")

@@ -57,6 +57,7 @@ def in_flight(graph: Graph, status: dg.DagsterRunStatus, **options: object) -> d
     return run
 
 
+@pytest.mark.slow
 def test_partitions_follow_the_registry_and_new_relays_are_synced_at_once(graph: Graph) -> None:
     urls = [f"wss://relay-{number}.example.com" for number in range(300)]
     register_relays(graph.database, urls)

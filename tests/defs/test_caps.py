@@ -94,6 +94,7 @@ def test_a_batch_of_which_every_relay_is_busy_does_not_fail(graph: Graph, relays
         assert graph.sync(busy).success
 
 
+@pytest.mark.slow
 def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, relays: Relays) -> None:
     graph.register(busy := relays.serve([]).url)
     with held(graph, busy):
@@ -107,6 +108,7 @@ def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, re
     assert graph.statuses(busy) == [DONE]
 
 
+@pytest.mark.slow
 def test_a_partition_waits_for_who_syncs_it(
     graph: Graph, relays: Relays, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import yaml
 from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_automation import ONION
-from tests.defs.test_daemon import dagster_dev, run_of
+from tests.defs.test_daemon import RARELY, dagster_dev, run_of
 from tests.defs.test_skipped_relays import was_well
 from tests.e2e.graphql import JOB, Ui, eventually
 from tests.sync.helpers import ask, stored_ids, tell
@@ -21,7 +21,8 @@ UNDERWAY = ("REQUESTED", "REQUESTING", "LAUNCHED")
 
 @pytest.fixture(scope="module")
 def ui(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    with dagster_dev(tmp_path_factory.mktemp("ui")) as running:
+    options = RARELY.replace("max_tasks: 5", "max_tasks: 5, max_per_host: 5")  # all the relays are of one host
+    with dagster_dev(tmp_path_factory.mktemp("ui"), options) as running:
         yield running
 
 

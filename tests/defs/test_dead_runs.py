@@ -53,8 +53,8 @@ def no_runs(graph: Graph) -> None:
 
 @pytest.fixture
 def slow(relays: Relays, graph: Graph, tmp_path: Path) -> Iterator[ScriptedRelay]:
-    """A relay that keeps a run busy until its delay is taken away."""
-    relay = relays.serve(some_events(600, str(tmp_path)), cap=6, delay=0.3)
+    """A relay that keeps a run busy for minutes, or until its delay is taken away."""
+    relay = relays.serve(some_events(600, str(tmp_path)), cap=6, delay=1.0)
     graph.register(relay.url)
     yield relay
     relay.delay = 0

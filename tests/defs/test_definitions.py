@@ -82,6 +82,7 @@ def test_relay_cursor_has_a_partition_for_each_relay_and_backfills_in_several_ru
     assert asset.backfill_policy == dg.BackfillPolicy.multi_run(50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

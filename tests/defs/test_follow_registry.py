@@ -156,6 +156,7 @@ def test_five_thousand_relays_are_removed_in_ticks_of_a_few_seconds(graph: Graph
     assert registered(graph) == {A}
 
 
+@pytest.mark.slow
 def test_many_that_follow_at_once_undo_nothing(graph: Graph) -> None:
     """The sensor, `sync` in a terminal and `cleanup` may all look while people add and remove."""
     stopped, errors = threading.Event(), list[BaseException]()

@@ -41,6 +41,7 @@ def test_what_could_become_something_is_code(text: str, shown: str) -> None:
     assert as_text(text) == shown
 
 
+@pytest.mark.slow
 @given(st.text(st.sampled_from("ab `<>[]()!|&*_#-.:/@\\"), max_size=40))
 def test_no_text_leaves_its_code(text: str) -> None:
     shown = as_text(text)

@@ -70,6 +70,7 @@ def test_a_relay_with_thousands_of_gaps_shows_the_first() -> None:
     assert [record.data["since_unix"] for record in table.records] == list(range(NOW, NOW + GAPS_SHOWN))
 
 
+@pytest.mark.slow
 def test_a_relay_with_gaps_warns_on_its_partition_until_they_are_settled(graph: Graph, relays: Relays) -> None:
     relay, fine = relays.serve(crowded("one"), cap=5), relays.serve(some_events(3))
     graph.register(relay.url, fine.url)

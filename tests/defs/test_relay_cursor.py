@@ -144,6 +144,7 @@ def test_a_scheduled_batch_fails_past_failed_share_and_only_the_dead_are_red(gra
     assert graph.statuses(alive, *dead) == [DONE, FAILED, FAILED]
 
 
+@pytest.mark.slow
 def test_the_next_success_turns_a_red_partition_green(graph: Graph, relays: Relays) -> None:
     relay = relays.serve(some_events(3), twist=lambda _, id, __: [["CLOSED", id, "blocked: not for you"]])
     graph.register(relay.url)
@@ -185,6 +186,7 @@ def test_a_retry_does_not_ask_again_what_the_crashed_run_finished(graph: Graph, 
     assert set(graph.materializations(run)) == {missed.url}
 
 
+@pytest.mark.slow
 def test_a_cursor_beyond_its_coverage_fails_the_check(graph: Graph, relays: Relays) -> None:
     relay, fine = relays.serve(some_events(3)), relays.serve(some_events(2))
     graph.register(relay.url, fine.url)

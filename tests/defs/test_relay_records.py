@@ -46,6 +46,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way: str) -> None:
     alive = [relays.serve(some_events(number + 1, way)).url for number in range(3)]
     graph.register(*alive, dead := dead_url())
@@ -67,6 +68,7 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
     assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED] * 2
 
 
+@pytest.mark.slow
 def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: Relays) -> None:
     relay = relays.serve(some_events(2, "reach"))
     graph.register(relay.url)

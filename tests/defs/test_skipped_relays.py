@@ -130,6 +130,7 @@ def test_a_partition_that_was_added_a_moment_ago_is_synced_under_its_own_name(
     graph.instance.delete_dynamic_partition("relay", typed)
 
 
+@pytest.mark.slow
 def test_launched_bare_it_syncs_what_is_due(graph: Graph, relays: Relays) -> None:
     due, fresh = relays.serve(some_events(3, "due")), relays.serve(some_events(3, "fresh"))
     graph.register(due.url, fresh.url)

@@ -11,7 +11,7 @@ from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
 from tests.machine import timed
-from tests.ports import free_port
+from tests.ports import free_port, practice_ports
 
 NAME = "archive.example"
 """A name that the operator gave the UI."""
@@ -24,20 +24,21 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     config.write_text("interval: 1\n")  # every relay is due at each tick, which is each minute
     port, mark, data = free_port(), secrets.token_hex(8), home / "archive"
     changes = {"BIGBROTR_DATA_DIR": str(data), "BIGBROTR_CONFIG": str(config), MARK: mark}
-    process = start(home, "dev", "--demo", "--port", str(port), "--allow-host", NAME, **changes)
-    ui = Ui(port)
-    try:
-        with timed() as starting:
-            eventually(ui.answers, 120)
-            eventually(lambda: ui.green() == set(URLS), 120)
-        yield Dev(process, home, data, ui, mark, starting.seconds)
-    finally:
-        process.send_signal(signal.SIGINT)
+    with practice_ports():
+        process = start(home, "dev", "--demo", "--port", str(port), "--allow-host", NAME, **changes)
+        ui = Ui(port)
         try:
-            process.communicate(timeout=120)
+            with timed() as starting:
+                eventually(ui.answers, 120)
+                eventually(lambda: ui.green() == set(URLS), 120)
+            yield Dev(process, home, data, ui, mark, starting.seconds)
         finally:
-            for left in living(mark):
-                left.kill()
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=120)
+            finally:
+                for left in living(mark):
+                    left.kill()
 
 
 @pytest.fixture(scope="module")

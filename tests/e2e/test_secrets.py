@@ -18,8 +18,9 @@ from tests.e2e.dev_command import MARK, living
 from tests.e2e.events import write_events
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import environment, run, start
+from tests.ports import free_port
 from tests.postgres15 import BIN, Server, postgres15
-from tests.relays.local_relay import LocalRelayProcess, free_port
+from tests.relays.local_relay import LocalRelayProcess
 from tests.sync.helpers import ask, tell
 
 pytestmark = pytest.mark.slow

@@ -17,6 +17,8 @@ from tests.postgres15 import postgres15
 from tests.relays.local_relay import LocalRelayProcess
 from tests.sync.helpers import ask, stored_ids
 
+pytestmark = pytest.mark.slow
+
 COUNT = 20_000
 
 

@@ -349,6 +349,7 @@ def test_an_echo_claims_that_both_sides_are_equal() -> None:
     assert (len(client.need), len(client.have)) == (0, 0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.sampled_from([0, 4_096]))
 @settings(max_examples=50)
 def test_a_set_that_changes_meanwhile(seed: int, frame: int) -> None:

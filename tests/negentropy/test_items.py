@@ -19,6 +19,7 @@ ids = st.one_of(
 items = st.tuples(st.one_of(st.integers(0, FOREVER - 1), st.integers(0, 3)), ids)
 
 
+@pytest.mark.slow
 @given(st.lists(items, max_size=100))
 def test_items_are_sorted_and_kept_once(given_items: list[Item]) -> None:
     kept = Items([*given_items, *given_items[::2]])

@@ -55,6 +55,7 @@ relays = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(pairs_of_sets(), relays, st.sampled_from([FRAME, 60_000]))
 def test_the_difference_is_found(sets: tuple[list[Item], list[Item]], relay: dict[str, int], limit: int) -> None:
     ours, theirs = sets
@@ -98,6 +99,7 @@ def test_what_is_said_on_the_way_is_true(sets: tuple[list[Item], list[Item]], fr
     assert had == list(client.have)
 
 
+@pytest.mark.slow
 @given(pairs_of_sets())
 def test_the_first_message_is_that_of_other_programs(sets: tuple[list[Item], list[Item]]) -> None:
     ours, _ = sets
@@ -231,6 +233,7 @@ def test_a_frame_too_small_for_one_range_is_refused() -> None:
         Reconciliation([], frame_limit=4_095)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_what_is_sent_can_be_read(seed: int) -> None:

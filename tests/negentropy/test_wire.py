@@ -74,6 +74,7 @@ def test_what_lies_between_is_skipped(places: list[tuple[int, bytes]]) -> None:
     assert [(part.lower, part.upper) for part in found] == pairs
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(bounds, payloads), min_size=1, max_size=20), st.integers(1, 300))
 def test_a_range_that_does_not_fit_leaves_the_message_as_it_was(said: list[Said], limit: int) -> None:
     writer, lower = MessageWriter(limit), LOWEST

@@ -186,6 +186,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=JSON, cut=st.integers(0, 40), noise=st.binary(max_size=3))
 def test_whatever_stands_in_place_of_an_event_is_counted_once(value: object, cut: int, noise: bytes) -> None:
     raw = message(_dumped(value))

@@ -71,6 +71,7 @@ async def test_practice_relays_give_every_event_that_is_due() -> None:
     assert found == [{event.id for event in due if on_relay(event, index)} for index in range(RELAYS)]
 
 
+@pytest.mark.slow
 async def test_practice_relays_are_shared(ports: tuple[int, ...]) -> None:
     async with practice_relays(), practice_relays() as urls:
         assert urls == tuple(f"ws://127.0.0.1:{port}" for port in ports)
@@ -105,10 +106,12 @@ async def test_practice_relays_refuse_what_they_do_not_support() -> None:
         assert await socket.recv() == """["CLOSED","mine","unsupported: unknown filter key 'search'"]"""
 
 
+@pytest.mark.slow
 def test_practice_events_are_the_same_every_time() -> None:
     assert practice_events(NOW) == practice_events(NOW + 60)
 
 
+@pytest.mark.slow
 def test_practice_events_of_the_past_do_not_change_from_day_to_day() -> None:
     yesterday = {event.id for event in practice_events(NOW - 86_400) if event.created_at < NOW - 2 * 86_400}
     today = {event.id for event in practice_events(NOW)}
@@ -128,6 +131,7 @@ def test_every_practice_event_is_on_two_relays_of_three_or_so() -> None:
     assert all(any(on_relay(event, relay) for relay in range(RELAYS)) for event in events)
 
 
+@pytest.mark.slow
 def test_something_falls_due_for_every_relay_in_every_five_minutes_or_so() -> None:
     times = [event.created_at for event in practice_events(NOW) if on_relay(event, 0)]
     due = [each for each in times if NOW <= each <= NOW + 86_400]

@@ -170,6 +170,7 @@ async def test_waiting_for_a_turn_is_not_the_names_fault() -> None:
     assert answers == [[(socket.AF_INET, "192.0.2.1")]] * 5
 
 
+@pytest.mark.slow
 async def test_a_lookup_that_was_given_up_gives_its_turn_back() -> None:
     async with nameserver({NAME: [*HERE]}, silent) as server, asking(server, at_once=2) as names:
         given_up = [asyncio.create_task(names.addresses(f"{n}.example.org", within=9)) for n in range(2)]
@@ -180,6 +181,7 @@ async def test_a_lookup_that_was_given_up_gives_its_turn_back() -> None:
             assert {ip for _, ip in await names.addresses(NAME, within=9)} == HERE
 
 
+@pytest.mark.slow
 async def test_slow_names_take_no_threads_and_hold_up_no_other_name() -> None:
     async with nameserver({NAME: [*HERE]}, silent) as server, asking(server, at_once=500) as names:
         slow = [asyncio.create_task(names.addresses(f"{n}.example.org", within=3)) for n in range(300)]

@@ -26,6 +26,7 @@ def received(event: bytes, max_event_size: int | None = None) -> Subscription:
     return subscription
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [each for each in costly.COSTLY if each is not costly.empty_tags_beyond_all_bounds]
 )
@@ -43,6 +44,7 @@ def test_no_event_takes_more_memory_than_it_weighs(make: "costly.Make") -> None:
     assert taken <= weight(raw)
 
 
+@pytest.mark.slow
 def test_an_event_of_690_000_tags_is_too_large_and_keeps_its_claims() -> None:
     page = received(costly.empty_tags_beyond_all_bounds(1, 1_700_000_000, 1)).take_part()
     [item] = page.rejected
@@ -50,6 +52,7 @@ def test_an_event_of_690_000_tags_is_too_large_and_keeps_its_claims() -> None:
     assert item.id is not None
 
 
+@pytest.mark.slow
 def test_to_refuse_it_takes_no_more_memory_than_its_bytes() -> None:
     raw = costly.empty_tags_beyond_all_bounds(1, 1_700_000_000, 1)
     tracemalloc.start()

@@ -186,7 +186,12 @@ async def scripted(
         answers=answers,
         restricts=restricts,
     )
-    options = {"compression": None, "close_timeout": 0.1, "ssl": tls, "process_request": relay.inform}
+    options: dict[str, Any] = {
+        "compression": None,
+        "close_timeout": 0.1,
+        "ssl": tls,
+        "process_request": relay.inform,
+    }
     async with serve(relay.serve, "127.0.0.1", 0, **options) as server:
         scheme = "wss" if tls else "ws"
         relay.url = f"{scheme}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}{path or ''}"

@@ -95,6 +95,7 @@ async def test_a_connection_that_is_lost_takes_its_locks_back(any_database: str)
             assert freed
 
 
+@pytest.mark.slow
 async def test_a_lost_lock_is_taken_back_though_nobody_asks_for_another(any_database: str) -> None:
     """A relay may keep a process busy for an hour: what a server forgot in a restart would go to others."""
     async with lock_keeper(any_database) as one, lock_keeper(any_database) as other, one.relay("wss://a"):
@@ -104,6 +105,7 @@ async def test_a_lost_lock_is_taken_back_though_nobody_asks_for_another(any_data
             assert not again
 
 
+@pytest.mark.slow
 async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
     with postgres15(tmp_path) as server:
         async with lock_keeper(server.url) as one, lock_keeper(server.url) as other, one.relay("wss://a"):

@@ -112,6 +112,7 @@ def _unknown(database: str) -> set[str]:
     return {name for name in HOSTILE if name.lower() not in known}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 async def test_real_events_are_stored_and_read_back_byte_for_byte(
     any_database: str, source: str, real_events: list[Event], monkeypatch: pytest.MonkeyPatch
@@ -178,6 +179,7 @@ async def test_an_archive_in_a_schema_of_its_own_is_found_by_every_role(database
         session.execute("ALTER ROLE postgres RESET search_path")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"])
 def test_a_cluster_of_another_encoding_gets_a_database_in_utf8(
     encoding: str, tmp_path_factory: pytest.TempPathFactory

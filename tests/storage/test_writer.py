@@ -245,6 +245,7 @@ async def test_a_full_queue_makes_the_relay_wait(pool: Pool) -> None:
         await asyncio.wait_for(writer.put(delivery(signed(9))), timeout=0.1)
 
 
+@pytest.mark.slow
 async def test_a_database_that_stays_away_is_told_to_everyone_who_waits(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ async def write(url: str, seed: int, events: list[Event]) -> Tally:
     return tally
 
 
+@pytest.mark.slow
 async def test_writers_of_the_same_events_do_not_deadlock(any_database: str, real_events: list[Event]) -> None:
     tallies = await asyncio.gather(*(write(any_database, seed, real_events) for seed in range(3)))
     assert sum(tally.events_new for tally in tallies) == len(real_events)
@@ -101,6 +102,7 @@ async def test_nothing_is_committed_after_a_batch_that_was_given_up(
     assert await fetch(pool, b"SELECT count(*) FROM sync_coverage") == [(0,)]
 
 
+@pytest.mark.slow
 async def test_what_a_crash_takes_back_is_stored_again_and_counted_once(
     real_events: list[Event], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

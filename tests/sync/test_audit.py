@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from bigbrotr_dagster.storage.state import Rotation
 from bigbrotr_dagster.sync import sync_relays
 from bigbrotr_dagster.sync.audit import Audit
@@ -63,6 +65,7 @@ def test_what_was_not_answered_is_read_by_the_next_run() -> None:
     assert looked_at(Audit(Rotation(), Coverage())) is None
 
 
+@pytest.mark.slow
 async def test_an_event_that_comes_late_into_an_old_second_is_found_and_counted(database: str) -> None:
     relay = HostileRelay([Cap(100)], 1, [held(event) for event in calm(1500)])
     options = config(processing={"end_lag": 0})

@@ -40,6 +40,7 @@ async def honest_ones(stack: AsyncExitStack, count: int) -> list[ScriptedRelay]:
     return [await stack.enter_async_context(scripted([signed(1_000 + number)])) for number in range(count)]
 
 
+@pytest.mark.slow
 async def test_an_endless_relay_leaves_at_its_budget_and_the_next_run_goes_on(database: str) -> None:
     async with AsyncExitStack() as stack:
         endless_ones = await hogs(stack, 2)
@@ -60,6 +61,7 @@ async def test_an_endless_relay_leaves_at_its_budget_and_the_next_run_goes_on(da
         assert 0 < second[url].pending_seconds < first[url].pending_seconds
 
 
+@pytest.mark.slow
 async def test_who_had_no_turn_in_a_cycle_is_named_and_has_the_first_one_in_the_next(database: str) -> None:
     async with AsyncExitStack() as stack:
         endless_ones = await hogs(stack, 2)
@@ -102,6 +104,7 @@ async def test_events_and_bytes_are_bounded_too(database: str, options: dict[str
     assert report.bytes_received <= 200_000 + 500 * 500 or "events" in stopped_by
 
 
+@pytest.mark.slow
 async def test_to_read_the_newest_seconds_again_does_not_use_up_what_older_ones_need(database: str) -> None:
     """The last day alone holds more than a run may take."""
     pending = []
@@ -113,6 +116,7 @@ async def test_to_read_the_newest_seconds_again_does_not_use_up_what_older_ones_
     assert all(later < earlier - 300 for earlier, later in pairwise(pending))
 
 
+@pytest.mark.slow
 async def test_one_filter_does_not_use_up_what_the_others_need(database: str) -> None:
     filters = [{"kinds": [1]}, {"kinds": [7]}]
     async with endless(kinds=(1, 7)) as relay:
@@ -123,6 +127,7 @@ async def test_one_filter_does_not_use_up_what_the_others_need(database: str) ->
     assert report.events_new - 1_500 > 1_500
 
 
+@pytest.mark.slow
 async def test_a_relay_that_drips_and_never_ends_its_answer_ends_in_bounded_time(database: str) -> None:
     async with AsyncExitStack() as stack:
         dripping = await stack.enter_async_context(endless(drip=0.1))
@@ -137,6 +142,7 @@ async def test_a_relay_that_drips_and_never_ends_its_answer_ends_in_bounded_time
     assert len(stored_ids(database, dripping.url)) > 0
 
 
+@pytest.mark.slow
 async def test_answers_without_end_beside_others_that_end_are_left_in_bounded_time(database: str) -> None:
     """A far relay has several answers under way; every seventh drips for ever, and the others never run out."""
     async with endless(drip=0.1, drip_every=7, page=50) as relay:
@@ -151,6 +157,7 @@ async def test_answers_without_end_beside_others_that_end_are_left_in_bounded_ti
     assert report.pending_seconds > 0
 
 
+@pytest.mark.slow
 async def test_waiting_for_the_database_is_not_held_against_a_relay(database: str) -> None:
     options = slots(2, processing={"max_relay_events": 5_000, "batch_size": 100}, idle=1)
     async with endless() as relay:
@@ -163,6 +170,7 @@ async def test_waiting_for_the_database_is_not_held_against_a_relay(database: st
     assert (report.ok, report.stopped_by) == (True, "max_relay_events (5000)")
 
 
+@pytest.mark.slow
 async def test_one_host_with_many_urls_holds_a_few_slots_and_not_for_hours(database: str) -> None:
     async with AsyncExitStack() as stack:
         [hog] = await hogs(stack, 1)
@@ -187,6 +195,7 @@ async def test_one_host_with_many_urls_holds_a_few_slots_and_not_for_hours(datab
         assert stored_ids(database, relay.url) == {event.id for event in relay.events}
 
 
+@pytest.mark.slow
 async def test_many_urls_of_a_host_that_is_quick_all_have_their_turn_in_one_cycle(database: str) -> None:
     async with scripted([signed(1_000)], delay=0.05) as relay:
         urls = [f"{relay.url}/{number}" for number in range(PATHS)]
@@ -195,6 +204,7 @@ async def test_many_urls_of_a_host_that_is_quick_all_have_their_turn_in_one_cycl
     assert relay.most_connections == 2
 
 
+@pytest.mark.slow
 async def test_the_cap_of_a_host_holds_over_two_processes(database: str) -> None:
     """Each cycle has its own session with the database, as each process has."""
     async with scripted([signed(1_000)], delay=0.1) as relay:
@@ -205,6 +215,7 @@ async def test_the_cap_of_a_host_holds_over_two_processes(database: str) -> None
     assert relay.most_connections == 2
 
 
+@pytest.mark.slow
 async def test_names_that_lead_to_one_address_share_its_room(database: str) -> None:
     names = {f"relay{number}.example.org": ["127.0.0.1"] for number in range(10)}
     async with nameserver(names), scripted([signed(1_000)], delay=0.1) as relay:

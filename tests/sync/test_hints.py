@@ -1,5 +1,7 @@
 """What a relay says of itself is heeded, and proves nothing."""
 
+import pytest
+
 from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import ScriptedRelay, scripted
@@ -61,6 +63,7 @@ async def test_a_relay_that_counts_tells_what_a_gap_lacks(database: str) -> None
     assert report.to_json_dict()["gaps"][0]["missing"] == gap.missing
 
 
+@pytest.mark.slow
 async def test_a_relay_that_does_not_count_is_asked_once_and_the_estimate_is_unknown(database: str) -> None:
     crowds = [signed(second, content=str(number)) for second in (700, 800) for number in range(120)]
     async with scripted(crowds, cap=50) as relay:

@@ -47,6 +47,7 @@ def verdicts(embedded_server: str, request: pytest.FixtureRequest) -> dict[str, 
     return verdicts_on(embedded_server, relays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SINGLE)
 def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: str) -> None:
     assert_the_promise(verdicts[name])
@@ -58,6 +59,7 @@ def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict
     assert_the_promise(verdicts[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [500, 100])
 async def test_an_honest_relay_costs_its_pages_and_each_event_once(database: str, cap: int) -> None:
     events = [held(event) for event in calm(3000)]

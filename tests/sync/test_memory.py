@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from bigbrotr_dagster.sync import cursors_beyond_coverage, sync_relays
 from tests.benchmarks.processes import run_module
 from tests.nostr.helpers import signed
@@ -41,6 +43,7 @@ async def test_what_came_before_a_large_answer_broke_off_is_kept(database: str) 
     assert {event.id for event in events[100:]} <= stored_ids(database, relay.url)
 
 
+@pytest.mark.slow
 async def test_relays_with_costly_events_take_bounded_memory_and_honest_ones_finish(
     database: str, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from contextlib import AsyncExitStack
 
+import pytest
+
 from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.nameserver import nameserver, silent
@@ -11,6 +13,7 @@ from tests.sync.helpers import ask, config, stored_ids
 SLOW, HONEST = 75, 25
 
 
+@pytest.mark.slow
 async def test_relays_at_addresses_are_synced_beside_names_that_nobody_answers_for(database: str) -> None:
     events = [signed(1_000 + number) for number in range(HONEST)]
     async with AsyncExitStack() as stack:

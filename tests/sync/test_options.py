@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import scripted
@@ -90,6 +92,7 @@ async def test_a_lower_since_and_another_filter_are_filled_in(database: str) -> 
             assert report.pending_seconds == 0
 
 
+@pytest.mark.slow
 async def test_a_relay_that_fails_is_left_alone_for_longer_each_time_up_to_a_day(database: str) -> None:
     options = config(interval=300)
     dead = "ws://127.0.0.1:2"
@@ -101,6 +104,7 @@ async def test_a_relay_that_fails_is_left_alone_for_longer_each_time_up_to_a_day
         assert 0.75 * expected <= wait <= 1.25 * expected + 5
 
 
+@pytest.mark.slow
 async def test_a_relay_that_failed_three_times_is_probed_with_one_request_until_it_answers(database: str) -> None:
     answers = False
 

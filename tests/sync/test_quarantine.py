@@ -152,6 +152,7 @@ GATE = """
 """Whoever stores further events waits for lock 1: nobody is done before he is killed."""
 
 
+@pytest.mark.slow
 async def test_a_kill_in_the_middle_loses_nothing(database: str, tmp_path: Path) -> None:
     events: dict[str, Event] = {}
     for relay in range(6):

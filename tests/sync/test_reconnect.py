@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 from bigbrotr_dagster.sync import sync_relays
 from bigbrotr_dagster.windowing.conduct import RESTART_SECONDS
 from tests.nostr.helpers import signed, tcp_server
-from tests.relays.local_relay import free_port
+from tests.ports import free_port
 from tests.relays.scripted import Messages, ScriptedRelay
 from tests.sync.helpers import ask, config, stored_ids
 
@@ -70,6 +70,7 @@ async def program() -> AsyncIterator[Program]:
         await one.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 2])
 async def test_a_relay_whose_program_restarts_in_the_midst_is_waited_for(database: str, seconds: float) -> None:
     async with program() as one:
@@ -85,6 +86,7 @@ async def test_a_relay_whose_program_restarts_in_the_midst_is_waited_for(databas
     assert stored_ids(database) == ALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind_a_proxy", [False, True])
 async def test_a_relay_that_was_there_before_may_be_restarting_when_its_sync_begins(
     database: str, behind_a_proxy: bool
@@ -100,6 +102,7 @@ async def test_a_relay_that_was_there_before_may_be_restarting_when_its_sync_beg
     assert report.ok
 
 
+@pytest.mark.slow
 async def test_a_dead_relay_is_not_waited_for_and_one_that_died_is_once(database: str) -> None:
     async with program() as one:
         [never] = (await sync_relays(database, config(), [f"ws://127.0.0.1:{free_port()}"])).relays

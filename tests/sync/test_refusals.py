@@ -22,6 +22,7 @@ def npm(subscription: str, kinds: int) -> list[object]:
     return ["NOTICE", "invalid: must be less than or equal to 5 kinds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [strfry, npm])
 async def test_a_relay_that_takes_few_kinds_a_filter_is_archived_whole_and_at_once(
     database: str, refusal: Callable[[str, int], list[object]]
@@ -38,6 +39,7 @@ async def test_a_relay_that_takes_few_kinds_a_filter_is_archived_whole_and_at_on
     assert any(request.kinds and len(request.kinds) <= 5 for request in relay.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limitation", [{"max_message_length": 1_000}, None])
 async def test_a_req_that_is_too_long_gets_shorter(database: str, limitation: dict[str, object] | None) -> None:
     """The relay drops the connection for it, without a word; in one of the cases it had said what it takes."""

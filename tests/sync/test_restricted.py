@@ -37,6 +37,7 @@ def ids(*events: object) -> set[str]:
     return {event.id for event in events}
 
 
+@pytest.mark.slow
 async def test_with_a_key_they_are_asked_for_alone_under_a_coverage_of_their_own(database: str, key: None) -> None:
     async with scripted([*PUBLIC, *PRIVATE], cap=20, restricts=RESTRICTED) as relay:
         report = await synced(database, relay)
@@ -72,6 +73,7 @@ async def test_without_a_key_the_coverage_says_that_it_is_without_them(
     assert shown.output.endswith("\tok\twithout kinds 4 and 1059\n")
 
 
+@pytest.mark.slow
 async def test_a_key_that_is_given_later_brings_them(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted([*PUBLIC, *PRIVATE], cap=20, restricts=RESTRICTED) as relay:
         await synced(database, relay)
@@ -85,6 +87,7 @@ async def test_a_key_that_is_given_later_brings_them(database: str, monkeypatch:
     assert report.without_kinds == (4, 1059)
 
 
+@pytest.mark.slow
 async def test_a_key_that_is_not_let_in_costs_the_others_nothing(database: str, key: None) -> None:
     async with scripted([*PUBLIC, *PRIVATE], cap=20, restricts=RESTRICTED) as relay:
         relay.lets_in = False
@@ -103,6 +106,7 @@ async def test_a_key_that_is_not_let_in_costs_the_others_nothing(database: str, 
     assert all(gap.reason == "refused" for gap in thrown_out.gaps)
 
 
+@pytest.mark.slow
 async def test_a_relay_that_restricts_nothing_costs_one_request_a_day(database: str, key: None) -> None:
     async with scripted([*PUBLIC, *PRIVATE], cap=20) as relay:
         for _ in range(3):

@@ -79,6 +79,7 @@ async def test_a_port_of_another_protocol_is_not_dialled(database: str) -> None:
     assert report.requests == 0
 
 
+@pytest.mark.slow
 async def test_a_dropped_connection_costs_a_request_not_an_event(database: str, events: list[Event]) -> None:
     def drop_every_second(number: int, subscription: str, honest: list[list[object]]) -> list[list[object] | None]:
         return [*honest[:7], None] if number % 2 else list(honest)
@@ -167,6 +168,7 @@ async def test_max_duration_leaves_the_rest_pending_and_says_so(database: str, e
     assert stored_ids(database) == {event.id for event in events}
 
 
+@pytest.mark.slow
 async def test_the_cap_of_a_network_holds(database: str, events: list[Event]) -> None:
     async with AsyncExitStack() as stack:
         relays = [await stack.enter_async_context(scripted(events, delay=0.05)) for _ in range(8)]

@@ -30,6 +30,7 @@ def test_intervals_are_ascending_and_never_touch(coverage: Coverage) -> None:
     assert all(earlier.until + 1 < later.since for earlier, later in pairwise(parts))
 
 
+@pytest.mark.slow
 @given(coverages, coverages)
 def test_coverages_of_the_same_seconds_are_equal(a: Coverage, b: Coverage) -> None:
     assert (a == b) is (seconds(a) == seconds(b))

@@ -48,7 +48,12 @@ def outcomes(row: Rule) -> list[Outcome]:
 CASES = [(row, outcome) for row in RULES for outcome in outcomes(row)]
 
 
-@pytest.mark.parametrize(("row", "outcome"), CASES, ids=str)
+def named(part: Rule | Outcome) -> str:
+    """The same in every process, which the text of a row, with its sets, is not."""
+    return f"row {RULES.index(part)}" if isinstance(part, Rule) else str(part)
+
+
+@pytest.mark.parametrize(("row", "outcome"), CASES, ids=named)
 def test_only_proof_moves_seconds_out_of_pending(row: Rule, outcome: Outcome) -> None:
     walk = Walk(RANGE, 500, Habits())
     ask = walk.next()
@@ -62,7 +67,7 @@ def test_only_proof_moves_seconds_out_of_pending(row: Rule, outcome: Outcome) ->
         assert walk.next() == ask, "the same window is asked for again"
 
 
-@pytest.mark.parametrize(("row", "outcome"), CASES, ids=str)
+@pytest.mark.parametrize(("row", "outcome"), CASES, ids=named)
 def test_the_pace_is_the_tables(row: Rule, outcome: Outcome) -> None:
     assert rule(outcome) is row
     now = Conduct(Habits(pause=1.0), 0, 500).after(outcome, ASK).pause

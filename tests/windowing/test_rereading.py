@@ -1,5 +1,6 @@
 """What is read again, once all is proved: bounded in events, whatever a relay's history looks like."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ def audited(relay: Relay, covered: Coverage, habits: Habits, most: int) -> list[
     return read
 
 
+@pytest.mark.slow
 @given(bursts, st.integers(100, 600), st.lists(st.tuples(second, second), min_size=1, max_size=3))
 def test_no_run_reads_more_than_its_bound_and_all_is_read_in_time(
     clusters: list[tuple[int, int, int]], cap: int, spans: list[tuple[int, int]]
@@ -55,6 +57,7 @@ def test_no_run_reads_more_than_its_bound_and_all_is_read_in_time(
     assert max(events for _, events in read) <= MOST_EVENTS
 
 
+@pytest.mark.slow
 @given(bursts, st.sampled_from([Habits(order=Order.UNTRUSTED), Habits(rung=Rung.SHORT_WINDOW)]))
 def test_a_relay_that_cuts_anywhere_or_wants_short_windows_is_read_within_the_bound(
     clusters: list[tuple[int, int, int]], habits: Habits

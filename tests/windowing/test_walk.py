@@ -50,6 +50,7 @@ def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) ->
     assert not lost, "an interval is covered only if every event in it was delivered"
 
 
+@pytest.mark.slow
 @given(relays(until_exclusive=st.booleans(), since_exclusive=st.booleans(), ignores_since=st.booleans()))
 def test_a_newest_first_relay_is_covered_where_its_events_were_delivered(relay: Relay) -> None:
     if relay.cap < 2 or len(relay.events) < 2:
@@ -57,11 +58,13 @@ def test_a_newest_first_relay_is_covered_where_its_events_were_delivered(relay: 
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
 
 
+@pytest.mark.slow
 @given(relays(), st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)))
 def test_a_failed_request_proves_nothing_and_loses_nothing(relay: Relay, fails: list[bool]) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)), cycle(fails))
 
 
+@pytest.mark.slow
 @given(relays(ignores_until=st.just(True)))
 def test_a_relay_that_ignores_until_leaves_gaps_not_holes(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
@@ -77,6 +80,7 @@ def test_an_oldest_first_relay_is_split_until_halves_and_whole_agree(relay: Rela
     assert_the_promise(relay, Walk(RANGE, 20, Habits(relay.cap, relay.cap, order=Order.UNTRUSTED)))
 
 
+@pytest.mark.slow
 @given(relays(oldest_first=st.just(True)))
 def test_an_oldest_first_relay_is_found_out(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)))
@@ -88,6 +92,7 @@ def test_an_oldest_first_relay_is_found_out_at_first_sight(cap: int) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits()))
 
 
+@pytest.mark.slow
 @given(relays(until_in_part=st.just(True), nothing_from_zero=st.booleans()))
 def test_a_relay_that_sends_a_part_of_the_last_second_is_not_taken_at_its_word(relay: Relay) -> None:
     crowd = max(Counter(event.created_at for event in relay.events).values(), default=0)
@@ -96,16 +101,19 @@ def test_a_relay_that_sends_a_part_of_the_last_second_is_not_taken_at_its_word(r
     assert_the_promise(relay, Walk(Coverage.between(1, END), 20, Habits()))
 
 
+@pytest.mark.slow
 @given(relays(random_subset=st.just(True)))
 def test_a_relay_that_sends_any_part_of_a_window_is_split(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(relay.cap, relay.cap, order=Order.UNTRUSTED)))
 
 
+@pytest.mark.slow
 @given(relays(least_cap=st.integers(1, 30)))
 def test_a_cap_that_changes_is_no_proof_of_an_end(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=min(relay.least_cap, relay.cap))))
 
 
+@pytest.mark.slow
 @given(
     relays(
         events=st.tuples(stamps(0, 1, 7), stamps(1059, since=60, least=20)).map(lambda both: [*both[0], *both[1]]),
@@ -136,6 +144,7 @@ def damaged(count: int) -> st.SearchStrategy[list[Stamp]]:
     return st.lists(thing, max_size=count, unique_by=lambda stamp: stamp.id)
 
 
+@pytest.mark.slow
 @given(stamps(0, 1, 7), damaged(120), st.integers(2, 30), st.booleans(), st.integers(0, 99))
 def test_what_comes_in_place_of_events_hides_none(
     events: list[Stamp], damage: list[Stamp], cap: int, known: bool, seed: int
@@ -151,6 +160,7 @@ def test_nor_where_windows_are_split(events: list[Stamp], damage: list[Stamp], c
     assert_the_promise(relay, Walk(RANGE, 20, Habits(cap, cap, order=Order.UNTRUSTED)))
 
 
+@pytest.mark.slow
 @given(stamps(0, 1, 7), damaged(60), st.integers(1, 30), st.integers(1, 4), st.booleans(), st.integers(0, 99))
 def test_nor_does_what_comes_on_top_of_them(
     events: list[Stamp], damage: list[Stamp], cap: int, strewn: int, known: bool, seed: int
@@ -170,6 +180,7 @@ def test_what_comes_on_top_of_events_makes_no_gap(cap: int) -> None:
     assert len(relay.asks) <= (40 * len(relay.events) if cap == 1 else 120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["claims", "silent", "lies"])
 @pytest.mark.parametrize("cap", [100, 500])
 @pytest.mark.parametrize("newest", [10**6, 500_000])
@@ -205,6 +216,7 @@ def test_a_relay_that_answers_everything_with_rubbish_is_given_up(
     assert asked <= (200 if same and size > 2 else 2_000)
 
 
+@pytest.mark.slow
 @given(stamps(0, 1, 7, 777), stamps(3, least=20), st.integers(CREDIBLE_CAP, 60), st.integers(0, 99))
 def test_a_relay_that_ignores_kinds_proves_nothing_by_other_kinds(
     events: list[Stamp], others: list[Stamp], cap: int, seed: int
@@ -225,6 +237,7 @@ def test_copies_hide_nothing(events: list[Stamp], cap: int, copies: int, any_par
     assert_the_promise(relay, Walk(RANGE, 60, Habits(order=order)))
 
 
+@pytest.mark.slow
 @given(stamps(0, 1, 7, 777, least=40), st.integers(CREDIBLE_CAP, 30), st.booleans())
 def test_what_a_relay_will_not_answer_narrowly_is_set_aside(events: list[Stamp], cap: int, hides: bool) -> None:
     relay = Relay(events, cap)
@@ -247,6 +260,7 @@ def test_what_a_relay_will_not_answer_narrowly_is_set_aside(events: list[Stamp],
         assert all(part.seconds == 1 for part in gaps), "only crowded seconds"
 
 
+@pytest.mark.slow
 def test_authors_known_otherwise_and_a_larger_limit_close_a_crowded_second() -> None:
     burst = [Stamp(f"b{n}", 500, kind=n % 3, pubkey=f"p{n % 900}") for n in range(3_000)]
     others = [Stamp(f"{n}", n) for n in range(400)]
@@ -267,6 +281,7 @@ def test_authors_known_otherwise_and_a_larger_limit_close_a_crowded_second() -> 
         assert max(len(ask.kinds or ()) for ask in relay.asks) <= 20, "and few kinds"
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
@@ -291,6 +306,7 @@ def test_a_walk_ends_whatever_it_is_told(data: st.DataObject) -> None:
     assert settled == Counter(range(16)), "every second is settled, and once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [5, 20, 100, 500])
 def test_an_honest_relay_is_asked_once_a_full_page_and_for_each_event_once(cap: int) -> None:
     events = [Stamp(f"{number}", number * 3) for number in range(10_000)]

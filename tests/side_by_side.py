@@ -1,0 +1,64 @@
+"""Which tests run beside which: several processes share the suite, and each file is one process's, start to end.
+
+So a file's servers are started once. What waits most of its time costs the others nothing: there are two processes
+for each core. The longest files come first, else the last of them would be waited for alone.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+PROCESSES_PER_CORE = 2
+MOST_PROCESSES = 8
+"""More would start servers for a few files each."""
+
+TOGETHER = {
+    "tests/e2e/test_browser.py": "one `dev`",
+    "tests/e2e/test_cross_site.py": "one `dev`",
+    "tests/e2e/test_dev.py": "one `dev`",
+}
+"""Files that share what is dear to start, in this order: they are one process's, as if they were one file."""
+
+LONGEST = (
+    "tests/sync/test_hostile.py",
+    "tests/defs/test_clicks.py",
+    "one `dev`",
+    "tests/e2e/test_failing_servers.py",
+    "tests/defs/test_daemon.py",
+    "tests/e2e/test_dev_killed.py",
+    "tests/defs/test_dead_runs.py",
+    "tests/defs/test_caps.py",
+)
+"""Files that take a minute or more, or what `TOGETHER` calls several of them; the longest first."""
+
+
+def processes(files: Sequence[str]) -> int:
+    """How many to start for the tests in these files and folders; 0 is none but pytest's own."""
+    one_file = len(files) == 1 and Path(files[0].partition("::")[0]).is_file()
+    return 0 if one_file else min(MOST_PROCESSES, PROCESSES_PER_CORE * len(os.sched_getaffinity(0)))
+
+
+def unit(nodeid: str) -> str:
+    """What a test is a part of: all of it runs in one process, in order."""
+    file = nodeid.partition("::")[0]
+    return TOGETHER.get(file, file)
+
+
+def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """The same, unit after unit; within each, as they are."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        return places.get(unit(item.nodeid), len(places)), item.get_closest_marker("slow") is None
+
+    return sorted(items, key=place)
+
+
+class InUnits(LoadFileScheduling):
+    """Hands out units in the order in which their first tests were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)

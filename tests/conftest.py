@@ -13,7 +13,8 @@ from hypothesis import settings
 
 from bigbrotr_dagster.nostr.event import Event, event_from_json
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.sessions import Pool, open_pool
 from tests.postgres15 import postgres15
 
 # Started in the background by a shell, this process ignores SIGINT, and so would every program that is tested.

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg
-from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from bigbrotr_dagster.storage.delivery import Tally
-from bigbrotr_dagster.storage.pool import Connection
+from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.sessions import BlockingConnection, Connection
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval, Order
 from bigbrotr_dagster.windowing.habits import TELLING, Access, Rung
 from bigbrotr_dagster.windowing.tasks import Unproven
@@ -182,31 +180,11 @@ async def finish_attempt(
             )
 
 
-def reset_cursor(
-    connection: psycopg.Connection[TupleRow], relay_url: str, to: int, *, dry_run: bool
-) -> tuple[int, int]:
-    """Take back what is proved of a relay from the second `to` on; events stay.
+def fresh_relays(connection: BlockingConnection, urls: Sequence[str], interval: float) -> list[str]:
+    """Those of `urls` whose last success is less than `interval` seconds ago.
 
-    Returns:
-        The covered seconds from `to` on, and how many of the relay's stored events lie there.
+    Raises:
+        psycopg.Error: the database did not answer.
     """
-    values = {"relay_url": relay_url, "to": to}
-    row = connection.execute(query("what_a_reset_rereads"), values).fetchone()
-    if not dry_run:
-        forget_proof(connection, [relay_url], to)
-    return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def forget_proof(
-    connection: psycopg.Connection[TupleRow],
-    relay_urls: Sequence[str],
-    since: int,
-    until: int | None = None,
-    filter_hashes: Sequence[str] | None = None,
-) -> None:
-    """Take back what is proved of the seconds from `since` to `until` (None: no end), under these filters."""
-    hashes = None if filter_hashes is None else list(filter_hashes)
-    values = {"relay_urls": list(relay_urls), "since": since, "until": until, "hashes": hashes}
-    with connection.transaction():
-        for name in ("reset_coverage", "reset_gaps", "reset_cursor"):
-            connection.execute(query(name), values)
+    values = {"urls": list(urls), "interval": interval}
+    return [url for (url,) in connection.execute(query("fresh_relays"), values)]

@@ -9,13 +9,14 @@ from typing import Any
 
 import psycopg
 
+from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.text import safe_line
+from bigbrotr_dagster.storage.ingest import BatchWriter
 from bigbrotr_dagster.storage.locks import LockKeeper
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, retried
+from bigbrotr_dagster.storage.sessions import Pool, retried
 from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
-from bigbrotr_dagster.storage.writer import BatchWriter
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from bigbrotr_dagster.sync.history import open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
 from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.storage.delivery import Cursor, Tally
+from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
-from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.budget import Budget
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
@@ -22,14 +21,7 @@ from bigbrotr_dagster.sync.restricted import Restricted
 from bigbrotr_dagster.sync.trying import Trying, may_be_a_restart
 from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
 from bigbrotr_dagster.windowing.habits import Rung
-from bigbrotr_dagster.windowing.policy import (
-    PATIENCE,
-    Reaction,
-    can_climb,
-    patience,
-    paused_after,
-    reaction,
-)
+from bigbrotr_dagster.windowing.policy import PATIENCE, Reaction, can_climb, patience, paused_after, reaction
 from bigbrotr_dagster.windowing.tasks import Unproven
 
 PAGES_TO_GROW = 4

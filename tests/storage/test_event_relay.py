@@ -7,11 +7,12 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from bigbrotr_dagster.archive.registry import remove_relays
+from bigbrotr_dagster.archive.stats import table_sizes
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage.migrations import migrate
-from bigbrotr_dagster.storage.pool import ensure_database, open_pool
-from bigbrotr_dagster.storage.registry import remove_relays
-from bigbrotr_dagster.storage.stats import table_sizes
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.databases.migrations import migrate
+from bigbrotr_dagster.storage.sessions import open_pool
 from tests.conftest import in_database
 from tests.storage.test_writer import delivery, store
 

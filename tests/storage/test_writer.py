@@ -9,14 +9,21 @@ import pytest
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.keys import sign_event
-from bigbrotr_dagster.storage import pool as connection_pool
-from bigbrotr_dagster.storage import writer as batch_writing
-from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool
-from bigbrotr_dagster.storage.prepare import SPOT_CHECKS
-from bigbrotr_dagster.storage.rows import LAST_SECOND
+from bigbrotr_dagster.storage.ingest import (
+    LAST_SECOND,
+    BatchWriter,
+    Cursor,
+    Delivery,
+    Quarantined,
+    Tally,
+    batch_writer,
+)
+from bigbrotr_dagster.storage.ingest import writer as batch_writing
+from bigbrotr_dagster.storage.ingest.prepare import SPOT_CHECKS
+from bigbrotr_dagster.storage.sessions import Pool
+from bigbrotr_dagster.storage.sessions import pool as connection_pool
 from bigbrotr_dagster.storage.state import begin_attempt
-from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from bigbrotr_dagster.windowing import Coverage, Gap, Interval
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.nostr.helpers import KEY, signed

@@ -11,7 +11,9 @@ from random import Random
 
 import psycopg
 
-from bigbrotr_dagster.sync import RelayReport, SynchronizerConfig, cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.sync import RelayReport, sync_relays
 from bigbrotr_dagster.windowing import Coverage, Interval
 from tests.conftest import in_database
 from tests.machine import crowding

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from bigbrotr_dagster.sync import cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import Later, Messages, early_eose, scripted
 from tests.sync.helpers import ask, config, stored_ids

@@ -4,7 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bigbrotr_dagster.sync import cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.sync import sync_relays
 from tests.benchmarks.processes import run_module
 from tests.nostr.helpers import signed
 from tests.relays.costly import COSTLY

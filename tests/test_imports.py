@@ -195,6 +195,12 @@ def test_a_room_has_a_face_of_a_dozen_names_and_says_what_it_is_for(room: str) -
     assert "Start reading at" in said or room in INSIDES_TAKEN
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_name_in_a_face_hides_a_module(room: str) -> None:
+    taken = {one.name for one in ours(PACKAGE.joinpath(*room.split("."), "__init__.py"))}
+    assert [name for name in taken & {*face(room)} if is_module(f"{room}.{name}")] == []
+
+
 def test_other_rooms_take_what_a_face_shows() -> None:
     for path in FILES:
         for taken in ours(path):

@@ -51,6 +51,6 @@ def partition_notes(url: str) -> Iterator[PartitionNotes]:
         DatabaseUnavailable: the server does not answer, or another process keeps the notes for a minute.
     """
     with connect(url) as connection:
-        connection.execute("SET lock_timeout = '60s'")
-        connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("partitions", "relay")])
+        connection.execute(query("end_waiting_after_a_minute"))
+        connection.execute(query("wait_for_lock"), {"key": lock_key("partitions", "relay")})
         yield PartitionNotes(connection)  # the lock ends with the connection

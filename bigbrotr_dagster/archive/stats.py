@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
+from psycopg.sql import Identifier, Literal
 
 from bigbrotr_dagster.config import SynchronizerConfig, reachable_networks
-from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.queries import composed, query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 
 PATIENCE = 15
@@ -126,9 +126,8 @@ def table_sizes(connection: BlockingConnection) -> dict[str, TableSize]:
 def _counted(connection: BlockingConnection, table: str, own_bytes: int) -> int:
     """The rows of a table without statistics; where it is large, those of so many pages, scaled."""
     percent = min(100.0, 100 * COUNTED_BYTES / max(1, own_bytes))
-    statement = psycopg.sql.SQL("SELECT count(*) FROM {} TABLESAMPLE SYSTEM ({})")
-    filled = statement.format(psycopg.sql.Identifier(table), psycopg.sql.Literal(percent))
-    row = connection.execute(filled).fetchone()
+    counting = composed("count_sampled", table=Identifier(table), percent=Literal(percent))
+    row = connection.execute(counting).fetchone()
     return round(row[0] * 100 / percent) if row else 0
 
 

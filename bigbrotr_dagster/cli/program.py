@@ -39,7 +39,7 @@ cli.add_command(sync, "synchronizer")
 
 def _say_once() -> None:
     """What a database's absence makes others say at each try, one line says at the end."""
-    for name in ("psycopg", "sqlalchemy.pool", "bigbrotr_dagster.storage.locks.run_lock"):
+    for name in ("psycopg", "sqlalchemy.pool", "bigbrotr_dagster.storage.locks.runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_is_no_retry)
 

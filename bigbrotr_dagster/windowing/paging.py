@@ -23,7 +23,16 @@ from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
 from bigbrotr_dagster.windowing.splitting import Split, unconfirmed
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Proof, Stamped, Step, Task, Unproven
+from bigbrotr_dagster.windowing.tasks import (
+    Answer,
+    Ask,
+    Gap,
+    Proof,
+    Stamped,
+    Step,
+    Task,
+    Unproven,
+)
 
 
 @dataclass(frozen=True, slots=True)

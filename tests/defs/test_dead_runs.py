@@ -321,7 +321,7 @@ def test_a_process_is_named_so_that_no_other_has_its_name() -> None:
 def test_where_proc_is_another_namespaces_nothing_is_seen() -> None:
     """`unshare --pid` without `--mount-proc`: the pids in /proc are not those of this namespace."""
     script = (
-        "from bigbrotr_dagster.defs.process_name import ProcessName\n"
+        "from bigbrotr_dagster.defs.runs.process_name import ProcessName\n"
         "name = ProcessName.own()\n"
         "print(name.pid, name.is_alive())\n"
     )

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import database_name, shown
 from bigbrotr_dagster.storage.databases.migrations import migrate, missing_migrations
-from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.queries import composed, query
 from bigbrotr_dagster.storage.sessions import PARAMETERS, connect, settings
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, unavailable
 
@@ -18,10 +17,6 @@ MAINTENANCE_DATABASES = ("postgres", "template1")
 
 NEW_TIMEOUT = 20
 """Seconds to connect to a database that was missing a moment ago: PgBouncer remembers that for 15."""
-
-NEW = "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0"
-PLAIN_LOCALE = " LC_COLLATE 'C' LC_CTYPE 'C'"
-"""Where the server's own locale does not go with UTF-8."""
 
 
 def ensure_database(url: str) -> None:
@@ -87,7 +82,7 @@ def create_database(url: str, name: str) -> bool:
             pass  # another process was faster
         except psycopg.errors.InsufficientPrivilege as error:
             owner = psycopg.sql.Identifier(connection.info.user).as_string(connection)
-            order = f"{_order(name, NEW).as_string(connection)} OWNER {owner}"
+            order = f"{_order('create_database', name).as_string(connection)} OWNER {owner}"
             said = f"PostgreSQL at {shown(url)}: {error.diag.message_primary}"
             raise DatabaseUnavailable(f"{said}; let an administrator do it: {order}") from error
         return True
@@ -95,13 +90,13 @@ def create_database(url: str, name: str) -> bool:
 
 def _create(connection: psycopg.Connection[TupleRow], name: str) -> None:
     try:
-        connection.execute(_order(name, NEW))
+        connection.execute(_order("create_database", name))
     except psycopg.errors.InvalidParameterValue:
-        connection.execute(_order(name, NEW + PLAIN_LOCALE))
+        connection.execute(_order("create_database_in_c_locale", name))
 
 
-def _order(name: str, words: LiteralString) -> psycopg.sql.Composed:
-    return psycopg.sql.SQL(words).format(psycopg.sql.Identifier(name))
+def _order(order: str, name: str) -> psycopg.sql.Composed:
+    return composed(order, name=psycopg.sql.Identifier(name))
 
 
 def _exists(connection: psycopg.Connection[TupleRow], name: str) -> bool:

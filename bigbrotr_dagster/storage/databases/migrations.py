@@ -3,7 +3,7 @@
 import psycopg
 from psycopg.rows import TupleRow
 
-from bigbrotr_dagster.storage.queries import migrations
+from bigbrotr_dagster.storage.queries import migrations, query
 
 LOCK = 0x6269676272  # "bigbr": the advisory lock that migrating processes wait for
 
@@ -20,15 +20,11 @@ def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
         return []
     applied = []
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        connection.execute(
-            """CREATE TABLE IF NOT EXISTS schema_migration (
-                   version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
-               )"""
-        )
+        connection.execute(query("wait_to_migrate"), {"key": LOCK})
+        connection.execute(query("make_migration_ledger"))
         for version, name, text in missing_migrations(connection):
             connection.execute(text)
-            connection.execute("INSERT INTO schema_migration (version, name) VALUES (%s, %s)", [version, name])
+            connection.execute(query("note_migration"), {"version": version, "name": name})
             applied.append(f"{version:04}_{name}")
     return applied
 
@@ -39,8 +35,8 @@ def missing_migrations(connection: psycopg.Connection[TupleRow]) -> list[tuple[i
     Raises:
         psycopg.Error: the database did not answer.
     """
-    row = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
+    row = connection.execute(query("has_migration_ledger")).fetchone()
     done: set[int] = set()
     if row and row[0]:
-        done = {version for (version,) in connection.execute("SELECT version FROM schema_migration")}
+        done = {version for (version,) in connection.execute(query("migrations_done"))}
     return [migration for migration in migrations() if migration[0] not in done]

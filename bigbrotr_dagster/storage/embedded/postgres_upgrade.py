@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.sql import Identifier
 
 from bigbrotr_dagster.storage.embedded.postgres_cluster import (
     cluster_version,
@@ -28,7 +28,7 @@ from bigbrotr_dagster.storage.embedded.postgres_cluster import (
 from bigbrotr_dagster.storage.embedded.postgres_programs import MAJOR, programs_for, programs_of, reason
 from bigbrotr_dagster.storage.embedded.postgres_server import launch, postmaster, shut_down
 from bigbrotr_dagster.storage.embedded.server_account import EmbeddedUnavailable, ServerAccount, server_account
-from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.queries import composed, query
 
 
 class Running(NamedTuple):
@@ -99,7 +99,7 @@ def _copy_everything(old: Running, new: Running) -> Iterator[str]:
         _copy_database(old, new, database)
         rows = _compare(old, new, database)
         with psycopg.connect(new.url(database), autocommit=True) as connection:
-            connection.execute("ANALYZE")
+            connection.execute(query("upgrade_analyze"))
         yield f"database {database}: {rows:,} rows"
 
 
@@ -115,7 +115,7 @@ def _copy_database(old: Running, new: Running, database: str) -> None:
     """Dump a database with its settings, and restore it with the collation of ours."""
     exists = database == "postgres"
     options = [] if exists else ["--create"]
-    identifier = sql.Identifier(database).as_bytes(None)
+    made = composed("upgrade_create", name=Identifier(database)).as_bytes(None)
     with (
         _client(old.programs / "pg_dump", *options, "-d", old.url(database), read=True) as dump,
         _client(new.programs / "psql", "-d", new.url("postgres"), *_STRICT) as restore,
@@ -123,7 +123,7 @@ def _copy_database(old: Running, new: Running, database: str) -> None:
         dumped = cast(IO[bytes], dump.stdout)
         for line in iter(dumped.readline, b"") if not exists else ():
             if line.startswith(b"CREATE DATABASE "):
-                _write(restore, b"CREATE DATABASE " + identifier + b" TEMPLATE template0;\n")
+                _write(restore, made + b";\n")
                 break
             _write(restore, line)
         with suppress(BrokenPipeError):  # psql has said why
@@ -139,7 +139,7 @@ def _compare(old: Running, new: Running, database: str) -> int:
     total = 0
     with psycopg.connect(old.url(database)) as before, psycopg.connect(new.url(database)) as after:
         for schema, table in before.execute(query("upgrade_tables")).fetchall():
-            counting = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+            counting = composed("upgrade_count", table=Identifier(schema, table))
             counts = [connection.execute(counting).fetchall()[0][0] for connection in (before, after)]
             if counts[0] != counts[1]:
                 raise EmbeddedUnavailable(f"{database}.{table}: {counts[1]} of {counts[0]} rows arrived")

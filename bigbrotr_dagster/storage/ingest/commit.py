@@ -62,7 +62,7 @@ async def _commit(
     relays = await _relay_keys(connection, {delivery.relay_url for delivery in batch.deliveries}, known)
     async with connection.transaction():
         if not durable:
-            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(query("commit_without_waiting"))
         stored, events = await _store_events(connection, batch, known)
         late = await _late(connection, batch, events, relays)
         observed = await _insert_observations(connection, batch, events, relays)

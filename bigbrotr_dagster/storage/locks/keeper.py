@@ -16,12 +16,12 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import SESSION_NAME
+from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import RETRY_DELAYS, connect_async
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 
@@ -29,14 +29,6 @@ _RELAY = "0"
 _SLOT = "1"
 _WAITING = "2"
 _PLACE = "3"
-_TAKE = "SELECT pg_try_advisory_lock(%(key)s)"
-_TAKE_ANY = "SELECT key FROM unnest(%(key)s::bigint[]) AS key WHERE pg_try_advisory_lock(key) LIMIT 1"
-_TAKE_BACK = "SELECT array_agg(key) FROM unnest(%(key)s::bigint[]) AS key WHERE NOT pg_try_advisory_lock(key)"
-_BEAT = "SELECT %(key)s"
-_RELEASE = "SELECT pg_advisory_unlock(%(key)s)"
-_SAY_WAITING = "SELECT pg_try_advisory_lock_shared(%(key)s)"
-_SAY_NO_MORE = "SELECT pg_advisory_unlock_shared(%(key)s)"
-_OTHERS_HOLD = "SELECT CASE WHEN pg_try_advisory_lock(%(key)s) THEN NOT pg_advisory_unlock(%(key)s) ELSE true END"
 
 POLL = 0.5
 """Seconds between looks for a free slot, when all are taken by other processes."""
@@ -108,7 +100,7 @@ class LockKeeper:
         Raises:
             DatabaseUnavailable: as for `relay`.
         """
-        return bool(await self._ask(_OTHERS_HOLD, lock_key(_WAITING, network)))
+        return bool(await self._ask("others_hold_lock", lock_key(_WAITING, network)))
 
     async def _wait_for_slot(self, network: str, most: int) -> int:
         keys = [lock_key(_SLOT, f"{network}:{number}") for number in range(most)]
@@ -117,17 +109,17 @@ class LockKeeper:
         async with self._queues[network]:
             try:
                 while (key := await self._take_any(keys)) is None:
-                    says_so = says_so or bool(await self._ask(_SAY_WAITING, waiting))
+                    says_so = says_so or bool(await self._ask("share_lock", waiting))
                     await asyncio.sleep(POLL)
                 return key
             finally:
                 if says_so:
-                    await self._let_go(_SAY_NO_MORE, waiting)
+                    await self._let_go("free_shared_lock", waiting)
 
     async def _take_any(self, keys: Sequence[int]) -> int | None:
         """Take one of these that is free; they are tried in order, and no more than one is taken."""
         free = [key for key in keys if key not in self._held]
-        taken = await self._ask(_TAKE_ANY, free) if free else None
+        taken = await self._ask("take_any_lock", free) if free else None
         if not isinstance(taken, int):
             return None
         self._held.add(taken)
@@ -139,7 +131,7 @@ class LockKeeper:
             return False
         self._held.add(key)
         try:
-            if await self._ask(_TAKE, key):
+            if await self._ask("take_lock", key):
                 self._granted.add(key)
         finally:
             if key not in self._granted:
@@ -149,11 +141,11 @@ class LockKeeper:
     async def _release(self, key: int) -> None:
         self._granted.discard(key)  # first: a session that is made meanwhile does not take it
         try:
-            await self._let_go(_RELEASE, key)
+            await self._let_go("free_lock", key)
         finally:
             self._held.discard(key)
 
-    async def _let_go(self, statement: LiteralString, key: int) -> None:
+    async def _let_go(self, statement: str, key: int) -> None:
         """A session that is lost holds nothing any more: nobody waits for another one to free it."""
         if self._is_lost:
             return
@@ -166,7 +158,7 @@ class LockKeeper:
     def _is_lost(self) -> bool:
         return self._connection.broken or self._connection.closed
 
-    async def _ask(self, question: LiteralString, key: int | Sequence[int]) -> object:
+    async def _ask(self, question: str, key: int | Sequence[int]) -> object:
         async with self._one_at_a_time:
             if self._is_lost:
                 await self._connect_again()
@@ -176,8 +168,8 @@ class LockKeeper:
                 await self._connect_again()
                 return await self._answer(question, key)
 
-    async def _answer(self, question: LiteralString, key: int | Sequence[int]) -> object:
-        row = await (await self._connection.execute(question, {"key": key})).fetchone()
+    async def _answer(self, question: str, key: int | Sequence[int]) -> object:
+        row = await (await self._connection.execute(query(question), {"key": key})).fetchone()
         return row[0] if row else None
 
     async def _connect_again(self) -> None:
@@ -195,18 +187,18 @@ class LockKeeper:
 
     async def _take_back(self) -> None:
         held = [key for key in self._missing if key in self._granted]
-        missing = await self._answer(_TAKE_BACK, held) if held else None
+        missing = await self._answer("take_locks_back", held) if held else None
         self._missing = missing if isinstance(missing, list) else []
         for key in held:
             if key not in self._granted and key not in self._missing:  # released meanwhile
-                await self._answer(_RELEASE, key)
+                await self._answer("free_lock", key)
 
     async def keep(self) -> None:
         """Look at the session from time to time, for ever."""
         while True:
             await asyncio.sleep(BEAT)
             with suppress(DatabaseUnavailable, psycopg.Error):  # whoever needs a lock will say so
-                await self._ask(_BEAT, 0)
+                await self._ask("beat", 0)
                 async with self._one_at_a_time:
                     await self._take_back()  # the server may have taken the old session for alive still
 

@@ -14,11 +14,10 @@ import psycopg
 from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
+from bigbrotr_dagster.storage.queries import query
+
 SECONDS = 5.0
 """That a pooler has to give us a second backend; one that has none left shares none."""
-
-ASK_BACKEND = b"SET LOCAL statement_timeout = 0; SELECT pg_backend_pid()"
-"""In one message, which is one transaction: nothing stays set on whoever's backend it is."""
 
 
 GIVEN: dict[str, Any] = {"autocommit": True, "connect_timeout": 10}
@@ -37,18 +36,18 @@ def shares_backends(url: str) -> bool:
     with ExitStack() as stack:
         one, other = (stack.enter_context(closing(psycopg.connect(url, **GIVEN))) for _ in range(2))
         try:
-            first = _answer(one, ASK_BACKEND)
-            second = _answer(other, b"BEGIN; " + ASK_BACKEND) if first else None
-            again = _answer(one, ASK_BACKEND) if second else None
+            first = _answer(one, "which_backend")
+            second = _answer(other, "which_backend_in_a_transaction") if first else None
+            again = _answer(one, "which_backend") if second else None
         except psycopg.errors.ProtocolViolation:
             return True  # statement mode knows no transactions
     return again is not None and (first == second or first != again)
 
 
-def _answer(connection: psycopg.Connection[TupleRow], statement: bytes) -> bytes | None:
-    """The one value of the last result; None if it takes more than `SECONDS`."""
+def _answer(connection: psycopg.Connection[TupleRow], name: str) -> bytes | None:
+    """The one value of the last result of a named query; None if it takes more than `SECONDS`."""
     pgconn, deadline, value = connection.pgconn, time.monotonic() + SECONDS, None
-    pgconn.send_query(statement)
+    pgconn.send_query(query(name))
     while True:
         while pgconn.is_busy():
             if not select.select([pgconn.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import CONNECT_TIMEOUT, SESSION_NAME, shown
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions.pooler import ASK_BACKEND, shares_backends
+from bigbrotr_dagster.storage.sessions.pooler import shares_backends
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, unavailable
 
 OLDEST_SERVER = 14
@@ -49,7 +49,7 @@ def connect(url: str, **parameters: int | str) -> Iterator[BlockingConnection]:
     try:
         with psycopg.connect(url, autocommit=True, **(PARAMETERS | parameters)) as connection:  # type: ignore[arg-type]
             _check_server(connection.info, url)
-            asked = connection.execute(ASK_BACKEND)
+            asked = connection.execute(query("which_backend"))
             _check_backend(connection.info, asked.nextset() and asked.fetchone(), url)
             connection.execute(settings())
             yield connection
@@ -85,7 +85,7 @@ async def begin(url: str, connection: psycopg.AsyncConnection[TupleRow]) -> None
         psycopg.Error: the server went away.
     """
     _check_server(connection.info, url)
-    asked = await connection.execute(ASK_BACKEND)
+    asked = await connection.execute(query("which_backend"))
     _check_backend(connection.info, asked.nextset() and await asked.fetchone(), url)
     await connection.execute(settings())
 

@@ -86,7 +86,7 @@ class _Holder:
         while not self._stopped.is_set():
             try:
                 with connect(self._url, application_name=f"{SESSION_NAME} run") as connection:
-                    connection.execute(b"SELECT pg_try_advisory_lock_shared(%s)", [self._key])
+                    connection.execute(query("share_lock"), {"key": self._key})
                     self._tried.set()
                     self._keep(connection)
             except DatabaseUnavailable as error:  # away, restarting, out of connections
@@ -98,7 +98,7 @@ class _Holder:
 
     def _keep(self, connection: Connection) -> None:
         while not self._is_told or not self._stopped.wait(BEAT):
-            connection.execute(b"SELECT 1")
+            connection.execute(query("beat"))
             if not self._is_told:
                 self._is_told = self._tell() or self._stopped.wait(BEAT)
 

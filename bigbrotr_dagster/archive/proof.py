@@ -14,6 +14,8 @@ from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.storage.ingest import Cursor
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
+from bigbrotr_dagster.storage.state import claim_values
+from bigbrotr_dagster.sync import cursor_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,16 @@ def forget_proof(database_url: str, config: SynchronizerConfig, urls: Sequence[s
         _take_back(connection, urls, processing.since, processing.until, hashes)
 
 
-def cursors_beyond_coverage(database_url: str, urls: Sequence[str] | None = None) -> list[str]:
-    """Relays whose cursor claims what is neither covered nor a named gap. There must be none."""
-    values = {"urls": list(urls) if urls is not None else None}
+def cursors_beyond_coverage(
+    database_url: str, config: SynchronizerConfig, urls: Sequence[str] | None = None
+) -> list[str]:
+    """Relays below whose cursor a second is neither covered nor a named gap. There must be none.
+
+    Every second counts from `since` to the cursor, under every filter, as they are configured (whatever one run
+    was told instead).
+    """
+    claims = cursor_claims(config.as_configured().processing)
+    values = {"urls": list(urls) if urls is not None else None} | claim_values(claims)
     with connect(database_url) as connection:
         return [url for (url,) in connection.execute(query("cursors_beyond_coverage"), values)]
 

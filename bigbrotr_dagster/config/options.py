@@ -5,7 +5,7 @@ The names are BigBrotr's, so that an operator's `synchronizer.yaml` loads as it 
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import Network
@@ -180,6 +180,8 @@ class SynchronizerConfig(_Options):
     """Seconds between two looks at the archive's size, which follow a sync."""
     failure_webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Address that gets a POST of JSON when a run fails; BIGBROTR_FAILURE_WEBHOOK goes before it."""
+    _configured: ProcessingConfig | None = PrivateAttr(default=None)
+    """What `with_overrides` changed for one run, as it was before."""
 
     @model_validator(mode="before")
     @classmethod
@@ -216,7 +218,13 @@ class SynchronizerConfig(_Options):
         changed["processing"] |= {key: value for key, value in processing.items() if value is not None}
         if allow_private is not None:
             changed["allow_private"] = allow_private
-        return type(self).model_validate(changed)
+        copy = type(self).model_validate(changed)
+        copy._configured = self._configured or (self.processing if copy.processing != self.processing else None)
+        return copy
+
+    def as_configured(self) -> Self:
+        """A copy that asks of relays what the archive is configured for, whatever this run was told instead."""
+        return self if self._configured is None else self.model_copy(update={"processing": self._configured})
 
 
 def reachable_networks(config: SynchronizerConfig) -> list[str]:

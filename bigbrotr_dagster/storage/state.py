@@ -58,15 +58,26 @@ class AttemptResult:
     """Seconds after which a failed relay is first tried again."""
 
 
-async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> SyncState:
+def claim_values(claims: Sequence[tuple[str, int]]) -> dict[str, list[str] | list[int]]:
+    """Parameters of `cursors_beyond_coverage`: what a cursor claims, from a first second on, by filter hash."""
+    return {"hashes": [hash for hash, _ in claims], "since": [since for _, since in claims]}
+
+
+async def begin_attempt(
+    connection: Connection, relay_url: str, run_id: str, claims: Sequence[tuple[str, int]]
+) -> SyncState:
     """Record that a sync of this relay begins, and load what is known of it.
+
+    A cursor that `claims` what is not proved (filter hash, first second) is taken back.
 
     Raises:
         psycopg.Error: the database did not answer.
     """
     url = {"relay_url": relay_url}
     async with connection.transaction():
-        await connection.execute(query("forget_unproved_cursor"), url)
+        beyond = query("cursors_beyond_coverage"), {"urls": [relay_url]} | claim_values(claims)
+        if (await connection.execute(*beyond)).rowcount:
+            await connection.execute(query("forget_cursor"), url)
         attempt = await (await connection.execute(query("begin_attempt"), url | {"run_id": run_id})).fetchone()
         covered = await (await connection.execute(query("load_coverage"), url)).fetchall()
         retried = await (await connection.execute(query("retry_gap"), url)).fetchall()

@@ -7,7 +7,7 @@ reading at `cycle`, then `relay`.
 """
 
 from bigbrotr_dagster.sync.cycle import BUSY_PATIENCE, sync_relays
-from bigbrotr_dagster.sync.history import open_history
+from bigbrotr_dagster.sync.history import cursor_claims, open_history
 from bigbrotr_dagster.sync.report import (
     LEFT_OUT_NAMED,
     REJECTIONS,
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "RelayReport",
     "askable",
+    "cursor_claims",
     "open_history",
     "sync_relays",
     "watched",

@@ -17,7 +17,7 @@ from bigbrotr_dagster.storage.locks import LockKeeper
 from bigbrotr_dagster.storage.sessions import Pool, retried
 from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
-from bigbrotr_dagster.sync.history import open_history
+from bigbrotr_dagster.sync.history import claim_as_configured, cursor_claims, open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
 from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport
 
@@ -47,7 +47,10 @@ class Cycle:
 async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
     """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
     started = time.monotonic()
-    state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
+    claims = cursor_claims(cycle.config.as_configured().processing)
+    state = await retried(
+        cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id, claims)
+    )
     sync = _relay_sync(cycle, options, relay, state)
     gaps_before = sum(len(history.gaps) for history in sync.histories)
     error: str | None = STOPPED
@@ -86,6 +89,9 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
     wanted, now = cycle.config.processing, time.time()
     histories = [open_history(given, wanted, now, state) for given in wanted.filters]
+    configured = cycle.config.as_configured().processing
+    if configured != wanted:
+        claim_as_configured(histories, configured, now, state)
     return RelaySync(
         relay,
         cycle.config,

@@ -43,11 +43,10 @@ SELECT largest_answer, cut_at, since_exclusive, until_exclusive, answer_order, c
                              ORDER BY id DESC LIMIT 1), false)
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
--- name: forget_unproved_cursor
--- A cursor that another program left is not proof of anything.
+-- name: forget_cursor
+-- A cursor that claims what is not proved goes: another program left it, or more is asked for than when it was proved.
 DELETE FROM service_state
-WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
-  AND NOT EXISTS (SELECT 1 FROM sync_coverage WHERE sync_coverage.relay_url = %(relay_url)s);
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s;
 
 -- name: begin_attempt
 -- A sync begins: noted on the relay, so that nobody takes it for waiting, and in the ledger of attempts.
@@ -134,16 +133,24 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: cursors_beyond_coverage
--- Cursors that stand on a second which is neither covered nor a named gap: there must be none.
-SELECT state_key
-FROM service_state
-WHERE service_name = 'synchronizer' AND state_type = 'cursor'
-  AND (%(urls)s::text[] IS NULL OR state_key = ANY(%(urls)s))
-  AND NOT EXISTS (SELECT 1 FROM sync_coverage
-                  WHERE relay_url = state_key AND covered @> (state_value ->> 'timestamp')::bigint)
-  AND NOT EXISTS (SELECT 1 FROM sync_gap
-                  WHERE relay_url = state_key AND (state_value ->> 'timestamp')::bigint BETWEEN since AND until)
-ORDER BY state_key;
+-- Cursors below which a second is neither covered nor a named gap, from `since` on, under one of these filters: there
+-- must be none.
+SELECT DISTINCT url
+FROM (
+    SELECT state_key AS url, (state_value ->> 'timestamp')::bigint AS cursor
+    FROM service_state
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor'
+      AND (%(urls)s::text[] IS NULL OR state_key = ANY(%(urls)s))
+) AS claim
+JOIN unnest(%(hashes)s::text[], %(since)s::bigint[]) AS wanted (filter_hash, since) ON wanted.since <= cursor
+LEFT JOIN sync_coverage AS coverage
+    ON coverage.relay_url = url AND coverage.filter_hash = wanted.filter_hash
+CROSS JOIN LATERAL (
+    SELECT range_agg(int8range(sync_gap.since, until, '[]')) FROM sync_gap
+    WHERE sync_gap.relay_url = url AND sync_gap.filter_hash = wanted.filter_hash
+) AS ledger (gaps)
+WHERE NOT coalesce(covered, '{}') + coalesce(gaps, '{}') @> int8range(wanted.since, cursor, '[]')
+ORDER BY url;
 
 -- name: what_a_reset_rereads
 -- Of a relay, from a second on: the seconds that are covered, and the events that are stored.

@@ -124,7 +124,7 @@ async def test_real_events_are_stored_and_read_back_byte_for_byte(
             [report] = (await sync_relays(url, config(), [relay.url])).relays
         assert (report.ok, report.events_new) == (True, len(real_events)), report.error
         read = {event.id: event for event in soundness.draw_events(session, 10 * len(real_events))}
-        assert cursors_beyond_coverage(url, [relay.url]) == []
+        assert cursors_beyond_coverage(url, config(), [relay.url]) == []
         assert relay_states(url) == []
     monkeypatch.undo()
     content = dict(ask(any_database, "SELECT encode(id, 'hex'), convert_to(content, 'UTF8') FROM event"))

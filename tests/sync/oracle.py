@@ -199,7 +199,7 @@ def _judge(database: str, relay: HostileRelay, end: int, verdict: Verdict) -> No
         "stored what the relay has not": found.stored - {item.id for item in relay.events},
         "stored a forged event": {item.id for item in relay.events if not item.genuine} & found.stored,
         "the cursor is beyond the coverage": [
-            row for row in cursors_beyond_coverage(database) if relay.url in str(row)
+            row for row in cursors_beyond_coverage(database, config()) if relay.url in str(row)
         ],
     }
     if len(relay.modes) == 1:

@@ -28,7 +28,7 @@ async def test_an_answer_of_many_parts_is_stored_whole_and_proved(database: str)
     assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
     assert report.events_new == 300
     assert stored_ids(database, relay.url) == {event.id for event in events}
-    assert cursors_beyond_coverage(database) == []
+    assert cursors_beyond_coverage(database, config()) == []
 
 
 async def test_what_came_before_a_large_answer_broke_off_is_kept(database: str) -> None:

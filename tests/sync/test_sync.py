@@ -33,7 +33,7 @@ async def test_a_relay_is_stored_whole_and_its_cursor_stands_at_the_end(
     assert one.cursor is not None
     assert one.lag_seconds is not None
     assert one.lag_seconds < 60
-    assert cursors_beyond_coverage(any_database) == []
+    assert cursors_beyond_coverage(any_database, config()) == []
 
 
 async def test_a_relay_at_a_path_with_a_trailing_slash_is_another_than_at_the_one_without(

@@ -14,16 +14,13 @@ import click
 from bigbrotr_dagster import __version__
 from bigbrotr_dagster.cli.common import PROGRAM, complain
 from bigbrotr_dagster.cli.database import db
-from bigbrotr_dagster.cli.dev.server import DevServerError
 from bigbrotr_dagster.cli.operations import metrics, quarantine
 from bigbrotr_dagster.cli.proof import cursors, gaps
 from bigbrotr_dagster.cli.relays import relays
 from bigbrotr_dagster.cli.sync import sync
 from bigbrotr_dagster.cli.ui import dev, init, webserver
-from bigbrotr_dagster.config import ConfigError
-from bigbrotr_dagster.defs.instance import HomeError
-from bigbrotr_dagster.storage.embedded import EmbeddedUnavailable
-from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble
+from bigbrotr_dagster.errors import CannotGoOn
+from bigbrotr_dagster.storage.trouble import database_trouble
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +64,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         complain(error.format_message())
         return error.exit_code
-    except (ConfigError, DatabaseUnavailable, DevServerError, HomeError, EmbeddedUnavailable) as error:
+    except CannotGoOn as error:
         complain(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):

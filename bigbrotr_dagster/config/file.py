@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bigbrotr_dagster.config.options import FLAT_NAMES, SynchronizerConfig
+from bigbrotr_dagster.errors import CannotGoOn
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ ALLOW_PRIVATE_VARIABLE = "BIGBROTR_ALLOW_PRIVATE"
 """Environment variable: 1 sets `allow_private` whatever the file says; `--allow-private` reaches processes so."""
 
 
-class ConfigError(Exception):
+class ConfigError(CannotGoOn):
     """The configuration cannot be used; the message is one line that names file and key."""
 
 

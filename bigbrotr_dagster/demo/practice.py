@@ -19,6 +19,7 @@ from websockets.asyncio.server import serve
 
 from bigbrotr_dagster.demo.events import on_relay, practice_events
 from bigbrotr_dagster.demo.relay import MAX_MESSAGE_LENGTH, PracticeRelay
+from bigbrotr_dagster.errors import CannotGoOn
 
 __all__ = ["PORTS", "URLS", "PortInUse", "practice_relays"]
 
@@ -29,7 +30,7 @@ URLS = tuple(f"ws://{HOST}:{port}" for port in PORTS)
 _NAME = "bigbrotr-dagster practice relay"
 
 
-class PortInUse(Exception):
+class PortInUse(CannotGoOn):
     """A practice relay's port is taken by something that is not one; the message is one line."""
 
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
 
 import psycopg
@@ -23,8 +24,12 @@ from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport
 
 log = logging.getLogger(__name__)
 
-STOPPED = "stopped"
-DATABASE_LOST = "the database stopped answering"
+
+class Interruption(Enum):
+    """Why an attempt ended that is nobody's failure: there is no report on it. The value is what its row says."""
+
+    STOPPED = "stopped"
+    DATABASE_LOST = "the database stopped answering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +58,24 @@ async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: O
     )
     sync = _relay_sync(cycle, options, relay, state)
     gaps_before = sum(len(history.gaps) for history in sync.histories)
-    error: str | None = STOPPED
+    error: str | None = None
+    interruption: Interruption | None = Interruption.STOPPED
     try:
         await sync.run()
-        error = None
+        interruption = None
     except RelayFailed as failure:
-        error = str(failure)
+        interruption, error = None, str(failure)
     except (DatabaseUnavailable, psycopg.Error):
-        error = DATABASE_LOST
+        interruption = Interruption.DATABASE_LOST
         raise
     except Exception as failure:  # ours, not the relay's: the other relays go on all the same
         log.exception("the sync of %s failed", relay.url)
-        error = safe_line(f"internal error: {failure!r}")
+        interruption, error = None, safe_line(f"internal error: {failure!r}")
     finally:
 
         async def end() -> None:
-            await _finish(cycle, sync, state, error)
-            if error not in (STOPPED, DATABASE_LOST):
+            await _finish(cycle, sync, state, error if interruption is None else interruption.value)
+            if interruption is None:
                 report = _report(cycle, sync, error, time.monotonic() - started)
                 done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
 
@@ -107,16 +113,7 @@ def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: Sy
 
 async def _finish(cycle: Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
     await cycle.writer.flush()
-    traffic = sync.traffic
-    result = AttemptResult(
-        ok=error is None,
-        error=error,
-        events_received=traffic.events_received,
-        requests=traffic.requests,
-        bytes_received=traffic.bytes_received,
-        insecure=traffic.insecure,
-        interval=cycle.config.interval,
-    )
+    result = AttemptResult(ok=error is None, error=error, interval=cycle.config.interval, **asdict(sync.traffic))
     audited = {history.hash: history.audit.rotation for history in sync.histories}
     rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
     await retried(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.errors import RelayError
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Tally
@@ -37,7 +38,7 @@ SHORT_WINDOW_REQUESTS = 500
 """Requests of one run to a relay that answers for two hours at a time: 40 days of history."""
 
 
-class RelayFailed(Exception):
+class RelayFailed(RelayError):
     """The relay's sync ends here for this run, through its own fault; the message is one line."""
 
 

@@ -27,6 +27,7 @@ from bigbrotr_dagster.cli.dev.processes import (
     interrupt_runs,
     stop_all,
 )
+from bigbrotr_dagster.errors import CannotGoOn
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.private_files import make_data_dir, open_private
 
@@ -35,7 +36,7 @@ STOP_SECONDS = RUN_SECONDS + 2 * DAGSTER_SECONDS
 """Seconds within which everything has been stopped."""
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(CannotGoOn):
     """Another `dev` works in the folder; the message is one line."""
 
 

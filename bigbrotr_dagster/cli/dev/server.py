@@ -20,6 +20,7 @@ from bigbrotr_dagster.cli.dev.services import Services
 from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
+from bigbrotr_dagster.errors import CannotGoOn
 from bigbrotr_dagster.storage.address import data_dir, database_url
 from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.private_files import private_umask
@@ -27,7 +28,7 @@ from bigbrotr_dagster.storage.private_files import private_umask
 HOST = "127.0.0.1"
 
 
-class DevServerError(Exception):
+class DevServerError(CannotGoOn):
     """The development server cannot start; the message is one line."""
 
 

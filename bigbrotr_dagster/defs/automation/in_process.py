@@ -12,6 +12,7 @@ from bigbrotr_dagster.config import ConfigError
 from bigbrotr_dagster.defs.relays import follow_registry, relay_cursor
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.run_process import STARTED_BY_TAG
+from bigbrotr_dagster.errors import CannotGoOn
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble
 from bigbrotr_dagster.sync import CycleReport, Progress, watched
@@ -20,7 +21,7 @@ ONE_LINERS = {DatabaseUnavailable.__name__, ConfigError.__name__}
 """Errors below which there is nothing for a user."""
 
 
-class RunFailed(Exception):
+class RunFailed(CannotGoOn):
     """The run ended before the relays were synced; the message is one line."""
 
 

@@ -1,6 +1,7 @@
 """What follows from events: partitions follow the registry, and runs that end are told of."""
 
 import time
+from functools import partial
 from hashlib import sha256
 
 import dagster as dg
@@ -21,11 +22,12 @@ COVERAGE_EVERY_SECONDS_WHILE_NEW = 60
 MOST_REASON = 1_500
 """Characters of a failure's reason that a webhook is told: Discord takes 2,000 in all."""
 
+looking = partial(dg.sensor, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+"""A sensor that looks twice a minute, from the first start on."""
 
-@dg.sensor(
+
+@looking(
     job=relay_sync,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps partitions and registry equal, and syncs a newly registered relay at once.",
 )
 def relay_partitions(
@@ -47,9 +49,7 @@ def relay_partitions(
     return dg.SensorResult(run_requests=requests)
 
 
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+@looking(
     description="Ends runs that are dead: their process is gone, or shows no sign of life.",
 )
 def dead_runs(
@@ -65,9 +65,7 @@ def dead_runs(
     return dg.SkipReason("\n".join(ended) or f"No run is dead; {len(missed)} show no sign of life just now.")
 
 
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+@looking(
     description="Draws the archive's coverage every ten minutes; after a minute when another relay has some.",
 )
 def archive_coverage_refresh(

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 import orjson
 
 from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.errors import ArchiveError
 
 VARIABLE = "BIGBROTR_FAILURE_WEBHOOK"
 TIMEOUT = 5.0
@@ -16,7 +17,7 @@ RETRY_DELAYS = (1.0, 4.0)
 """Seconds between tries; a sensor's tick has a minute in all."""
 
 
-class WebhookFailed(Exception):
+class WebhookFailed(ArchiveError):
     """Nobody took it; the message is one line and does not hold the address, which may be a secret."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from bigbrotr_dagster.errors import CannotGoOn
 from bigbrotr_dagster.storage.address import data_dir
 from bigbrotr_dagster.storage.private_files import make_data_dir, make_private_folder, write_whole
 
@@ -32,7 +33,7 @@ _EARLIER = (
 """Digests of the dagster.yaml of earlier versions, which wrote it without that line."""
 
 
-class HomeError(Exception):
+class HomeError(CannotGoOn):
     """DAGSTER_HOME cannot be used; the message is one line."""
 
 

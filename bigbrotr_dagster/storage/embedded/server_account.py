@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from bigbrotr_dagster.errors import CannotGoOn
+
 SYSTEM_USER = "pgserver"
 
 _SWITCH = """\
@@ -30,7 +32,7 @@ os.execv(command[0], command)
 _OPEN = Path("/proc/self/fd")
 
 
-class EmbeddedUnavailable(Exception):
+class EmbeddedUnavailable(CannotGoOn):
     """The embedded PostgreSQL cannot be used here; the message is one line that says why."""
 
 

@@ -7,23 +7,21 @@ import warnings
 
 import dagster as dg
 
-from bigbrotr_dagster.dagster_home import tell_of_home
-from bigbrotr_dagster.defs.archive_assets import archive_coverage
-from bigbrotr_dagster.defs.archive_checks import ARCHIVE_CHECKS
-from bigbrotr_dagster.defs.archive_stats import archive_stats
-from bigbrotr_dagster.defs.assets import relay_cursor, relays
-from bigbrotr_dagster.defs.checks import cursor_within_coverage
-from bigbrotr_dagster.defs.jobs import cleanup, relay_sync
-from bigbrotr_dagster.defs.resources import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.resync import resync
-from bigbrotr_dagster.defs.schedules import cleanup_schedule, relay_sync_schedule
-from bigbrotr_dagster.defs.sensors import (
+from bigbrotr_dagster.defs.archive import ARCHIVE_CHECKS, archive_coverage, archive_stats
+from bigbrotr_dagster.defs.automation import (
     archive_coverage_refresh,
+    cleanup,
+    cleanup_schedule,
     dead_runs,
     relay_partitions,
+    relay_sync,
+    relay_sync_schedule,
     run_failed,
     run_succeeded,
 )
+from bigbrotr_dagster.defs.instance import tell_of_home
+from bigbrotr_dagster.defs.relays import cursor_within_coverage, relay_cursor, relays, resync
+from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
 tell_of_home()
 

@@ -14,7 +14,8 @@ from hypothesis import settings
 
 from bigbrotr_dagster.nostr.event import Event, event_from_json
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import Pool, ensure_database, open_pool
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.sessions import Pool, open_pool
 from tests import side_by_side
 from tests.postgres15 import postgres15
 

@@ -12,7 +12,8 @@ import dagster as dg
 import pytest
 
 from bigbrotr_dagster.cli import main
-from bigbrotr_dagster.dagster_home import TOLD_VARIABLE, Found, HomeError, found, prepare_home, tell_of_home
+from bigbrotr_dagster.defs.instance import HomeError, prepare_home, tell_of_home
+from bigbrotr_dagster.defs.instance.home import TOLD_VARIABLE, Found, found
 from bigbrotr_dagster.storage import embedded
 from tests.e2e.program import environment
 

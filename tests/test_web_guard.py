@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Scope
 
-from bigbrotr_dagster.web_guard import host_name, refusal
+from bigbrotr_dagster.cli.web_guard import host_name, refusal
 
 JSON = {"content-type": "application/json"}
 NAMES = {"archive.example", "2001:db8::5"}

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 
-from bigbrotr_dagster.demo import PortInUse, practice_relays
 from bigbrotr_dagster.demo.background import UNTIL_INPUT_ENDS
+from bigbrotr_dagster.demo.practice import PortInUse, practice_relays
 
 
 async def main() -> int:

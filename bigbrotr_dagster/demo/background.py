@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from bigbrotr_dagster.demo import URLS, PortInUse
+from bigbrotr_dagster.demo.practice import URLS, PortInUse
 
 STOP_SECONDS = 5.0
 UNTIL_INPUT_ENDS = "--until-input-ends"

@@ -12,8 +12,10 @@ one says that less has to be asked for at a time. What the caller does wrong is 
 none, a limit that is too small) or a `RuntimeError` (a call out of turn), and never one of these.
 """
 
+from bigbrotr_dagster.errors import RelayError
 
-class NegentropyError(Exception):
+
+class NegentropyError(RelayError):
     """Any answer that ends a reconciliation before it is finished."""
 
 

@@ -15,6 +15,7 @@ import msgspec
 import orjson
 from coincurve import PublicKeyXOnly
 
+from bigbrotr_dagster.errors import InvalidInput
 from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.salvage import Repeated, Unreadable
 
@@ -40,7 +41,7 @@ else:
     Tag = list[str]  # what the decoder takes; tags with null are looked at one by one (`_event_of`)
 
 
-class EventError(ValueError):
+class EventError(InvalidInput):
     """The event is not one. `reason` is a stable word for counting; the message says more."""
 
     def __init__(self, reason: Reason, text: str) -> None:

@@ -6,13 +6,14 @@ import re
 import orjson
 from coincurve import PrivateKey
 
+from bigbrotr_dagster.errors import InvalidInput
 from bigbrotr_dagster.nostr.event import Event, Tag
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
-class InvalidPrivateKey(ValueError):
+class InvalidPrivateKey(InvalidInput):
     """The text is not a private key; the message never repeats it."""
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import orjson
 
+from bigbrotr_dagster.errors import InvalidInput
 from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.event import UNDECODED, Event
 from bigbrotr_dagster.nostr.filter import Filter
@@ -26,7 +27,7 @@ _EVENT = b'["EVENT"'
 _decode_event = msgspec.json.Decoder(tuple[Literal["EVENT"], str, Event]).decode
 
 
-class ProtocolError(ValueError):
+class ProtocolError(InvalidInput):
     """The message is not one that NIP-01 knows; the text says why."""
 
 

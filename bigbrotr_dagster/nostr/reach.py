@@ -23,6 +23,7 @@ from python_socks import ProxyConnectionError, ProxyType
 from python_socks import ProxyError as SocksError
 from python_socks.async_.asyncio import Proxy
 
+from bigbrotr_dagster.errors import RelayError
 from bigbrotr_dagster.nostr.address import is_private_address
 from bigbrotr_dagster.nostr.relay_url import Network, RelayURL
 from bigbrotr_dagster.nostr.resolver import Address, NameNotFound, resolver
@@ -52,7 +53,7 @@ class Failure(StrEnum):
     """The proxy itself failed, or there is none: not the relay's fault."""
 
 
-class ConnectError(Exception):
+class ConnectError(RelayError):
     """The relay could not be reached; the message is one line."""
 
     def __init__(self, failure: Failure, text: str) -> None:

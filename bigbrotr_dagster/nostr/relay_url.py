@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import idna
 
+from bigbrotr_dagster.errors import InvalidInput
 from bigbrotr_dagster.nostr.address import BAD_PORTS, is_private_address
 
 MAX_LENGTH = 512
@@ -48,7 +49,7 @@ class Network(StrEnum):
 _OVERLAYS = {"onion": Network.TOR, "i2p": Network.I2P, "loki": Network.LOKI}
 
 
-class InvalidRelayURL(ValueError):
+class InvalidRelayURL(InvalidInput):
     """The text is not a relay URL; the message is one line that says why."""
 
 

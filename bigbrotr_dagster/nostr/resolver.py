@@ -27,6 +27,8 @@ from itertools import chain, zip_longest
 import aiodns
 import pycares
 
+from bigbrotr_dagster.errors import RelayError
+
 AT_ONCE = 512
 """Lookups under way at once; c-ares needs no file descriptor for each."""
 
@@ -50,7 +52,7 @@ _UNSORTED = 1 << 7  # ARES_AI_NOSORT: sorting opens a socket for each of thousan
 Address = tuple[socket.AddressFamily, str]
 
 
-class NameNotFound(Exception):
+class NameNotFound(RelayError):
     """The name has no address, or nobody says; the message is one line."""
 
 

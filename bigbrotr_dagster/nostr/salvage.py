@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from bigbrotr_dagster.errors import InvalidInput
+
 _BLANK = re.compile(r"[ \t\n\r]*")
 _BOM = b"\xef\xbb\xbf"
 _EVENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\[\s*"EVENT"\s*')
@@ -26,7 +28,7 @@ MAX_SECOND = 2**63 - 1
 """Latest second that a request can name."""
 
 
-class Unreadable(ValueError):
+class Unreadable(InvalidInput):
     """Not even this module can read it; the message says why."""
 
 

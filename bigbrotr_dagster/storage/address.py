@@ -20,6 +20,9 @@ EXAMPLE = "postgresql://user:password@host:5432/bigbrotr"
 SESSION_NAME = "bigbrotr-dagster"
 """`application_name` of our sessions."""
 
+CONNECT_TIMEOUT = 10
+"""Seconds within which a server has to answer."""
+
 
 def data_dir() -> Path:
     """The folder of everything that this program keeps outside PostgreSQL (`BIGBROTR_DATA_DIR`)."""

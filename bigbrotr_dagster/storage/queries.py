@@ -4,6 +4,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from psycopg.sql import SQL, Composable, Composed
+
 _NAME = re.compile(rb"^-- name: (\w+)[ \t]*$", re.MULTILINE)
 
 
@@ -22,6 +24,19 @@ def query(name: str) -> bytes:
         KeyError: no file in `sql/queries/` has a query of that name.
     """
     return _queries()[name]
+
+
+def composed(name: str, /, **parts: Composable) -> Composed:
+    """A named query that names a table or a database: each `{part}` of it is an identifier or a literal.
+
+    Comments and the semicolon at its end are left out, so that it can be shown to a person, and go on.
+
+    Raises:
+        KeyError: no file in `sql/queries/` has a query of that name, or it has a part that is not given.
+    """
+    lines = query(name).decode().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("--")).rstrip(";")
+    return SQL(text).format(**parts)  # as trusted as the other files of `sql/`
 
 
 @cache

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
 
-from bigbrotr_dagster.storage.delivery import Tally
-from bigbrotr_dagster.storage.pool import Connection
+from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.sessions import BlockingConnection, Connection
 from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval
 from bigbrotr_dagster.windowing.habits import is_forgotten
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
@@ -62,15 +61,26 @@ class AttemptResult:
     """Seconds after which a failed relay is first tried again."""
 
 
-async def begin_attempt(connection: Connection, relay_url: str, run_id: str) -> SyncState:
+def claim_values(claims: Sequence[tuple[str, int]]) -> dict[str, list[str] | list[int]]:
+    """Parameters of `cursors_beyond_coverage`: what a cursor claims, from a first second on, by filter hash."""
+    return {"hashes": [hash for hash, _ in claims], "since": [since for _, since in claims]}
+
+
+async def begin_attempt(
+    connection: Connection, relay_url: str, run_id: str, claims: Sequence[tuple[str, int]]
+) -> SyncState:
     """Record that a sync of this relay begins, and load what is known of it.
+
+    A cursor that `claims` what is not proved (filter hash, first second) is taken back.
 
     Raises:
         psycopg.Error: the database did not answer.
     """
     url = {"relay_url": relay_url}
     async with connection.transaction():
-        await connection.execute(query("forget_unproved_cursor"), url)
+        beyond = query("cursors_beyond_coverage"), {"urls": [relay_url]} | claim_values(claims)
+        if (await connection.execute(*beyond)).rowcount:
+            await connection.execute(query("forget_cursor"), url)
         attempt = await (await connection.execute(query("begin_attempt"), url | {"run_id": run_id})).fetchone()
         covered = await (await connection.execute(query("load_coverage"), url)).fetchall()
         rows = await (await connection.execute(query("load_gaps"), url)).fetchall()
@@ -168,31 +178,11 @@ async def finish_attempt(
             )
 
 
-def reset_cursor(
-    connection: psycopg.Connection[TupleRow], relay_url: str, to: int, *, dry_run: bool
-) -> tuple[int, int]:
-    """Take back what is proved of a relay from the second `to` on; events stay.
+def fresh_relays(connection: BlockingConnection, urls: Sequence[str], interval: float) -> list[str]:
+    """Those of `urls` whose last success is less than `interval` seconds ago.
 
-    Returns:
-        The covered seconds from `to` on, and how many of the relay's stored events lie there.
+    Raises:
+        psycopg.Error: the database did not answer.
     """
-    values = {"relay_url": relay_url, "to": to}
-    row = connection.execute(query("what_a_reset_rereads"), values).fetchone()
-    if not dry_run:
-        forget_proof(connection, [relay_url], to)
-    return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def forget_proof(
-    connection: psycopg.Connection[TupleRow],
-    relay_urls: Sequence[str],
-    since: int,
-    until: int | None = None,
-    filter_hashes: Sequence[str] | None = None,
-) -> None:
-    """Take back what is proved of the seconds from `since` to `until` (None: no end), under these filters."""
-    hashes = None if filter_hashes is None else list(filter_hashes)
-    values = {"relay_urls": list(relay_urls), "since": since, "until": until, "hashes": hashes}
-    with connection.transaction():
-        for name in ("reset_coverage", "reset_gaps", "reset_cursor"):
-            connection.execute(query(name), values)
+    values = {"urls": list(urls), "interval": interval}
+    return [url for (url,) in connection.execute(query("fresh_relays"), values)]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import psycopg
 
+from bigbrotr_dagster.errors import CannotGoOn
+
 MOST_CHARACTERS = 1_000
 """Of a line."""
 
@@ -50,7 +52,7 @@ CONNECTION_ADVICE = {
 UNREACHABLE = "does BIGBROTR_DATABASE_URL name a running server?"
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailable(CannotGoOn):
     """PostgreSQL cannot be reached, or refuses; the message is one line and holds no password."""
 
 

@@ -10,8 +10,7 @@ from bigbrotr_dagster.nostr.connection import Connection, Page
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
-from bigbrotr_dagster.storage.writer import BatchWriter
+from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.sync.claims import NOTHING, Claims
 from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.hints import Hints

@@ -4,26 +4,32 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
 
 import psycopg
 
+from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.text import safe_line
+from bigbrotr_dagster.storage.ingest import BatchWriter
 from bigbrotr_dagster.storage.locks import LockKeeper
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool, retried
+from bigbrotr_dagster.storage.sessions import Pool, retried
 from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
-from bigbrotr_dagster.storage.writer import BatchWriter
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
-from bigbrotr_dagster.sync.history import open_history
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
+from bigbrotr_dagster.sync.history import claim_as_configured, cursor_claims, open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
 from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport
 
 log = logging.getLogger(__name__)
 
-STOPPED = "stopped"
-DATABASE_LOST = "the database stopped answering"
+
+class Interruption(Enum):
+    """Why an attempt ended that is nobody's failure: there is no report on it. The value is what its row says."""
+
+    STOPPED = "stopped"
+    DATABASE_LOST = "the database stopped answering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +52,30 @@ class Cycle:
 async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
     """One sync, with its row in `sync_attempt` whatever comes; `done` gets a report unless it was stopped."""
     started = time.monotonic()
-    state = await retried(cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id))
+    claims = cursor_claims(cycle.config.as_configured().processing)
+    state = await retried(
+        cycle.pool, lambda connection: begin_attempt(connection, relay.url, cycle.run_id, claims)
+    )
     sync = _relay_sync(cycle, options, relay, state)
     gaps_before = sum(len(history.gaps) for history in sync.histories)
-    error: str | None = STOPPED
+    error: str | None = None
+    interruption: Interruption | None = Interruption.STOPPED
     try:
         await sync.run()
-        error = None
+        interruption = None
     except RelayFailed as failure:
-        error = str(failure)
+        interruption, error = None, str(failure)
     except (DatabaseUnavailable, psycopg.Error):
-        error = DATABASE_LOST
+        interruption = Interruption.DATABASE_LOST
         raise
     except Exception as failure:  # ours, not the relay's: the other relays go on all the same
         log.exception("the sync of %s failed", relay.url)
-        error = safe_line(f"internal error: {failure!r}")
+        interruption, error = None, safe_line(f"internal error: {failure!r}")
     finally:
 
         async def end() -> None:
-            await _finish(cycle, sync, state, error)
-            if error not in (STOPPED, DATABASE_LOST):
+            await _finish(cycle, sync, state, error if interruption is None else interruption.value)
+            if interruption is None:
                 report = _report(cycle, sync, error, time.monotonic() - started)
                 done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
 
@@ -85,6 +95,9 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: SyncState) -> RelaySync:
     wanted, now = cycle.config.processing, time.time()
     histories = [open_history(given, wanted, now, state) for given in wanted.filters]
+    configured = cycle.config.as_configured().processing
+    if configured != wanted:
+        claim_as_configured(histories, configured, now, state)
     return RelaySync(
         relay,
         cycle.config,
@@ -100,16 +113,7 @@ def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: Sy
 
 async def _finish(cycle: Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
     await cycle.writer.flush()
-    traffic = sync.traffic
-    result = AttemptResult(
-        ok=error is None,
-        error=error,
-        events_received=traffic.events_received,
-        requests=traffic.requests,
-        bytes_received=traffic.bytes_received,
-        insecure=traffic.insecure,
-        interval=cycle.config.interval,
-    )
+    result = AttemptResult(ok=error is None, error=error, interval=cycle.config.interval, **asdict(sync.traffic))
     audited = {history.hash: history.audit.rotation for history in sync.histories}
     rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
     await retried(

@@ -2,8 +2,8 @@
 
 import time
 
+from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.sync.asking import Traffic
-from bigbrotr_dagster.sync.config import SynchronizerConfig
 
 
 class Budget:

@@ -14,19 +14,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC
 
+from bigbrotr_dagster.config import ConfigError, NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
 from bigbrotr_dagster.nostr.reach import ConnectError, find_way
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.resolver import resolver
+from bigbrotr_dagster.storage.address import shown
+from bigbrotr_dagster.storage.ingest import batch_writer
 from bigbrotr_dagster.storage.locks import POLL, lock_keeper
-from bigbrotr_dagster.storage.pool import connect, open_pool, retried, shown
-from bigbrotr_dagster.storage.registry import fresh_relays
-from bigbrotr_dagster.storage.state import running_attempt
+from bigbrotr_dagster.storage.sessions import connect, open_pool, retried
+from bigbrotr_dagster.storage.state import fresh_relays, running_attempt
 from bigbrotr_dagster.storage.trouble import database_trouble
-from bigbrotr_dagster.storage.writer import batch_writer
 from bigbrotr_dagster.sync.attempt import Cycle, attempt
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
-from bigbrotr_dagster.sync.config_file import ConfigError
 from bigbrotr_dagster.sync.garbage import rare_searches
 from bigbrotr_dagster.sync.places import host_place, places
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched

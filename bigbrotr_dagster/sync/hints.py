@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from bigbrotr_dagster.config import NetworkConfig
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection
 from bigbrotr_dagster.nostr.nip11 import RelayLimits, fetch_limits
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.sync.config import NetworkConfig
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.windowing import Gap, Habits
 from bigbrotr_dagster.windowing.tasks import Unproven

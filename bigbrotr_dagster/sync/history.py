@@ -1,12 +1,13 @@
 """What is held of one relay under one filter, and what is left to ask for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from bigbrotr_dagster.config import ProcessingConfig
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.state import Rotation, SyncState
 from bigbrotr_dagster.sync.audit import Audit
-from bigbrotr_dagster.sync.config import ProcessingConfig
 from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, RESTRICTED_KINDS, grouped
 from bigbrotr_dagster.windowing.tasks import Unproven
@@ -47,6 +48,8 @@ class History:
         self._again = again & self._range
         self._recent = recent
         self.named = named
+        self._claims_from = self._since
+        self._claims_until: int | None = MAX_CREATED_AT
         self.restricted = restricted
 
     def walks(self, limit: int, habits: Habits) -> list[Walk]:
@@ -62,6 +65,11 @@ class History:
         return [Walk(recent, limit, habits, self.audit.task), Walk(todo - recent, limit, habits)]
 
     @property
+    def since(self) -> int:
+        """The first second that is wanted (Unix time)."""
+        return self._since
+
+    @property
     def _settled(self) -> Coverage:
         return self._covered | Coverage(gap.interval for gap in self.gaps)
 
@@ -72,7 +80,12 @@ class History:
     @property
     def reach(self) -> int | None:
         """The last second before the first pending one; None if `since` itself is pending."""
-        return self._settled.end_of_stretch(self._since)
+        end = self._settled.end_of_stretch(self._claims_from)
+        return None if end is None or self._claims_until is None else min(end, self._claims_until)
+
+    def claim_no_more(self, since: int, until: int | None) -> None:
+        """What `reach` says holds from `since` on, and ends at `until` (None: nowhere) at the latest."""
+        self._claims_from, self._claims_until = since, until
 
     def wants(self, created_at: int) -> bool:
         """Whether an event of that second belongs into the archive."""
@@ -120,10 +133,35 @@ class History:
         return self.filter.narrowed(**changes)
 
 
+def cursor_claims(wanted: ProcessingConfig) -> list[tuple[str, int]]:
+    """What a cursor claims to be settled: for each filter's hash the first second (Unix time)."""
+    filters = [Filter.from_dict(given) for given in wanted.filters]
+    return [(_without_range(one).hash(), max(wanted.since, one.since or 0)) for one in filters]
+
+
+def claim_as_configured(
+    histories: Sequence[History], configured: ProcessingConfig, now: float, state: SyncState
+) -> None:
+    """Let a run that was told other seconds, or other filters, claim no more than is proved for the archive."""
+    asked = {history.hash for history in histories}
+    since = dict(cursor_claims(configured))
+    others = [open_history(given, configured, now, state) for given in configured.filters]
+    reaches = [one.reach for one in others if one.hash not in asked]
+    known = [reach for reach in reaches if reach is not None]
+    until = min([MAX_CREATED_AT, *known]) if len(known) == len(reaches) else None
+    for history in histories:
+        history.claim_no_more(since.get(history.hash, history.since), until)
+
+
+def _without_range(given: Filter) -> Filter:
+    """What coverage is kept under: the seconds are counted one by one."""
+    return given.narrowed(since=None, until=None, limit=None)
+
+
 def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float, state: SyncState) -> History:
     """The history under a configured filter, whose own `since` and `until` narrow the range of the run."""
     bounded = Filter.from_dict(given)
-    selection = bounded.narrowed(since=None, until=None, limit=None)
+    selection = _without_range(bounded)
     untils = [MAX_CREATED_AT if value is None else value for value in (wanted.until, bounded.until)]
     end = int((now if wanted.until is None else min(now, wanted.until)) - wanted.end_lag)
     late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)

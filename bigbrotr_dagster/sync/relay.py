@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.errors import RelayError
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.storage.delivery import Cursor, Tally
+from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
-from bigbrotr_dagster.storage.writer import BatchWriter
 from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.budget import Budget
-from bigbrotr_dagster.sync.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
@@ -34,7 +34,7 @@ ONE_IN = 16
 """Of so many syncs that were expected to bring none, one takes that time."""
 
 
-class RelayFailed(Exception):
+class RelayFailed(RelayError):
     """The relay's sync ends here for this run, through its own fault; the message is one line."""
 
 

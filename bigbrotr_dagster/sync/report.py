@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from bigbrotr_dagster.storage.delivery import Cursor
+from bigbrotr_dagster.storage.ingest import Cursor
 from bigbrotr_dagster.windowing import Gap
 
 REJECTIONS = ("malformed", "bad_id", "bad_signature", "off_filter", "too_large")

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+from bigbrotr_dagster.config import SynchronizerConfig, run_network
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, Network, RelayURL, parse_relay_url
-from bigbrotr_dagster.sync.config import SynchronizerConfig, run_network
 from bigbrotr_dagster.sync.places import host_place
 from bigbrotr_dagster.sync.report import OnReport, RelayReport
 

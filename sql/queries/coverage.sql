@@ -30,6 +30,7 @@ CROSS JOIN LATERAL (VALUES ('asked', asked), ('covered', covered), ('gap', gap))
 CROSS JOIN LATERAL unnest(seconds) AS part;
 
 -- name: oldest_event
+-- `created_at` (Unix time) of the oldest event; null where there is none.
 SELECT min(created_at) FROM event;
 
 -- name: coverage_is_pending_between

@@ -30,13 +30,16 @@ GROUP BY pubkey ORDER BY min(away), pubkey LIMIT 1000;
 SELECT url, id FROM relay_key WHERE url = ANY(%(urls)s);
 
 -- name: add_relay_keys
+-- Give new relays their numbers, in order of the URL, so that two writers cannot deadlock.
 INSERT INTO relay_key (url) SELECT url FROM unnest(%(urls)s::text[]) AS given (url) ORDER BY url
 ON CONFLICT DO NOTHING;
 
 -- name: copy_events
+-- Events land beside the archive first: COPY itself cannot leave out what is there already.
 COPY staged_event (id, pubkey, created_at, kind, tags, tagvalues, content, sig) FROM STDIN (FORMAT binary);
 
 -- name: copy_observations
+-- As copy_events, for who has seen what.
 COPY staged_observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary);
 
 -- name: insert_events
@@ -65,6 +68,7 @@ WITH inserted AS (
 SELECT relay_id, count(*) FROM inserted GROUP BY relay_id;
 
 -- name: extend_coverage
+-- These seconds are proved complete at this relay under this filter, too.
 INSERT INTO sync_coverage AS kept (relay_url, filter_hash, filter, covered)
 VALUES (%(relay_url)s, %(filter_hash)s, %(filter)s, %(covered)s)
 ON CONFLICT (relay_url, filter_hash) DO UPDATE SET covered = kept.covered + excluded.covered;

@@ -1,12 +1,14 @@
 -- What was rejected, and is kept aside with its bytes.
 
 -- name: list_quarantine
+-- What is kept of every relay and reason, or of one; the bytes are only counted.
 SELECT relay_url, reason, event_id, floor(extract(epoch FROM seen_at))::bigint, octet_length(raw)
 FROM event_quarantine
 WHERE (%(relay_url)s::text IS NULL OR relay_url = %(relay_url)s) AND (%(reason)s::text IS NULL OR reason = %(reason)s)
 ORDER BY relay_url, seen_at, digest;
 
 -- name: count_quarantine
+-- By reason, most first: entries, relays, bytes.
 SELECT reason, count(*), count(DISTINCT relay_url), sum(octet_length(raw))::bigint
 FROM event_quarantine
 WHERE (%(relay_url)s::text IS NULL OR relay_url = %(relay_url)s) AND (%(reason)s::text IS NULL OR reason = %(reason)s)
@@ -29,6 +31,7 @@ WHERE before < %(bytes)s
 ORDER BY relay_url, digest;
 
 -- name: release_quarantined
+-- What was stored after all is kept aside no longer.
 DELETE FROM event_quarantine
 USING unnest(%(relays)s::text[], %(digests)s::bytea[]) AS stored (relay_url, digest)
 WHERE event_quarantine.relay_url = stored.relay_url AND event_quarantine.digest = stored.digest;

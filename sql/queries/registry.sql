@@ -1,15 +1,18 @@
 -- Which relays are archived, and which of them are due.
 
 -- name: add_relays
+-- Register these relays; those that are registered stay as they are.
 INSERT INTO relay (url, network, discovered_at)
 SELECT url, network, extract(epoch FROM now())::bigint
 FROM unnest(%(urls)s::text[], %(networks)s::text[]) AS given (url, network)
 ON CONFLICT DO NOTHING;
 
 -- name: remove_relays
+-- Take these relays off the registry. What is known of them goes with the next cleanup; their events stay.
 DELETE FROM relay WHERE url = ANY(%(urls)s);
 
 -- name: list_relays
+-- The registry, in order of the URLs.
 SELECT url, network FROM relay ORDER BY url;
 
 -- name: due_relays
@@ -29,12 +32,14 @@ ORDER BY date_trunc('second', coalesce(relay_limits.attempted_at, to_timestamp(r
          coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 
 -- name: unattempted_relays
+-- Relays that were never tried, in an order that is the same at each look but no name's.
 SELECT relay.url, relay.network
 FROM relay LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 WHERE relay.network = ANY(%(networks)s) AND relay_limits.attempted_at IS NULL
 ORDER BY md5(relay.url);
 
 -- name: finished_since
+-- Those of the relays whose last attempt began after the given time, and has ended.
 SELECT given.url
 FROM unnest(%(urls)s::text[], %(since)s::timestamptz[]) AS given (url, since)
 CROSS JOIN LATERAL (
@@ -43,6 +48,7 @@ CROSS JOIN LATERAL (
 WHERE last.started_at >= given.since AND last.finished_at IS NOT NULL;
 
 -- name: fresh_relays
+-- Those of the relays whose last success is less than `interval` seconds ago.
 SELECT relay_url FROM relay_limits
 WHERE relay_url = ANY(%(urls)s) AND succeeded_at > now() - make_interval(secs => %(interval)s);
 
@@ -62,9 +68,11 @@ RETURNING key;
 SELECT url, network FROM relay JOIN relay_partition ON key = url ORDER BY url;
 
 -- name: noted_partitions
+-- Those of the keys that were partitions of registered relays at the last look.
 SELECT key FROM relay_partition WHERE key = ANY(%(keys)s);
 
 -- name: forget_partitions
+-- These are partitions no more.
 DELETE FROM relay_partition WHERE key = ANY(%(keys)s);
 
 -- name: removed_relays

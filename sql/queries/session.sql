@@ -43,6 +43,7 @@ FROM (SELECT DISTINCT nspname
         AND has_schema_privilege(pg_namespace.oid, 'USAGE')) AS found;
 
 -- name: archive_identity
+-- What this archive is known by, whatever its database is called.
 SELECT id::text FROM archive_identity;
 
 -- name: databases
@@ -54,7 +55,9 @@ SELECT datname FROM pg_database WHERE datname = ANY(%(names)s);
 SELECT value FROM kvs WHERE key = %(key)s;
 
 -- name: dagster_partitions
+-- The relays of an instance of Dagster's, by its own table of partitions.
 SELECT partition FROM dynamic_partitions WHERE partitions_def_name = 'relay';
 
 -- name: registered_among
+-- How many of these relays are registered here.
 SELECT count(*) FROM relay WHERE url = ANY(%(urls)s);

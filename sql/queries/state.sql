@@ -1,6 +1,7 @@
 -- What is held of each relay: coverage, gaps, cursor, learned limits, attempts.
 
 -- name: load_coverage
+-- By filter: what is proved of a relay, and how far its old windows were read again.
 SELECT filter_hash, covered, audited_from, audit_seconds FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: note_gap_tries
@@ -11,9 +12,11 @@ WHERE relay_url = %(relay_url)s
   AND (sync_gap.filter_hash, sync_gap.since, sync_gap.until) = (tried.filter_hash, tried.since, tried.until);
 
 -- name: mark_gaps
+-- Let the next sync try all gaps of a relay again.
 UPDATE sync_gap SET last_try = '-infinity' WHERE relay_url = %(relay_url)s;
 
 -- name: list_gaps
+-- The ledger of every relay, or of one.
 SELECT relay_url, since, until, reason, held, missing, tries, first_seen FROM sync_gap
 WHERE %(relay_url)s::text IS NULL OR relay_url = %(relay_url)s
 ORDER BY relay_url, since;
@@ -34,13 +37,13 @@ SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answ
                  ORDER BY id DESC LIMIT 1), false) AS received
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
--- name: forget_unproved_cursor
--- A cursor that another program left is not proof of anything.
+-- name: forget_cursor
+-- A cursor that claims what is not proved goes: another program left it, or more is asked for than when it was proved.
 DELETE FROM service_state
-WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s
-  AND NOT EXISTS (SELECT 1 FROM sync_coverage WHERE sync_coverage.relay_url = %(relay_url)s);
+WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = %(relay_url)s;
 
 -- name: begin_attempt
+-- A sync begins: noted on the relay, so that nobody takes it for waiting, and in the ledger of attempts.
 WITH tried AS (
     INSERT INTO relay_limits (relay_url, attempted_at) VALUES (%(relay_url)s, now())
     ON CONFLICT (relay_url) DO UPDATE SET attempted_at = now()
@@ -55,6 +58,7 @@ SELECT run_id, started_at FROM (
 ) AS last WHERE finished_at IS NULL;
 
 -- name: finish_attempt
+-- How the sync ended, and what it brought.
 UPDATE sync_attempt
 SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(events_received)s,
     events_new = %(events_new)s, events_known = %(events_known)s, events_rejected = %(events_rejected)s,
@@ -62,6 +66,7 @@ SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(eve
 WHERE id = %(id)s;
 
 -- name: save_rotation
+-- Which old window was read again, and how long the next one is.
 UPDATE sync_coverage SET audited_from = %(audited_from)s, audit_seconds = %(seconds)s
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
@@ -119,18 +124,27 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: cursors_beyond_coverage
--- Cursors that stand on a second which is neither covered nor a named gap: there must be none.
-SELECT state_key
-FROM service_state
-WHERE service_name = 'synchronizer' AND state_type = 'cursor'
-  AND (%(urls)s::text[] IS NULL OR state_key = ANY(%(urls)s))
-  AND NOT EXISTS (SELECT 1 FROM sync_coverage
-                  WHERE relay_url = state_key AND covered @> (state_value ->> 'timestamp')::bigint)
-  AND NOT EXISTS (SELECT 1 FROM sync_gap
-                  WHERE relay_url = state_key AND (state_value ->> 'timestamp')::bigint BETWEEN since AND until)
-ORDER BY state_key;
+-- Cursors below which a second is neither covered nor a named gap, from `since` on, under one of these filters: there
+-- must be none.
+SELECT DISTINCT url
+FROM (
+    SELECT state_key AS url, (state_value ->> 'timestamp')::bigint AS cursor
+    FROM service_state
+    WHERE service_name = 'synchronizer' AND state_type = 'cursor'
+      AND (%(urls)s::text[] IS NULL OR state_key = ANY(%(urls)s))
+) AS claim
+JOIN unnest(%(hashes)s::text[], %(since)s::bigint[]) AS wanted (filter_hash, since) ON wanted.since <= cursor
+LEFT JOIN sync_coverage AS coverage
+    ON coverage.relay_url = url AND coverage.filter_hash = wanted.filter_hash
+CROSS JOIN LATERAL (
+    SELECT range_agg(int8range(sync_gap.since, until, '[]')) FROM sync_gap
+    WHERE sync_gap.relay_url = url AND sync_gap.filter_hash = wanted.filter_hash
+) AS ledger (gaps)
+WHERE NOT coalesce(covered, '{}') + coalesce(gaps, '{}') @> int8range(wanted.since, cursor, '[]')
+ORDER BY url;
 
 -- name: what_a_reset_rereads
+-- Of a relay, from a second on: the seconds that are covered, and the events that are stored.
 SELECT coalesce((SELECT sum(upper(part) - lower(part))
                  FROM sync_coverage, unnest(covered * int8multirange(int8range(%(to)s, NULL))) AS part
                  WHERE relay_url = %(relay_url)s), 0),
@@ -138,11 +152,13 @@ SELECT coalesce((SELECT sum(upper(part) - lower(part))
         WHERE relay_id = (SELECT id FROM relay_key WHERE url = %(relay_url)s) AND created_at >= %(to)s);
 
 -- name: reset_coverage
+-- Nothing of these seconds (no `until`: to the end) is proved any more, under these filters or under all.
 UPDATE sync_coverage
 SET covered = covered - int8multirange(int8range(%(since)s::bigint, %(until)s::bigint, '[]'))
 WHERE relay_url = ANY(%(relay_urls)s) AND (%(hashes)s::text[] IS NULL OR filter_hash = ANY(%(hashes)s));
 
 -- name: reset_gaps
+-- As reset_coverage, of gaps: one that reaches into these seconds goes whole, for what is left of it is pending.
 DELETE FROM sync_gap
 WHERE relay_url = ANY(%(relay_urls)s) AND (%(hashes)s::text[] IS NULL OR filter_hash = ANY(%(hashes)s))
   AND until >= %(since)s AND (%(until)s::bigint IS NULL OR since <= %(until)s);

@@ -16,15 +16,21 @@ WHERE whole.relnamespace = current_schema()::regnamespace
   AND whole.relkind IN ('r', 'p') AND NOT whole.relispartition
 GROUP BY whole.relname ORDER BY whole.relname;
 
+-- name: count_sampled
+-- The rows of a table, on so many percent of its pages.
+SELECT count(*) FROM {table} TABLESAMPLE SYSTEM ({percent});
+
 -- name: sample_events
 -- Whole pages at random: few pages are read, however many there are.
 CREATE TEMPORARY TABLE sampled_event ON COMMIT DROP AS
 SELECT id, seq, kind, created_at FROM event TABLESAMPLE SYSTEM (%(percent)s);
 
 -- name: sampled_events
+-- How many were drawn.
 SELECT count(*) FROM sampled_event;
 
 -- name: sampled_by_kind
+-- The most common kinds among them.
 SELECT kind, count(*) FROM sampled_event GROUP BY kind ORDER BY 2 DESC, 1 LIMIT %(most)s;
 
 -- name: sampled_by_day

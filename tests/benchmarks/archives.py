@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from bigbrotr_dagster.storage.pool import ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 

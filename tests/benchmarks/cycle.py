@@ -25,12 +25,16 @@ import dagster as dg
 import psutil
 import psycopg
 
-from bigbrotr_dagster.dagster_home import prepare_home
-from bigbrotr_dagster.defs.in_flight import IN_FLIGHT
-from bigbrotr_dagster.defs.in_process import sync_in_process
+from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
+from bigbrotr_dagster.config import load_config
+from bigbrotr_dagster.defs.automation import sync_in_process
+from bigbrotr_dagster.defs.instance import prepare_home
+from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import connect, database_url, ensure_database
-from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays, sync_relays
+from bigbrotr_dagster.storage.address import database_url
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.sessions import connect
+from bigbrotr_dagster.sync import sync_relays
 from tests.benchmarks.relay_program import Relays, many_relays
 from tests.ports import free_port
 

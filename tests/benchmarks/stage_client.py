@@ -20,8 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.messages import parse_message
+from bigbrotr_dagster.storage.ingest.rows import pack_events, pack_observations
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.rows import pack_events, pack_observations
 from tests.benchmarks.sync_client import measured
 
 _T = TypeVar("_T")

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from bigbrotr_dagster.dagster_home import prepare_home
+from bigbrotr_dagster.defs.instance import prepare_home
 from tests.conftest import _clone
 from tests.defs.helpers import Graph, Relays
 

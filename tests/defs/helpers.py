@@ -10,11 +10,12 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
+from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.follow_registry import follow_registry
-from bigbrotr_dagster.defs.partitions import RELAY_CURSOR, RELAY_PARTITIONS
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_PARTITIONS
+from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays
 from tests.nostr.helpers import signed
 from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay, scripted

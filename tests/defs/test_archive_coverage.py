@@ -11,21 +11,22 @@ import dagster as dg
 import psycopg
 import pytest
 
-from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.archive_assets import coverage_metadata
-from bigbrotr_dagster.defs.coverage_picture import markdown_image, picture, strip
-from bigbrotr_dagster.defs.partitions import ARCHIVE_COVERAGE
-from bigbrotr_dagster.defs.sensors import archive_coverage_refresh
-from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.sync import (
+from bigbrotr_dagster.archive.columns import MOST_COLUMNS, columns_between
+from bigbrotr_dagster.archive.coverage import (
+    MOST_RELAYS,
     ArchiveCoverage,
     RelayCoverage,
     Seconds,
-    SynchronizerConfig,
     archive_coverage,
-    register_relays,
 )
-from bigbrotr_dagster.sync.coverage import MOST_COLUMNS, MOST_RELAYS, columns_between
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.definitions import defs
+from bigbrotr_dagster.defs.archive import coverage_metadata
+from bigbrotr_dagster.defs.archive.picture import markdown_image, picture, strip
+from bigbrotr_dagster.defs.automation import archive_coverage_refresh
+from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE
+from bigbrotr_dagster.nostr.filter import Filter
 from tests.defs.helpers import NOW, Graph, Relays, some_events
 
 DAY = 86_400

@@ -7,20 +7,21 @@ import dagster as dg
 import psycopg
 import pytest
 
+from bigbrotr_dagster.archive import stats
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.archive.stats import archive_stats
+from bigbrotr_dagster.config import SynchronizerConfig, load_config
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.archive_checks import (
+from bigbrotr_dagster.defs.archive.checks import (
     judge_lag,
     judge_observations,
     judge_rejections,
     judge_stored_events,
 )
-from bigbrotr_dagster.defs.partitions import ARCHIVE_STATS
-from bigbrotr_dagster.defs.sensors import run_succeeded
-from bigbrotr_dagster.storage import stats as stored_stats
-from bigbrotr_dagster.storage.delivery import Delivery, Tally
-from bigbrotr_dagster.storage.pool import open_pool
-from bigbrotr_dagster.storage.writer import batch_writer
-from bigbrotr_dagster.sync import SynchronizerConfig, archive_stats, load_config, register_relays
+from bigbrotr_dagster.defs.automation import run_succeeded
+from bigbrotr_dagster.defs.graph import ARCHIVE_STATS
+from bigbrotr_dagster.storage.ingest import Delivery, Tally, batch_writer
+from bigbrotr_dagster.storage.sessions import open_pool
 from tests.defs.helpers import NOW, Graph, Relays, some_events
 from tests.nostr.helpers import signed
 
@@ -78,7 +79,7 @@ def test_of_a_large_archive_whole_pages_are_drawn(any_database: str, monkeypatch
         (NOW,),
     )
     execute(any_database, "ANALYZE event")
-    monkeypatch.setattr(stored_stats, "SAMPLED_EVENTS", 10_000)
+    monkeypatch.setattr(stats, "SAMPLED_EVENTS", 10_000)
     found = archive_stats(any_database)
     assert found.tables["event"].rows == pytest.approx(60_000, rel=0.1)
     assert 0.05 < found.sampled_share < 0.5

@@ -7,12 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from bigbrotr_dagster.archive.registry import register_relays, remove_relays
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.in_flight import relays_in_flight
-from bigbrotr_dagster.defs.jobs import relay_sync
-from bigbrotr_dagster.defs.schedules import cron_for, relay_sync_schedule, tick_seconds
-from bigbrotr_dagster.defs.sensors import relay_partitions
-from bigbrotr_dagster.sync import register_relays, remove_relays
+from bigbrotr_dagster.defs.automation import relay_partitions, relay_sync, relay_sync_schedule
+from bigbrotr_dagster.defs.automation.schedules import cron_for, tick_seconds
+from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
 from tests.sync.helpers import ask
 

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from bigbrotr_dagster.defs import assets
-from bigbrotr_dagster.storage import locks
+from bigbrotr_dagster.defs.relays import assets
+from bigbrotr_dagster.storage.locks import keeper as locks
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_daemon import dagster_dev
 from tests.defs.test_interrupted import execute, patient

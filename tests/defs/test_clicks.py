@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bigbrotr_dagster.sync import register_relays, registered_relays, remove_relays
+from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_automation import ONION
 from tests.defs.test_daemon import RARELY, dagster_dev, run_of

@@ -11,7 +11,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from bigbrotr_dagster.defs.run_process import PROCESS_TAG
+from bigbrotr_dagster.defs.runs.run_process import PROCESS_TAG
 from tests.defs.conftest import CONFIG
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import ENOUGH, finished, nothing_is_claimed_that_is_not_stored, patient, recorded

@@ -15,10 +15,16 @@ import psutil
 import pytest
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.process_name import ProcessName
-from bigbrotr_dagster.defs.run_process import LEAST_LOOKS, PROCESS_TAG, Missed, end_dead_runs, missed_from_cursor
-from bigbrotr_dagster.defs.sensors import dead_runs
-from bigbrotr_dagster.sync import held_runs
+from bigbrotr_dagster.defs.automation import dead_runs
+from bigbrotr_dagster.defs.runs.process_name import ProcessName
+from bigbrotr_dagster.defs.runs.run_process import (
+    LEAST_LOOKS,
+    PROCESS_TAG,
+    Missed,
+    end_dead_runs,
+    missed_from_cursor,
+)
+from bigbrotr_dagster.storage.locks import held_runs
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
 from tests.defs.test_automation import in_flight, keys, schedule_tick
 from tests.defs.test_interrupted import write_run_config
@@ -315,7 +321,7 @@ def test_a_process_is_named_so_that_no_other_has_its_name() -> None:
 def test_where_proc_is_another_namespaces_nothing_is_seen() -> None:
     """`unshare --pid` without `--mount-proc`: the pids in /proc are not those of this namespace."""
     script = (
-        "from bigbrotr_dagster.defs.process_name import ProcessName\n"
+        "from bigbrotr_dagster.defs.runs.process_name import ProcessName\n"
         "name = ProcessName.own()\n"
         "print(name.pid, name.is_alive())\n"
     )

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from bigbrotr_dagster.defs.event_loop import run_interruptibly
+from bigbrotr_dagster.defs.runs import run_interruptibly
 
 
 class Interrupted(BaseException):

@@ -8,11 +8,13 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
+from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays, removed_relays
+from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.follow_registry import REMOVING_SECONDS, Followed, follow_registry
-from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
-from bigbrotr_dagster.defs.sensors import relay_partitions
-from bigbrotr_dagster.sync import load_config, register_relays, registered_relays, remove_relays, removed_relays
+from bigbrotr_dagster.defs.automation import relay_partitions
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.relays.follow import REMOVING_SECONDS, Followed
 from tests.defs.helpers import Graph
 from tests.defs.test_automation import in_flight, keys, no_relays, partitions, sensor_tick  # noqa: F401
 from tests.machine import within

@@ -8,13 +8,15 @@ import dagster as dg
 import psycopg
 import pytest
 
-from bigbrotr_dagster.defs import instance_storage
-from bigbrotr_dagster.defs.follow_registry import follow_registry
-from bigbrotr_dagster.defs.in_flight import NETWORK_TAG
-from bigbrotr_dagster.defs.instance_storage import require_own
-from bigbrotr_dagster.storage import dagster_database, embedded
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, ensure_database
-from bigbrotr_dagster.sync import SynchronizerConfig, register_relays
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.defs.instance import storage as instance_storage
+from bigbrotr_dagster.defs.instance.storage import require_own
+from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.runs.in_flight import NETWORK_TAG
+from bigbrotr_dagster.storage import embedded
+from bigbrotr_dagster.storage.databases import dagster_database, ensure_database
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 

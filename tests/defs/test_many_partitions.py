@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from bigbrotr_dagster.archive.registry import register_relays
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.schedules import relay_sync_schedule
-from bigbrotr_dagster.defs.sensors import relay_partitions
-from bigbrotr_dagster.sync import register_relays
+from bigbrotr_dagster.defs.automation import relay_partitions, relay_sync_schedule
 from tests.defs.helpers import Graph
 from tests.machine import within
 from tests.sync.helpers import ask

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.defs.markdown import as_block, as_text
+from bigbrotr_dagster.defs.graph import as_block, as_text
 
 
 @pytest.mark.parametrize(

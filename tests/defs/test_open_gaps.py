@@ -5,7 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from bigbrotr_dagster.defs.gaps import GAPS_SHOWN, gap_table, relay_gap_check
+from bigbrotr_dagster.defs.archive import gap_table, relay_gap_check
+from bigbrotr_dagster.defs.archive.gaps import GAPS_SHOWN
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.sync import RelayReport
 from bigbrotr_dagster.windowing import Gap, Interval

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from bigbrotr_dagster.config import ConfigError, load_config
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.sync import ConfigError, load_config
 from tests.defs.helpers import Graph, Relays, some_events
 
 PUBLIC = "processing: {end_lag: 0, since: 1789990000}"

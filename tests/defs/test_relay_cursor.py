@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from bigbrotr_dagster.defs.run_process import PROCESS_TAG
+from bigbrotr_dagster.defs.runs.run_process import PROCESS_TAG
 from tests.defs.helpers import NOW, Graph, Relays, dead_url, some_events
 from tests.sync.helpers import ask, stored_ids
 

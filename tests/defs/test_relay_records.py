@@ -9,9 +9,9 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster_postgres import PostgresEventLogStorage
 
-from bigbrotr_dagster.defs import partition_events
-from bigbrotr_dagster.defs.partitions import RELAY_CURSOR
-from bigbrotr_dagster.defs.relay_records import REACHABLE
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.instance import private_parts
+from bigbrotr_dagster.defs.relays.records import REACHABLE
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
 from tests.defs.test_interrupted import patient
 from tests.e2e.graphql import eventually
@@ -36,7 +36,7 @@ def check_statuses(graph: Graph, partition: str) -> list[AssetCheckExecutionReco
 @pytest.fixture(params=["in one go", "without private parts", "in one go fails"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "without private parts":
-        monkeypatch.setattr(partition_events, "HAS_PRIVATE_PARTS", False)
+        monkeypatch.setattr(private_parts, "HAS_PRIVATE_PARTS", False)
     if request.param == "in one go fails":
 
         def fail(*_: object) -> None:

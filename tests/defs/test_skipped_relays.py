@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from bigbrotr_dagster.sync import remove_relays
+from bigbrotr_dagster.archive.registry import remove_relays
 from tests.defs.conftest import CONFIG
 from tests.defs.helpers import Graph, Relays, dead_url, some_events
 from tests.defs.test_automation import ONION, keys, schedule_tick

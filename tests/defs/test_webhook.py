@@ -10,9 +10,8 @@ import dagster as dg
 import orjson
 import pytest
 
-from bigbrotr_dagster.defs import webhook
-from bigbrotr_dagster.defs.sensors import run_failed
-from bigbrotr_dagster.defs.webhook import VARIABLE, WebhookFailed, post
+from bigbrotr_dagster.defs.automation import run_failed, webhook
+from bigbrotr_dagster.defs.automation.webhook import VARIABLE, WebhookFailed, post
 from tests.defs.helpers import Graph, Relays, dead_url
 from tests.machine import within
 

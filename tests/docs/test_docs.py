@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from bigbrotr_dagster.cli import cli
-from bigbrotr_dagster.sync.config import SynchronizerConfig
+from bigbrotr_dagster.cli.program import cli
+from bigbrotr_dagster.config import SynchronizerConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

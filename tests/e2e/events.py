@@ -1,8 +1,10 @@
 """Many signed events, as a relay might hold them: several kinds, busy and quiet times, crowded seconds."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.keys import sign_event
 
 KINDS = (1, 1, 1, 1, 7, 7, 7, 9735, 6, 1111, 42, 1984)
@@ -18,10 +20,10 @@ def write_events(path: Path, count: int, seed: int = 1) -> dict[str, int]:
         random.choice(crowded) if random.random() < 0.05 else END - int(10**7 * random.random() ** 2)
         for _ in range(count)
     ]
-    written = {}
-    with path.open("wb") as out:
-        for number, created_at in enumerate(sorted(times)):
-            event = sign_event(
+    return _write(
+        path,
+        (
+            sign_event(
                 random.choice(keys),
                 created_at=created_at,
                 kind=random.choice(KINDS),
@@ -29,9 +31,9 @@ def write_events(path: Path, count: int, seed: int = 1) -> dict[str, int]:
                 content=f"{number} " + "gm 🤙 " * random.randrange(40),
                 aux_randomness=bytes(32),
             )
-            out.write(event.to_json() + b"\n")
-            written[event.id] = created_at
-    return written
+            for number, created_at in enumerate(sorted(times))
+        ),
+    )
 
 
 CROWD_KINDS = (*sorted(set(KINDS)), 4, 16, 40, 1063, 1311, 1985, 9802, *range(2_000, 2_015))
@@ -46,10 +48,10 @@ def write_crowd(path: Path, crowd: int, others: int) -> tuple[int, dict[str, int
     times = [second] * crowd + [
         second + random.choice((-1, 1)) * random.randrange(1, 10**6) for _ in range(others)
     ]
-    written = {}
-    with path.open("wb") as out:
-        for number, created_at in enumerate(sorted(times)):
-            event = sign_event(
+    return second, _write(
+        path,
+        (
+            sign_event(
                 random.choice(keys),
                 created_at=created_at,
                 kind=random.choice(CROWD_KINDS),
@@ -57,6 +59,15 @@ def write_crowd(path: Path, crowd: int, others: int) -> tuple[int, dict[str, int
                 content=str(number),
                 aux_randomness=bytes(32),
             )
+            for number, created_at in enumerate(sorted(times))
+        ),
+    )
+
+
+def _write(path: Path, events: Iterable[Event]) -> dict[str, int]:
+    written = {}
+    with path.open("wb") as out:
+        for event in events:
             out.write(event.to_json() + b"\n")
-            written[event.id] = created_at
-    return second, written
+            written[event.id] = event.created_at
+    return written

@@ -11,7 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from bigbrotr_dagster.dev_guardian import MODULE as GUARDIAN
+from bigbrotr_dagster.cli.dev.guardian import MODULE as GUARDIAN
 from bigbrotr_dagster.storage import embedded
 from tests.conftest import in_database
 from tests.defs.helpers import Relays, some_events

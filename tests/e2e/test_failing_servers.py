@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.pool import ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database
 from tests.conftest import in_database
 from tests.debian import cannot_be_had
 from tests.e2e.commands import Commands, assert_one_line

@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bigbrotr_dagster.archive import metrics, registry
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
-from bigbrotr_dagster.storage import registry
-from bigbrotr_dagster.storage.delivery import Cursor, Quarantined, Tally
-from bigbrotr_dagster.storage.pool import connect, ensure_database, open_pool
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.ingest import Cursor, Quarantined, Tally
+from bigbrotr_dagster.storage.sessions import connect, open_pool
 from bigbrotr_dagster.storage.state import AttemptResult, begin_attempt, finish_attempt
-from bigbrotr_dagster.sync import metrics
 from bigbrotr_dagster.windowing import Gap, Interval
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.conftest import in_database
@@ -90,7 +90,7 @@ async def attempt(database: str, url: str, *, ok: bool, received: int = 0, rejec
     tally = Tally(events_new=received, late_events=1)
     tally.rejected["bad_id"] = rejected
     async with open_pool(database) as pool, pool.connection() as connection:
-        state = await begin_attempt(connection, url, "run")
+        state = await begin_attempt(connection, url, "run", [])
         for _ in range(2):  # an answer to COMMIT may be lost, and all of it done again
             await finish_attempt(connection, url, state, result, tally, {})
 
@@ -158,9 +158,8 @@ async def test_counters_never_go_down(database: str) -> None:
 
     assert values() == counters
     tell(database, "UPDATE sync_attempt SET started_at = now() - interval '30 days'")
-    with connect(database) as connection:
-        registry.remove_relays(connection, [BAD])  # its attempts go, too
-        registry.delete_stale_cursors(connection)
+    registry.remove_relays(database, [BAD])  # its attempts go, too
+    registry.delete_stale_cursors(database)
     assert ask(database, "SELECT count(*) FROM sync_attempt") == [(1,)]
     time.sleep(metrics.FRESH_SECONDS)
     assert values() == counters
@@ -212,7 +211,7 @@ def test_while_the_database_is_away_that_is_said_and_nothing_else(
     assert process.returncode == 143
     lines = stderr.splitlines()
     assert len(lines) == 4, stderr
-    assert all(line.startswith("WARNING bigbrotr_dagster.sync.metrics: ") for line in lines)
+    assert all(line.startswith("WARNING bigbrotr_dagster.archive.metrics: ") for line in lines)
 
 
 def test_a_database_without_our_tables_is_named(debian_server: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -224,8 +223,8 @@ def test_a_database_without_our_tables_is_named(debian_server: str, caplog: pyte
 
 
 async def test_a_slow_query_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigbrotr_dagster.storage.metrics.QUERY_SECONDS", 0.3)
-    monkeypatch.setattr("bigbrotr_dagster.storage.metrics.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("bigbrotr_dagster.archive.metrics.QUERY_SECONDS", 0.3)
+    monkeypatch.setattr("bigbrotr_dagster.archive.metrics.CONNECT_SECONDS", 1)
     with psycopg.connect(database) as other:
         other.execute("LOCK TABLE sync_gap IN ACCESS EXCLUSIVE MODE")
         with within(3):

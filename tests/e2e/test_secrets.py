@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bigbrotr_dagster.storage.pool import ensure_database
-from bigbrotr_dagster.sync import register_relays
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.storage.databases import ensure_database
 from tests.conftest import in_database
 from tests.e2e.dev_command import MARK, living
 from tests.e2e.events import write_events

@@ -9,7 +9,7 @@ from random import Random
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.pool import ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database
 from tests.conftest import in_database
 from tests.e2e.events import write_events
 from tests.e2e.program import Result, run, start

@@ -36,7 +36,8 @@ from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, Proto
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
 from bigbrotr_dagster.nostr.text import safe_line
-from bigbrotr_dagster.storage.rows import pack_events, unstorable
+from bigbrotr_dagster.storage.ingest import unstorable
+from bigbrotr_dagster.storage.ingest.rows import pack_events
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import KEY, tcp_server
 

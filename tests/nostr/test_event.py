@@ -11,13 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.nostr.event import (
-    Event,
-    EventError,
-    event_from_json,
-    parse_event,
-    verify_signature,
-)
+from bigbrotr_dagster.nostr.event import Event, EventError, event_from_json, parse_event, verify_signature
 from tests.nostr.helpers import signed
 
 REAL_EVENTS = (Path(__file__).parents[1] / "data" / "real_events.jsonl").read_bytes().splitlines()

@@ -4,11 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.nostr.relay_url import (
-    InvalidRelayURL,
-    Network,
-    parse_relay_url,
-)
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, Network, parse_relay_url
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect as websocket
 
-from bigbrotr_dagster import demo
 from bigbrotr_dagster.demo import PORTS, PortInUse, practice_relays
+from bigbrotr_dagster.demo import practice as demo
 from bigbrotr_dagster.demo.events import RELAYS, on_relay, practice_events
 from bigbrotr_dagster.demo.relay import PracticeRelay
 from bigbrotr_dagster.nostr.connection import Connection, connect

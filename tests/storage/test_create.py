@@ -6,7 +6,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, connect, ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.sessions import connect
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 from tests.sync.helpers import ask

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage import embedded, postgres_server
+from bigbrotr_dagster.storage import embedded
+from bigbrotr_dagster.storage.embedded import postgres_server
 
 pytestmark = pytest.mark.slow
 

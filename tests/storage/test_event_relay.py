@@ -7,11 +7,12 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from bigbrotr_dagster.archive.stats import table_sizes
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage.migrations import migrate
-from bigbrotr_dagster.storage.pool import ensure_database, open_pool
-from bigbrotr_dagster.storage.registry import remove_relays
-from bigbrotr_dagster.storage.stats import table_sizes
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.databases.migrations import migrate
+from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.sessions import open_pool
 from tests.conftest import in_database
 from tests.storage.test_writer import delivery, store
 
@@ -100,7 +101,7 @@ def test_bigbrotrs_procedures_go_on_working(adopted: Connection) -> None:
 
 
 def test_a_removed_relay_leaves_what_was_seen_with_it(adopted: Connection) -> None:
-    assert remove_relays(adopted, ["wss://b"]) == 1
+    assert adopted.execute(query("remove_relays"), {"urls": ["wss://b"]}).rowcount == 1
     assert rows(adopted, "SELECT seen_at FROM event_relay WHERE relay_url = 'wss://b'") == [(200,)]
 
 

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.postgres_cluster import SETTINGS
-from bigbrotr_dagster.storage.postgres_programs import programs_for, run_program
-from bigbrotr_dagster.storage.server_account import server_account
+from bigbrotr_dagster.storage.embedded.postgres_cluster import SETTINGS
+from bigbrotr_dagster.storage.embedded.postgres_programs import programs_for, run_program
+from bigbrotr_dagster.storage.embedded.server_account import server_account
 from tests.storage.test_embedded import USER
 
 pytestmark = pytest.mark.slow

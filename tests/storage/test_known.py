@@ -1,9 +1,9 @@
 """What a process remembers of the archive: bounded, and gone with the session that it is good for."""
 
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage.known import Known
-from bigbrotr_dagster.storage.pool import Pool
-from bigbrotr_dagster.storage.writer import batch_writer
+from bigbrotr_dagster.storage.ingest import batch_writer
+from bigbrotr_dagster.storage.ingest.known import Known
+from bigbrotr_dagster.storage.sessions import Pool
 from tests.nostr.helpers import signed
 from tests.storage.test_writer import delivery, fetch
 

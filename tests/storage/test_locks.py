@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.locks import BEAT, LockKeeper, lock_keeper
+from bigbrotr_dagster.storage.locks import LockKeeper, lock_keeper
+from bigbrotr_dagster.storage.locks.keeper import BEAT
 from tests.postgres15 import postgres15
 
 ENOUGH = 60.0

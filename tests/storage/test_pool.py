@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bigbrotr_dagster.storage.pool import Connection, open_pool, retried
+from bigbrotr_dagster.storage.sessions import Connection, open_pool, retried
 
 
 @pytest.mark.parametrize("steps", range(16))

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bigbrotr_dagster.storage import prepare
-from bigbrotr_dagster.storage.prepare import SLICE, verify_signatures
+from bigbrotr_dagster.storage.ingest import prepare, verify_signatures
+from bigbrotr_dagster.storage.ingest.prepare import SLICE
 from tests.nostr.helpers import signed
 
 GOOD = signed()

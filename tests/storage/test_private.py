@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.postgres_programs import SHARED_FOLDER, binaries
+from bigbrotr_dagster.storage.embedded import binaries
+from bigbrotr_dagster.storage.embedded.postgres_programs import SHARED_FOLDER
 from bigbrotr_dagster.storage.private_files import make_data_dir, write_whole
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bigbrotr_dagster.storage.room import Room
+from bigbrotr_dagster.storage.ingest.room import Room
 
 
 async def test_who_came_first_goes_first_whatever_others_want() -> None:

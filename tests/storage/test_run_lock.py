@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.run_lock import BEAT, held_runs, run_key, run_lock
+from bigbrotr_dagster.storage.locks import held_runs, run_lock
+from bigbrotr_dagster.storage.locks.runs import BEAT, run_key
 from tests.conftest import in_database
 from tests.debian import program
 from tests.e2e.graphql import eventually
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 HOLD = """
 import sys, time
-from bigbrotr_dagster.storage.run_lock import run_lock
+from bigbrotr_dagster.storage.locks import run_lock
 with run_lock(sys.argv[1], "one", print):
     print("held", flush=True)
     time.sleep(600)
@@ -56,7 +57,7 @@ def test_a_run_is_held_from_its_first_moment_to_its_end(any_database: str) -> No
 def test_a_key_is_found_whatever_its_halves_are(
     any_database: str, key: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigbrotr_dagster.storage.run_lock.lock_key", lambda *_: key)
+    monkeypatch.setattr("bigbrotr_dagster.storage.locks.runs.lock_key", lambda *_: key)
     with run_lock(any_database, "one", nothing):
         assert held_runs(any_database, ["one"]) == {"one"}
 

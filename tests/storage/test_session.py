@@ -9,11 +9,14 @@ import dagster as dg
 import psycopg
 import pytest
 
+from bigbrotr_dagster.archive import soundness
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage, relay_states
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage import stats
+from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.locks import lock_keeper
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, connect, ensure_database, open_pool
-from bigbrotr_dagster.sync import cursors_beyond_coverage, relay_states, sync_relays
+from bigbrotr_dagster.storage.sessions import connect, open_pool
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
+from bigbrotr_dagster.sync import sync_relays
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
 from tests.relays.scripted import scripted
@@ -121,8 +124,8 @@ async def test_real_events_are_stored_and_read_back_byte_for_byte(
         async with scripted(real_events) as relay:
             [report] = (await sync_relays(url, config(), [relay.url])).relays
         assert (report.ok, report.events_new) == (True, len(real_events)), report.error
-        read = {event.id: event for event in stats.draw_events(session, 10 * len(real_events))}
-        assert cursors_beyond_coverage(url, [relay.url]) == []
+        read = {event.id: event for event in soundness.draw_events(session, 10 * len(real_events))}
+        assert cursors_beyond_coverage(url, config(), [relay.url]) == []
         assert relay_states(url) == []
     monkeypatch.undo()
     content = dict(ask(any_database, "SELECT encode(id, 'hex'), convert_to(content, 'UTF8') FROM event"))

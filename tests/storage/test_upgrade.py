@@ -11,8 +11,8 @@ import pytest
 
 from bigbrotr_dagster.cli import main
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.postgres_server import launch, shut_down
-from bigbrotr_dagster.storage.server_account import server_account
+from bigbrotr_dagster.storage.embedded.postgres_server import launch, shut_down
+from bigbrotr_dagster.storage.embedded.server_account import server_account
 from tests.debian import program
 from tests.postgres15 import BIN
 

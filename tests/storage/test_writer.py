@@ -9,14 +9,21 @@ import pytest
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.keys import sign_event
-from bigbrotr_dagster.storage import pool as connection_pool
-from bigbrotr_dagster.storage import writer as batch_writing
-from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Quarantined, Tally
-from bigbrotr_dagster.storage.pool import DatabaseUnavailable, Pool
-from bigbrotr_dagster.storage.prepare import SPOT_CHECKS
-from bigbrotr_dagster.storage.rows import LAST_SECOND
+from bigbrotr_dagster.storage.ingest import (
+    LAST_SECOND,
+    BatchWriter,
+    Cursor,
+    Delivery,
+    Quarantined,
+    Tally,
+    batch_writer,
+)
+from bigbrotr_dagster.storage.ingest import writer as batch_writing
+from bigbrotr_dagster.storage.ingest.prepare import SPOT_CHECKS
+from bigbrotr_dagster.storage.sessions import Pool
+from bigbrotr_dagster.storage.sessions import pool as connection_pool
 from bigbrotr_dagster.storage.state import begin_attempt
-from bigbrotr_dagster.storage.writer import BatchWriter, batch_writer
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from bigbrotr_dagster.windowing import Coverage, Gap, Interval
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.nostr.helpers import KEY, signed
@@ -174,7 +181,7 @@ async def test_coverage_gaps_and_cursor_land_with_the_events(pool: Pool) -> None
         delivery(signed(2), covered=[Interval(0, 4)], cursor=Cursor(9)),
     )
     async with pool.connection() as connection:
-        state = await begin_attempt(connection, RELAY, "run")
+        state = await begin_attempt(connection, RELAY, "run", [("f", 0)])
     assert state.covered == {"f": Coverage([Interval(0, 4), Interval(6, 9)])}
     assert state.gaps == {"f": [gap]}
     assert await fetch(pool, b"SELECT state_value FROM service_state") == [({"timestamp": 9, "id": "f" * 64},)]
@@ -184,7 +191,7 @@ async def test_what_becomes_a_gap_is_covered_no_more(pool: Pool) -> None:
     await store(pool, delivery(signed(8), covered=[Interval(0, 9)]))
     await store(pool, delivery(signed(8), gaps=[Gap(Interval(5, 6), Unproven.SATURATED, held=3)]))
     async with pool.connection() as connection:
-        state = await begin_attempt(connection, RELAY, "run")
+        state = await begin_attempt(connection, RELAY, "run", [("f", 0)])
     assert state.covered == {"f": Coverage([Interval(0, 4), Interval(7, 9)])}
 
 
@@ -199,7 +206,7 @@ async def test_a_cursor_that_nothing_proves_is_forgotten(pool: Pool) -> None:
             b"INSERT INTO service_state VALUES ('synchronizer', 'cursor', %s, '{\"timestamp\": 7}')",
             [RELAY],
         )
-        await begin_attempt(connection, RELAY, "run")
+        await begin_attempt(connection, RELAY, "run", [("f", 0)])
     assert await fetch(pool, b"SELECT * FROM service_state") == []
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage import writer as module
-from bigbrotr_dagster.storage.delivery import Cursor, Delivery, Tally
-from bigbrotr_dagster.storage.pool import Connection, DatabaseUnavailable, Pool, ensure_database, open_pool
-from bigbrotr_dagster.storage.prepare import PreparedBatch
-from bigbrotr_dagster.storage.writer import batch_writer
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.ingest import Cursor, Delivery, Tally, batch_writer
+from bigbrotr_dagster.storage.ingest import writer as module
+from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch
+from bigbrotr_dagster.storage.sessions import Connection, Pool, open_pool
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from bigbrotr_dagster.windowing import Interval
 from tests.conftest import in_database
 from tests.nostr.helpers import signed

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from bigbrotr_dagster.sync import SynchronizerConfig
+from bigbrotr_dagster.config import SynchronizerConfig
 
 
 def config(**options: Any) -> SynchronizerConfig:

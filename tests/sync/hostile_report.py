@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database
 from tests.conftest import in_database
 from tests.sync import oracle
 from tests.sync.oracle import far_modes, first_lines, pairs, single_modes, verdicts_on

@@ -17,16 +17,12 @@ from random import Random
 import psycopg
 from psycopg import sql
 
+from bigbrotr_dagster.archive.registry import delete_stale_cursors, register_relays
+from bigbrotr_dagster.archive.turns import due_relays, unattempted_relays
+from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.pool import ensure_database
-from bigbrotr_dagster.sync import (
-    SynchronizerConfig,
-    delete_stale_cursors,
-    due_relays,
-    register_relays,
-    sync_relays,
-    unattempted_relays,
-)
+from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.sync import sync_relays
 from tests.conftest import in_database
 from tests.relays.hostile import DAY, HOUR, MODES, NOW, Cap, HostileRelay, _signed, held, hostile
 from tests.sync.helpers import ask, config, stored_ids

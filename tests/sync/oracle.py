@@ -11,7 +11,9 @@ from random import Random
 
 import psycopg
 
-from bigbrotr_dagster.sync import RelayReport, SynchronizerConfig, cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.sync import RelayReport, sync_relays
 from bigbrotr_dagster.windowing import Coverage, Interval
 from tests.conftest import in_database
 from tests.machine import crowding
@@ -197,7 +199,7 @@ def _judge(database: str, relay: HostileRelay, end: int, verdict: Verdict) -> No
         "stored what the relay has not": found.stored - {item.id for item in relay.events},
         "stored a forged event": {item.id for item in relay.events if not item.genuine} & found.stored,
         "the cursor is beyond the coverage": [
-            row for row in cursors_beyond_coverage(database) if relay.url in str(row)
+            row for row in cursors_beyond_coverage(database, config()) if relay.url in str(row)
         ],
     }
     if len(relay.modes) == 1:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bigbrotr_dagster.sync.config_file import ConfigError, load_config, parse_config
+from bigbrotr_dagster.config import ConfigError, load_config
+from bigbrotr_dagster.config.file import parse_config
 
 SEED = """
 interval: 300 # seconds between cycles

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bigbrotr_dagster.sync import SynchronizerConfig, due_relays, register_relays, sync_relays
-from bigbrotr_dagster.sync.report import LEFT_OUT_NAMED, CycleReport
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.archive.turns import due_relays
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.sync import LEFT_OUT_NAMED, CycleReport, sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.distant import distant
 from tests.relays.endless import EndlessRelay, endless

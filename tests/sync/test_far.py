@@ -6,13 +6,7 @@ from typing import Any
 import pytest
 
 from bigbrotr_dagster.sync import sync_relays
-from bigbrotr_dagster.sync.distance import (
-    EVENTS_AT_ONCE,
-    FIRST_AT_ONCE,
-    MOST_AT_ONCE,
-    PAGES_LAID_OUT,
-    Distance,
-)
+from bigbrotr_dagster.sync.distance import EVENTS_AT_ONCE, FIRST_AT_ONCE, MOST_AT_ONCE, PAGES_LAID_OUT, Distance
 from bigbrotr_dagster.windowing import Ask, Coverage, Habits, Order, Walk
 from bigbrotr_dagster.windowing.habits import TELLING, Rung
 from tests.e2e.events import write_events

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
+from bigbrotr_dagster.sync import sync_relays
+from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 from tests.nostr.helpers import signed
 from tests.relays.scripted import ScriptedRelay, scripted
 from tests.sync.helpers import ask, config, stored_ids

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from bigbrotr_dagster.sync import cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import Later, Messages, early_eose, scripted
 from tests.sync.helpers import ask, config, stored_ids
@@ -32,7 +33,7 @@ async def test_a_proxy_that_says_eose_first_is_archived_whole(database: str, sec
     assert stored_ids(database) == ALL
     assert report.events_received >= len(EVENTS)
     assert grace(database) >= seconds
-    assert cursors_beyond_coverage(database) == []
+    assert cursors_beyond_coverage(database, config()) == []
 
 
 async def test_a_relay_that_becomes_such_a_proxy_loses_nothing_and_its_claims_are_taken_back(
@@ -73,7 +74,7 @@ async def test_what_was_claimed_before_the_events_came_is_covered_no_more(databa
     assert missing
     assert not any(is_covered(database, event.created_at) for event in missing)
     assert not report.ok
-    assert cursors_beyond_coverage(database) == []
+    assert cursors_beyond_coverage(database, config()) == []
 
 
 async def test_live_events_after_an_eose_disprove_nothing(database: str) -> None:

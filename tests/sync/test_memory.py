@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bigbrotr_dagster.sync import cursors_beyond_coverage, sync_relays
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.sync import sync_relays
 from tests.benchmarks.processes import run_module
 from tests.nostr.helpers import signed
 from tests.relays.costly import COSTLY
@@ -29,7 +30,7 @@ async def test_an_answer_of_many_parts_is_stored_whole_and_proved(database: str)
     assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
     assert report.events_new == 300
     assert stored_ids(database, relay.url) == {event.id for event in events}
-    assert cursors_beyond_coverage(database) == []
+    assert cursors_beyond_coverage(database, config()) == []
 
 
 async def test_what_came_before_a_large_answer_broke_off_is_kept(database: str) -> None:

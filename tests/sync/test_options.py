@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from bigbrotr_dagster.sync import RESTRICTED_KINDS, sync_relays
+from bigbrotr_dagster.sync import sync_relays
+from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 from tests.nostr.helpers import signed
 from tests.relays.scripted import scripted
 from tests.sync.helpers import ask, config, stored_ids

@@ -7,13 +7,13 @@ import orjson
 import psycopg
 import pytest
 
+from bigbrotr_dagster.archive import quarantine
+from bigbrotr_dagster.archive.quarantine import ReplayReport, replay_quarantine
 from bigbrotr_dagster.cli import main
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
-from bigbrotr_dagster.storage import quarantine as store
-from bigbrotr_dagster.storage.delivery import Quarantined
-from bigbrotr_dagster.storage.pool import open_pool
-from bigbrotr_dagster.sync.quarantine import ReplayReport, replay_quarantine
+from bigbrotr_dagster.storage.ingest import Quarantined
+from bigbrotr_dagster.storage.sessions import open_pool
 from tests.e2e.graphql import eventually
 from tests.e2e.program import run, start
 from tests.nostr.helpers import signed
@@ -125,8 +125,8 @@ async def test_all_pages_are_taken_whatever_their_size(database: str, monkeypatc
     events = [signed(number, content="x" * (number % 7) * 300) for number in range(50)]
     for relay in (RELAY, OTHER):
         await reject(database, *[("too_large", event.to_json()) for event in events], relay=relay)
-    monkeypatch.setattr(store, "PAGE_ROWS", 7)
-    monkeypatch.setattr(store, "PAGE_BYTES", 5_000)
+    monkeypatch.setattr(quarantine, "PAGE_ROWS", 7)
+    monkeypatch.setattr(quarantine, "PAGE_BYTES", 5_000)
     report = await replay(database)
     assert (report.stored, report.events_new) == (100, 50)
     assert ask(database, "SELECT * FROM event_quarantine") == []

@@ -3,12 +3,14 @@
 import pytest
 from click.testing import CliRunner
 
-from bigbrotr_dagster.cli import cli
+from bigbrotr_dagster.archive.coverage import asked_seconds
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.cli.program import cli
+from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
-from bigbrotr_dagster.sync import RelayReport, SynchronizerConfig, register_relays, sync_relays
-from bigbrotr_dagster.sync.coverage import asked_seconds
+from bigbrotr_dagster.sync import RelayReport, sync_relays
 from tests.nostr.helpers import KEY, signed
 from tests.relays.scripted import ScriptedRelay, scripted
 from tests.sync.helpers import ask, config, stored_ids, tell

@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.server import ServerConnection
 
+from bigbrotr_dagster.archive.metrics import archive_metrics
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.sync.metrics import archive_metrics
 from bigbrotr_dagster.windowing.tasks import Unproven
 from tests.defs.helpers import Relays
 from tests.e2e.program import run

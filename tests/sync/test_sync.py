@@ -3,12 +3,13 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-import psycopg
 import pytest
 
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage, mark_gaps, relay_gaps
+from bigbrotr_dagster.archive.registry import register_relays
+from bigbrotr_dagster.archive.turns import due_relays
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage.registry import mark_gaps, relay_gaps
-from bigbrotr_dagster.sync import cursors_beyond_coverage, due_relays, register_relays, sync_relays
+from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import signed
 from tests.ports import free_port
 from tests.relays.scripted import scripted
@@ -32,7 +33,7 @@ async def test_a_relay_is_stored_whole_and_its_cursor_stands_at_the_end(
     assert one.cursor is not None
     assert one.lag_seconds is not None
     assert one.lag_seconds < 60
-    assert cursors_beyond_coverage(any_database) == []
+    assert cursors_beyond_coverage(any_database, config()) == []
 
 
 async def test_a_relay_at_a_path_with_a_trailing_slash_is_another_than_at_the_one_without(
@@ -222,8 +223,7 @@ async def test_gaps_are_closed_once_the_relay_gives_in(database: str, events: li
     async with scripted(events, twist=refuse) as relay:
         await sync_relays(database, config(), [relay.url])
         relay.twist = None
-        with psycopg.connect(database, autocommit=True) as connection:
-            assert len(relay_gaps(connection, relay.url)) == mark_gaps(connection, relay.url) > 0
+        assert len(relay_gaps(database, relay.url)) == mark_gaps(database, relay.url) > 0
         [report] = (await sync_relays(database, config(), [relay.url])).relays
     assert report.ok
     assert stored_ids(database) == {event.id for event in events}

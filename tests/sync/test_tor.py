@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bigbrotr_dagster.sync import SynchronizerConfig, sync_relays
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.sync import sync_relays
 from tests.e2e.events import write_events
 from tests.relays.local_relay import LocalRelayProcess
 from tests.relays.tor_network import TorNetwork, tor_network, unpublished_onion

@@ -1,0 +1,25 @@
+"""What operators and assets ask of the archive: short, blocking work, a module for each question.
+
+- `registry`: which relays are archived; `partition_notes`: which of them Dagster has partitions of.
+- `turns`: whose turn it is, and who has had it.
+- `proof`: what is proved of a relay, and how to take it back.
+- `coverage`: how much is covered, pending or a gap, over all relays (`columns`: in days, weeks, months).
+- `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor.
+- `quarantine`: what was rejected, and the way out of it.
+
+Each function takes the database's URL, opens one short session (`storage.sessions`), and raises
+DatabaseUnavailable when it does not answer. What needs a relay's socket belongs into `sync`, what needs Dagster
+into `defs`. Start reading at `registry`, which is the plainest; `proof` and `coverage` hold the promise.
+"""
+
+__all__ = [
+    "coverage",
+    "metrics",
+    "partition_notes",
+    "proof",
+    "quarantine",
+    "registry",
+    "soundness",
+    "stats",
+    "turns",
+]

@@ -1,0 +1,101 @@
+"""What the command `sync` does in this process: cycles, and what it says of them."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bigbrotr_dagster.archive.turns import due_relays
+from bigbrotr_dagster.cli.progress_line import progress_line
+from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE, SynchronizerConfig, load_config
+from bigbrotr_dagster.defs.instance import prepare_home
+from bigbrotr_dagster.demo import PortInUse, serve_in_background
+from bigbrotr_dagster.storage.private_files import private_umask
+from bigbrotr_dagster.sync import LEFT_OUT_NAMED, CycleReport, Progress
+
+
+@contextmanager
+def practice_relays(demo: bool) -> Iterator[list[str]]:
+    """The practice relays' URLs, served meanwhile; none where it is not for show.
+
+    Raises:
+        click.ClickException: another program listens on one of their ports.
+    """
+    if not demo:
+        yield []
+        return
+    try:
+        with serve_in_background() as urls:
+            yield list(urls)
+    except PortInUse as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def configured(config_path: Path | None, allow_private: bool) -> Iterator[SynchronizerConfig]:
+    """The configuration as the command line changes it; meanwhile it is what runs in this process read, too.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    changes = {"BIGBROTR_CONFIG": str(config_path) if config_path else None}
+    changes |= {ALLOW_PRIVATE_VARIABLE: "1" if allow_private else None}
+    before = {name: os.environ.get(name) for name in changes}
+    try:
+        os.environ.update({name: value for name, value in changes.items() if value is not None})
+        yield load_config()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def one_cycle(url: str, config: SynchronizerConfig, chosen: Sequence[str]) -> CycleReport:
+    """Sync the chosen relays, or all that are due, through the Dagster asset.
+
+    Raises:
+        click.ClickException: there is no relay to sync, or the run broke down.
+    """
+    from bigbrotr_dagster.defs.automation import RunFailed, sync_in_process
+
+    urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
+    if not urls:
+        why = "none is registered, or all wait after a failure"
+        raise click.ClickException(f"no relay to sync: {why}; `relays add URL`, or give --relay")
+    os.environ["DAGSTER_HOME"] = str(prepare_home())
+    progress = Progress()
+    with private_umask(), progress_line(progress):
+        try:
+            return sync_in_process(url, urls, progress=progress)
+        except RunFailed as error:
+            raise click.ClickException(str(error)) from error
+
+
+def remarks(report: CycleReport) -> Iterator[str]:
+    """What there is to say of single relays: who failed, who was left off, who had no turn."""
+    for relay in (*report.failed, *report.busy):
+        yield f"{relay.url}: {relay.error}"
+    for relay in report.relays:
+        if relay.stopped_by is not None:
+            yield f"{relay.url}: {relay.pending_seconds} seconds are left for the next run: {relay.stopped_by}"
+    for url in report.left_out[:LEFT_OUT_NAMED]:
+        yield f"{url}: left out, for want of time or of room at its host; it comes first next time"
+    if len(report.left_out) > LEFT_OUT_NAMED:
+        yield f"{len(report.left_out) - LEFT_OUT_NAMED} more relays were left out"
+
+
+def report_line(report: CycleReport, as_json: bool) -> str:
+    """One line on a cycle: the JSON of the contract, or a sentence."""
+    summary = report.to_json_dict()
+    if as_json:
+        return json.dumps(summary)
+    left_out = f", {summary['relays_left_out']} left out" if report.left_out else ""
+    return (
+        f"{summary['relays_ok']} of {summary['relays']} relays ok{left_out}: {summary['events_new']} new events,"
+        f" {summary['events_known']} known, {summary['gaps']} gaps, {summary['requests']} requests"
+        f" in {summary['seconds']:.1f} s"
+    )

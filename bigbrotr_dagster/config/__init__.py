@@ -1,0 +1,26 @@
+"""The options: their names, defaults and units (`options`), and the file that sets them (`file`).
+
+Nothing here knows a relay, a database or Dagster: a value that is checked, and a line that says what is wrong with
+it. An option belongs into `options`, in the section that its effect belongs to, and into docs/configuration.md.
+Start reading at `SynchronizerConfig`.
+"""
+
+from bigbrotr_dagster.config.file import ALLOW_PRIVATE_VARIABLE, ConfigError, load_config
+from bigbrotr_dagster.config.options import (
+    NetworkConfig,
+    ProcessingConfig,
+    SynchronizerConfig,
+    reachable_networks,
+    run_network,
+)
+
+__all__ = [
+    "ALLOW_PRIVATE_VARIABLE",
+    "ConfigError",
+    "NetworkConfig",
+    "ProcessingConfig",
+    "SynchronizerConfig",
+    "load_config",
+    "reachable_networks",
+    "run_network",
+]

@@ -1,0 +1,63 @@
+"""The jobs: the sync that schedule and sensor start, and the clean-up of what the registry no longer knows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
+
+import dagster as dg
+
+from bigbrotr_dagster.archive.registry import delete_stale_cursors
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
+from bigbrotr_dagster.defs.runs.in_flight import NETWORK_TAG
+
+QUIET = {"console": {"config": {"log_level": "WARNING"}}}
+"""Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
+
+relay_sync = dg.define_asset_job(
+    "relay_sync",
+    selection=dg.AssetSelection.assets(RELAY_CURSOR),
+    executor_def=dg.in_process_executor,
+    description="Sync the relays that the run's config names; the schedule and the sensor start it.",
+)
+
+
+@dg.op
+def remove_unregistered(
+    context: dg.OpExecutionContext, database: ArchiveDatabase, synchronizer: Synchronizer
+) -> None:
+    """Delete the cursors, and the partitions, of relays that are no longer registered. Their events stay."""
+    url = database.ready()
+    followed = follow_registry(context.instance, url, synchronizer.config())  # first: it may register some
+    cursors = delete_stale_cursors(url)
+    context.log.info("\n".join([f"{cursors} cursors removed", *followed.lines()]))
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def cleanup() -> None:
+    """Remove what belongs to relays that are no longer registered: cursors and partitions, never events."""
+    remove_unregistered()
+
+
+def batches(
+    due: Mapping[str, Sequence[str]], excluded: Iterable[str], options: SynchronizerConfig, run_key: str
+) -> Iterator[dg.RunRequest]:
+    """Run requests for the relays that are due: at most `runs_per_tick` for each network.
+
+    Relays are dealt out in turn. The dead are the most behind of all: in a run of their own they would fail it.
+    """
+    skipped = set(excluded)
+    for network, urls in due.items():
+        wanted = [url for url in urls if url not in skipped]
+        count = min(options.runs_per_tick, ceil(len(wanted) / options.partitions_per_run))
+        for number in range(count):
+            yield dg.RunRequest(
+                run_key=f"{run_key}/{network}/{number}",
+                job_name=relay_sync.name,
+                run_config={
+                    "ops": {"relay_cursor": {"config": {"relays": wanted[number::count]}}},
+                    "loggers": QUIET,
+                },
+                tags={NETWORK_TAG: network},
+            )

@@ -1,0 +1,41 @@
+"""Checks on `relay_cursor`, each of one property."""
+
+import dagster as dg
+
+from bigbrotr_dagster.archive.coverage import open_gaps
+from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.defs.archive import archive_gap_check, evaluation
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_event
+from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
+
+OFFENDERS_SHOWN = 20
+
+
+CURSOR_WITHIN_COVERAGE = "cursor_within_coverage"
+
+
+@dg.asset_check(asset=RELAY_CURSOR, name=CURSOR_WITHIN_COVERAGE, blocking=False)
+def cursor_within_coverage(database: ArchiveDatabase, synchronizer: Synchronizer) -> dg.AssetCheckResult:
+    """No cursor claims more than the relay's coverage proves: events below a cursor are stored, or a named gap.
+
+    Every sync evaluates it at its end; executing it from the UI does so at any time.
+    """
+    return _evaluate(database, synchronizer.config())
+
+
+def record_checks(context: RunContext, database: ArchiveDatabase, options: SynchronizerConfig) -> None:
+    """Evaluate the checks over all relays in a sync's run; their own steps are skipped, for it yields no asset."""
+    log_event(context, archive_gap_check(open_gaps(database.ready(), options)))
+    log_event(context, evaluation(RELAY_CURSOR, CURSOR_WITHIN_COVERAGE, _evaluate(database, options)))
+
+
+def _evaluate(database: ArchiveDatabase, options: SynchronizerConfig) -> dg.AssetCheckResult:
+    offenders = cursors_beyond_coverage(database.ready(), options)
+    return dg.AssetCheckResult(
+        passed=not offenders,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(offenders)} cursors are beyond their coverage" if offenders else None,
+        metadata={"cursors_beyond_coverage": len(offenders), "relays": offenders[:OFFENDERS_SHOWN]},
+    )

@@ -1,0 +1,44 @@
+"""What this program raises on purpose, in one tree; the message of each is one line for a person.
+
+    ArchiveError
+    ├── CannotGoOn               the program, or a run, ends: exit code 1
+    │   ├── ConfigError              the options (config)
+    │   ├── DatabaseUnavailable      PostgreSQL is away, or refuses (storage.trouble)
+    │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
+    │   ├── HomeError                DAGSTER_HOME (defs.instance)
+    │   ├── RunFailed                a run broke down before its relays were synced (defs.automation)
+    │   ├── DevServerError           `dev` cannot start (cli.dev)
+    │   ├── AlreadyRunning           another `dev` is at work (cli.dev)
+    │   └── PortInUse                a practice relay's port (demo)
+    ├── RelayError               one relay's fault: it is recorded, and the others go on
+    │   ├── ConnectError             it cannot be reached (nostr.reach)
+    │   ├── NameNotFound             its name has no address (nostr.resolver)
+    │   ├── RelayFailed              its sync ends here for this run (sync.relay)
+    │   └── NegentropyError          an answer that reconciles nothing: a tree of its own (negentropy.errors)
+    ├── InvalidInput             a text that is not what it should be: a ValueError, too
+    │   ├── InvalidRelayURL          (nostr.relay_url)
+    │   ├── InvalidPrivateKey        its message never repeats the text (nostr.keys)
+    │   ├── ProtocolError            no message of NIP-01 (nostr.messages)
+    │   ├── EventError               no event; `reason` is a word to count by (nostr.event)
+    │   └── Unreadable               no JSON at all (nostr.salvage)
+    └── WebhookFailed            nobody took a message; nothing hangs on it (defs.automation)
+
+Any other exception is a mistake of ours, and its traceback names it. Every class stands beside what raises it;
+this module imports nothing, and every room may import it.
+"""
+
+
+class ArchiveError(Exception):
+    """Anything that this program raises on purpose."""
+
+
+class CannotGoOn(ArchiveError):
+    """The program, or the run, ends, and the message says what to do."""
+
+
+class RelayError(ArchiveError):
+    """One relay's fault."""
+
+
+class InvalidInput(ArchiveError, ValueError):
+    """A text, from a relay or a person, that is not what it should be."""

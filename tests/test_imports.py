@@ -47,11 +47,6 @@ FLOORS: dict[str, list[str]] = {
 MOST_NAMES = 12
 """In a face: whoever asks a room for more asks for its inside."""
 
-INSIDES_TAKEN = {
-    "windowing": {"habits", "kinds", "outcome", "policy", "splitting", "tasks"},
-}
-"""Modules that others take from although the room's face does not name them: a list to be made shorter."""
-
 PRIVATE_PARTS = "defs/instance/private_parts.py"
 """The one module that may name what Dagster does not show."""
 
@@ -141,9 +136,7 @@ def is_public(taken: Import, at: str) -> bool:
     for depth, part in enumerate(parts):
         room = ".".join(parts[:depth])
         is_inside = at == room or at.startswith(f"{room}.") or not room
-        if not is_inside and part not in face(room) and not is_room(f"{room}.{part}"):
-            return part in INSIDES_TAKEN.get(room, ())
-        if not is_inside and is_room(f"{room}.{part}") and part not in face(room):
+        if not is_inside and part not in face(room):
             return False
     is_inside = at == taken.module or at.startswith(f"{taken.module}.")
     if not taken.name or is_inside or not is_room(taken.module):
@@ -194,10 +187,10 @@ def test_a_room_within_a_room_imports_only_what_is_below_it(room: str) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_has_a_face_of_a_dozen_names_and_says_what_it_is_for(room: str) -> None:
     init = parsed(PACKAGE.joinpath(*room.split("."), "__init__.py"))
-    assert 0 < len(face(room)) <= MOST_NAMES or room in INSIDES_TAKEN, face(room)
+    assert 0 < len(face(room)) <= MOST_NAMES, face(room)
     assert list(face(room)) == sorted(face(room), key=lambda name: (not name.isupper(), name.islower(), name))
     said = " ".join((ast.get_docstring(init) or "").split())
-    assert "Start reading at" in said or room in INSIDES_TAKEN
+    assert "Start reading at" in said
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -15,7 +15,7 @@ from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.sync import open_history
-from bigbrotr_dagster.windowing import Habits
+from bigbrotr_dagster.windowing.habits import Habits
 
 MOST_RELAYS = 100
 NOSTR_BEGAN = int(datetime(2020, 11, 1, tzinfo=UTC).timestamp())

@@ -11,10 +11,10 @@ from psycopg.types.json import Jsonb
 from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, Connection
-from bigbrotr_dagster.windowing import Coverage, Gap, Habits, Interval
-from bigbrotr_dagster.windowing.habits import is_forgotten
+from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.tasks import Gap, Unproven
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
-from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
 from bigbrotr_dagster.windowing.conduct import EVENTS_PER_PAGE, Conduct, Verdict
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.intervals import Coverage
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Unproven
+from bigbrotr_dagster.windowing.walk import Walk
 
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer, or of all that come side by side."""

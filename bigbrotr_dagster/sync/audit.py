@@ -6,7 +6,8 @@ midst: what a run reads is bounded (see `windowing.rereading`), however events a
 """
 
 from bigbrotr_dagster.storage.state import Rotation
-from bigbrotr_dagster.windowing import Coverage, Interval, Reread
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.rereading import Reread
 
 MANY_EVENTS, FEW_EVENTS = 150, 50
 SHORTEST, LONGEST = 60, 10 * 365 * 86_400

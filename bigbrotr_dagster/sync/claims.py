@@ -14,9 +14,12 @@ from bigbrotr_dagster.nostr.late import LateEvents
 from bigbrotr_dagster.sync.distance import Distance
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.lateness import Lateness
-from bigbrotr_dagster.windowing import Ask, Coverage, Ending, Habits, Outcome, Proof, Walk
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.intervals import Coverage
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
-from bigbrotr_dagster.windowing.tasks import Stamped
+from bigbrotr_dagster.windowing.tasks import Ask, Proof, Stamped
+from bigbrotr_dagster.windowing.walk import Walk
 
 MOST_REMEMBERED = 256
 """Requests whose late events are known for what they are: more than a connection remembers."""

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 
 from bigbrotr_dagster.nostr.connection import Connection
-from bigbrotr_dagster.windowing import Ask, Walk
 from bigbrotr_dagster.windowing.habits import Habits, Order
-from bigbrotr_dagster.windowing.tasks import Stamped
+from bigbrotr_dagster.windowing.tasks import Ask, Stamped
+from bigbrotr_dagster.windowing.walk import Walk
 
 FAR = 0.03
 """Seconds there and back, from which on a relay is far."""

@@ -8,8 +8,8 @@ from bigbrotr_dagster.nostr.connection import ConnectError, Connection
 from bigbrotr_dagster.nostr.nip11 import RelayLimits, fetch_limits
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.sync.history import History
-from bigbrotr_dagster.windowing import Gap, Habits
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.tasks import Gap, Unproven
 
 _COUNTABLE = {Unproven.SATURATED, Unproven.OVERSIZED, Unproven.ALL_REJECTED}
 """Elsewhere the relay ignores the bounds, or does not answer at all."""

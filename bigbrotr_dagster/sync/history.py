@@ -8,9 +8,11 @@ from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.state import Rotation, SyncState
 from bigbrotr_dagster.sync.audit import Audit
-from bigbrotr_dagster.windowing import Ask, Coverage, Gap, Habits, Proof, Walk
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, RESTRICTED_KINDS, grouped
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.tasks import Ask, Gap, Proof, Unproven
+from bigbrotr_dagster.windowing.walk import Walk
 
 
 class History:

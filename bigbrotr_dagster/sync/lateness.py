@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bigbrotr_dagster.windowing import Ask, Coverage, Interval
-from bigbrotr_dagster.windowing.splitting import TOLERATED_SHARE
-from bigbrotr_dagster.windowing.tasks import Stamped
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Ask, Stamped
 
 ASKED_IN_VAIN = 2
 """Answers without an awaited event, after which it is taken to be gone: deleted, replaced, expired. Few are."""

@@ -22,10 +22,11 @@ from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.restricted import Restricted
-from bigbrotr_dagster.windowing import Ask, Ending, Outcome, Walk
 from bigbrotr_dagster.windowing.conduct import SHORT_WINDOW_REQUESTS, Conduct, Move
+from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.tasks import Ask, Unproven
+from bigbrotr_dagster.windowing.walk import Walk
 
 LINGER = 1.0
 """Seconds in the end of a sync that brought no event, in which one may come after its EOSE."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bigbrotr_dagster.storage.ingest import Cursor
-from bigbrotr_dagster.windowing import Gap
+from bigbrotr_dagster.windowing.tasks import Gap
 
 REJECTIONS = ("malformed", "bad_id", "bad_signature", "off_filter", "too_large")
 """Reasons that a report always names, with 0 where there were none."""

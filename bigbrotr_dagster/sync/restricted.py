@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.sync.asking import Asking
 from bigbrotr_dagster.sync.history import History
-from bigbrotr_dagster.windowing import Habits
-from bigbrotr_dagster.windowing.habits import Access
+from bigbrotr_dagster.windowing.habits import Access, Habits
 from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
 

@@ -1,24 +1,25 @@
-"""What to ask a relay next, given every answer so far: no I/O, no clock, standard library only."""
+"""The core: what to ask a relay next, given every answer so far, and what that proves.
 
-from bigbrotr_dagster.windowing.habits import Habits, Order
-from bigbrotr_dagster.windowing.intervals import Coverage, Interval
-from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
-from bigbrotr_dagster.windowing.rereading import Reread
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Proof
-from bigbrotr_dagster.windowing.walk import Walk
+- What is asked and answered: `tasks` (an `Ask` goes out, an `Answer` comes back, a `Proof` is what it settles),
+  `intervals` (seconds), `outcome` (how a request ended), `kinds`.
+- What is next: `walk` through one relay's history; `rereading` of what is proved already.
+- What a relay is like: `habits`, learned from each answer. How it is treated: `policy` is the table of what an
+  ending means, `conduct` what is done about it, `retrying` when it is tried again.
+
+The other modules are the walk's own: the kinds of task that a window can become. Nothing here sends, waits, draws
+lots or reads a clock; what does belongs into `sync`. Standard library only. Start reading at `walk`, then `tasks`
+and `paging`.
+"""
 
 __all__ = [
-    "Answer",
-    "Ask",
-    "Coverage",
-    "Ending",
-    "Gap",
-    "Habits",
-    "Hint",
-    "Interval",
-    "Order",
-    "Outcome",
-    "Proof",
-    "Reread",
-    "Walk",
+    "conduct",
+    "habits",
+    "intervals",
+    "kinds",
+    "outcome",
+    "policy",
+    "rereading",
+    "retrying",
+    "tasks",
+    "walk",
 ]

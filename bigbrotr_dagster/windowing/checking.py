@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from bigbrotr_dagster.windowing.doubt import Doubt
 from bigbrotr_dagster.windowing.habits import TELLING, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.splitting import TOLERATED_SHARE, Split
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Stamped, Step, Unproven
+from bigbrotr_dagster.windowing.splitting import Split
+from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Answer, Ask, Stamped, Step, Unproven
 
 AUTHORS_TRIED = 3
 

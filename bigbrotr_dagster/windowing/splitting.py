@@ -17,13 +17,10 @@ from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
 from bigbrotr_dagster.windowing.saturated import Agree, Saturated
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Task, Unproven
+from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Answer, Ask, Gap, Stamped, Step, Task, Unproven
 
 SPARE = 2
 """Things that may come for both halves of a window, whose bounds may be a second wider each."""
-
-TOLERATED_SHARE = 50
-"""One event in so many may come or go from one answer to the next (new, deleted, replaced) without any doubt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.outcome import Outcome
 
+TOLERATED_SHARE = 50
+"""One event in so many may come or go from one answer to the next (new, deleted, replaced) without any doubt."""
+
 
 class Stamped(Protocol):
     """What a walk looks at in an event."""

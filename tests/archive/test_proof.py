@@ -14,7 +14,7 @@ from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.sessions import open_pool
 from bigbrotr_dagster.storage.state import begin_attempt
 from bigbrotr_dagster.sync import cursor_claims, sync_relays
-from bigbrotr_dagster.windowing import Coverage, Interval
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from tests.nostr.helpers import signed
 from tests.relays.scripted import scripted
 from tests.sync.helpers import config, tell

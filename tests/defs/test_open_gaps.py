@@ -9,8 +9,8 @@ from bigbrotr_dagster.defs.archive import gap_table, relay_gap_check
 from bigbrotr_dagster.defs.archive.gaps import GAPS_SHOWN
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.sync import RelayReport
-from bigbrotr_dagster.windowing import Gap, Interval
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.tasks import Gap, Unproven
 from tests.defs.helpers import NOW, Graph, Relays, dead_url, some_events
 from tests.nostr.helpers import signed
 from tests.sync.helpers import ask

@@ -7,7 +7,7 @@ import pytest
 
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.windowing import Interval
+from bigbrotr_dagster.windowing.intervals import Interval
 from tests.defs.helpers import NOW, Graph, Relays, dead_url, some_events
 from tests.sync.helpers import ask, stored_ids
 

@@ -18,8 +18,8 @@ from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.ingest import Cursor, Quarantined, Tally
 from bigbrotr_dagster.storage.sessions import connect, open_pool
 from bigbrotr_dagster.storage.state import AttemptResult, begin_attempt, finish_attempt
-from bigbrotr_dagster.windowing import Gap, Interval
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.tasks import Gap, Unproven
 from tests.conftest import in_database
 from tests.e2e.program import start
 from tests.machine import within

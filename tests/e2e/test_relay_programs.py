@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bigbrotr_dagster.sync import RelayReport, sync_relays
-from bigbrotr_dagster.windowing import Interval
+from bigbrotr_dagster.windowing.intervals import Interval
 from tests.e2e.events import write_crowd, write_events
 from tests.e2e.program import run
 from tests.relays import npm_relay, python_relay

@@ -29,8 +29,8 @@ from websockets.exceptions import ConnectionClosed
 from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
-from bigbrotr_dagster.windowing import Coverage
 from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
+from bigbrotr_dagster.windowing.intervals import Coverage
 from tests.relays.distant import distant
 
 DEFAULT_CAP = 100

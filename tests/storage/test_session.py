@@ -1,5 +1,6 @@
 """Whatever a database, a role, an environment or a URL set: the same bytes are stored, and come back."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from urllib.parse import quote
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.archive import soundness
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage, relay_states
@@ -94,19 +96,28 @@ def hostile(database: str, source: str, settings: dict[str, str], patch: pytest.
     else:
         with psycopg.connect(database, autocommit=True) as owner:
             name = owner.info.dbname
-            owner.execute("CREATE ROLE hostile SUPERUSER LOGIN")
-            whom = {"database": f"DATABASE {name}", "role": "ROLE hostile"}.get(
-                source, f"ROLE hostile IN DATABASE {name}"
+            role = f"hostile_{name}"  # one that could not be dropped is in nobody's way
+            owner.execute(f"CREATE ROLE {role} SUPERUSER LOGIN".encode())
+            whom = {"database": f"DATABASE {name}", "role": f"ROLE {role}"}.get(
+                source, f"ROLE {role} IN DATABASE {name}"
             )
             for setting, value in given.items():
                 quoted = value if setting in ("search_path", "DateStyle") else f"'{value}'"
                 owner.execute(f"ALTER {whom} SET {setting} = {quoted}".encode())
         try:
-            yield database.replace("postgres@", "hostile@")
+            yield database.replace("postgres@", f"{role}@")
         finally:
             with psycopg.connect(database, autocommit=True, options="-c statement_timeout=0") as owner:
                 owner.execute(f"ALTER {whom} RESET ALL".encode())
-                owner.execute("REASSIGN OWNED BY hostile TO postgres; DROP OWNED BY hostile; DROP ROLE hostile")
+                while _sessions_of(owner, role):  # that end: their temporary tables go with them
+                    time.sleep(0.1)
+                owner.execute(
+                    f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}".encode()
+                )
+
+
+def _sessions_of(owner: psycopg.Connection[TupleRow], role: str) -> list[TupleRow]:
+    return owner.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s", [role]).fetchall()
 
 
 def _unknown(database: str) -> set[str]:

@@ -24,8 +24,8 @@ from bigbrotr_dagster.storage.sessions import Pool
 from bigbrotr_dagster.storage.sessions import pool as connection_pool
 from bigbrotr_dagster.storage.state import begin_attempt
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
-from bigbrotr_dagster.windowing import Coverage, Gap, Interval
-from bigbrotr_dagster.windowing.tasks import Unproven
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.tasks import Gap, Unproven
 from tests.nostr.helpers import KEY, signed
 
 RELAY = "wss://relay.example.com"

@@ -13,7 +13,7 @@ from bigbrotr_dagster.storage.ingest import writer as module
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch
 from bigbrotr_dagster.storage.sessions import Connection, Pool, open_pool
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
-from bigbrotr_dagster.windowing import Interval
+from bigbrotr_dagster.windowing.intervals import Interval
 from tests.conftest import in_database
 from tests.nostr.helpers import signed
 from tests.postgres15 import postgres15

@@ -14,7 +14,7 @@ import psycopg
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.sync import RelayReport, sync_relays
-from bigbrotr_dagster.windowing import Coverage, Interval
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from tests.conftest import in_database
 from tests.machine import crowding
 from tests.nostr.helpers import KEY

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from bigbrotr_dagster.windowing import Answer, Ask, Coverage, Ending, Hint, Interval, Outcome, Proof, Walk
-from bigbrotr_dagster.windowing.tasks import Stamped
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
+from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Stamped
+from bigbrotr_dagster.windowing.walk import Walk
 
 EOSE = Outcome(Ending.EOSE)
 

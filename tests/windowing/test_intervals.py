@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.windowing import Coverage, Interval
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 
 intervals = st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: Interval(pair[0], sum(pair)))
 coverages = st.lists(intervals, max_size=8).map(Coverage)

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.windowing import Answer, Coverage, Habits, Interval, Order, Walk
-from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
+from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.tasks import Answer
+from bigbrotr_dagster.windowing.walk import Walk
 from tests.windowing.model import EOSE, Outcomes, Relay, Stamp, run, run_filtered, run_together, step
 
 END = 120

@@ -15,7 +15,7 @@ from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, digest, known
 from bigbrotr_dagster.storage.ingest.rows import pack_events, pack_observations
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import Connection
-from bigbrotr_dagster.windowing import Interval
+from bigbrotr_dagster.windowing.intervals import Interval
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.windowing import Coverage, Gap, Interval
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.tasks import Gap
 
 
 @dataclass(frozen=True, slots=True)

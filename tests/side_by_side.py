@@ -7,6 +7,7 @@ for each core. The longest files come first, else the last of them would be wait
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -22,8 +23,11 @@ TOGETHER = {
 }
 """Files that share what is dear to start, in this order: they are one process's, as if they were one file."""
 
+SHARES = {"tests/sync/test_hostile.py": 4}
+"""Files whose parametrized tests are so many processes' work: each does those of a share together."""
+
 LONGEST = (
-    "tests/sync/test_hostile.py",
+    *(f"tests/sync/test_hostile.py {number}" for number in range(SHARES["tests/sync/test_hostile.py"])),
     "tests/defs/test_clicks.py",
     "one `dev`",
     "tests/e2e/test_failing_servers.py",
@@ -43,8 +47,15 @@ def processes(files: Sequence[str]) -> int:
 
 def unit(nodeid: str) -> str:
     """What a test is a part of: all of it runs in one process, in order."""
-    file = nodeid.partition("::")[0]
+    file, _, rest = nodeid.partition("::")
+    if file in SHARES:
+        return f"{file} {share(file, rest.partition('[')[2].removesuffix(']'))}"
     return TOGETHER.get(file, file)
+
+
+def share(file: str, parameter: str) -> int:
+    """Which of a file's shares a test belongs to, by what it is given: the same in every process."""
+    return crc32(parameter.encode()) % SHARES[file]
 
 
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:

@@ -3,11 +3,14 @@
 `python -m tests.sync.hostile_report [--pairs 200]` tells the same at a glance.
 """
 
+from collections.abc import Callable
+from functools import cache
 from math import ceil
 
 import pytest
 
 from tests.relays.hostile import Cap, HostileRelay, calm, held
+from tests.side_by_side import share
 from tests.sync.oracle import (
     Verdict,
     all_synced,
@@ -17,6 +20,8 @@ from tests.sync.oracle import (
     single_modes,
     verdicts_on,
 )
+
+FILE = "tests/sync/test_hostile.py"
 
 SINGLE = single_modes()
 PAIRS = pairs(200, seed=3)
@@ -39,24 +44,29 @@ ONCE_BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def verdicts(embedded_server: str, request: pytest.FixtureRequest) -> dict[str, Verdict]:
-    """On all relays that the selected tests ask about: they are synced several at once."""
+def verdict(embedded_server: str, request: pytest.FixtureRequest) -> Callable[[str], Verdict]:
+    """Judges a relay, together with all relays of its share that the selected tests ask about: some at once."""
     selected = [getattr(item, "callspec", None) for item in request.session.items]
     names = {spec.params["name"] for spec in selected if spec is not None and "name" in spec.params}
     relays = {name: relay for name, relay in (SINGLE | PAIRS | ONCE_BROKEN).items() if name in names}
-    return verdicts_on(embedded_server, relays)
+
+    @cache
+    def of_share(number: int) -> dict[str, Verdict]:
+        return verdicts_on(embedded_server, {name: relays[name] for name in relays if share(FILE, name) == number})
+
+    return lambda name: of_share(share(FILE, name))[name]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SINGLE)
-def test_the_promise_holds_against_one_mode(verdicts: dict[str, Verdict], name: str) -> None:
-    assert_the_promise(verdicts[name])
+def test_the_promise_holds_against_one_mode(verdict: Callable[[str], Verdict], name: str) -> None:
+    assert_the_promise(verdict(name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*PAIRS, *ONCE_BROKEN])
-def test_the_promise_holds_against_two_modes_at_once(verdicts: dict[str, Verdict], name: str) -> None:
-    assert_the_promise(verdicts[name])
+def test_the_promise_holds_against_two_modes_at_once(verdict: Callable[[str], Verdict], name: str) -> None:
+    assert_the_promise(verdict(name))
 
 
 @pytest.mark.slow

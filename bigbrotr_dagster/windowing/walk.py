@@ -8,6 +8,39 @@ Every second that the walk was given is at any time in exactly one of three sets
 
 An answer moves seconds out of `pending`; a request that failed moves nothing. The events of an answer must be
 stored before, or together with, what the answer's `Proof` says.
+
+Theory of operation. A walk is a stack of tasks, the newest seconds on top. A task owns one window, asks one thing
+about it, and is frozen: what an answer does not settle, other tasks take over. Where the relay does as NIP-01
+says, there are `Page`s and one `Confirm`. Everything else is a reason to look more carefully:
+
+    Page       the newest of the window, which an honest relay cuts at its old end (`paging`)
+    Confirm    nothing seems to be left: is that so below the newest second, and of kinds that nobody hides?
+    Check      a page was cut: did it really hold the newest events? Its newest part alone tells (`checking`)
+    Split      the relay's cuts cannot be trusted: the whole and its halves have to agree (`splitting`)
+    Again      the halves brought more than the whole: was that cut, or is more there now?
+    Readable   whole and halves agree: as `Confirm`
+    Sift       nothing but rubbish filled the answer: find out below which second something else comes (`sifting`)
+    Agree      one second, of a relay whose cap varies: ask until three answers agree (`saturated`)
+    Saturated  one second fills an answer: narrow it by kinds and authors (`saturated`)
+    Oversized  an event larger than we take is in the way: find its second (`oversized`)
+    Reread     seconds that are proved already: have old events come late? (`rereading`)
+
+Which may follow which; "end" is that all of the window is covered or a gap. A test compares this with what walks
+are seen to do:
+
+    Page       -> Page Check Confirm Split Sift Agree Saturated Oversized end
+    Confirm    -> Confirm Page Split Oversized end
+    Check      -> Check Split end
+    Split      -> Split Again Readable Page Agree Saturated end
+    Again      -> Readable Split end
+    Readable   -> Readable Split end
+    Sift       -> Sift Split Page end
+    Agree      -> Agree Saturated end
+    Saturated  -> Saturated end
+    Oversized  -> Oversized Page end
+    Reread     -> Reread end
+
+Any of them may be asked twice first, where what was rejected may have been in the way (`repeated`).
 """
 
 from collections.abc import Iterable

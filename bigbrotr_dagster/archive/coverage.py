@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
+class Breakdown:
     """Seconds that are asked for, and of those the covered ones and those in gaps."""
 
     asked: int = 0
@@ -58,7 +58,7 @@ class RelayCoverage:
     """One relay's seconds, and the number of its open gaps."""
 
     url: str
-    seconds: Seconds
+    seconds: Breakdown
     gaps: int
 
 
@@ -85,10 +85,10 @@ class ArchiveCoverage:
     edges: Sequence[int]
     relays: int
     uncovered: int
-    total: Seconds
-    columns: Sequence[Seconds]
+    total: Breakdown
+    columns: Sequence[Breakdown]
     shown: Sequence[RelayCoverage]
-    cells: Sequence[Sequence[Seconds]]
+    cells: Sequence[Sequence[Breakdown]]
     reasons: Sequence[GapReason]
 
     @property
@@ -114,7 +114,7 @@ def archive_coverage(
         bounds = (edges[0], edges[-1])
         shown, relays, uncovered = _relays_most_behind(connection, asked, *bounds, most_relays)
         cells = _cells(connection, edges, [relay.url for relay in shown])
-        nothing = [Seconds()] * (len(edges) - 1)
+        nothing = [Breakdown()] * (len(edges) - 1)
         columns = _cells(connection, edges).get(None, nothing)
         reasons = _open_gaps(connection, [one.filter_hash for one in asked], edges[0])
     return ArchiveCoverage(
@@ -156,9 +156,9 @@ def asked_seconds(config: SynchronizerConfig, now: float) -> list[Asked]:
     return asked
 
 
-def added(columns: Sequence[Seconds]) -> Seconds:
+def added(columns: Sequence[Breakdown]) -> Breakdown:
     """The sum of several columns."""
-    return Seconds(
+    return Breakdown(
         sum(one.asked for one in columns), sum(one.covered for one in columns), sum(one.gap for one in columns)
     )
 
@@ -196,19 +196,19 @@ def _relays_most_behind(
     """
     values = {"hashes": [one.filter_hash for one in asked], "since": since, "until": until, "most": most}
     rows = connection.execute(query("coverage_relays"), values).fetchall()
-    relays = [RelayCoverage(url, Seconds(*seconds), gaps) for url, *seconds, gaps, _, _ in rows]
+    relays = [RelayCoverage(url, Breakdown(*seconds), gaps) for url, *seconds, gaps, _, _ in rows]
     return relays, rows[0][-2] if rows else 0, rows[0][-1] if rows else 0
 
 
 def _cells(
     connection: BlockingConnection, edges: Sequence[int], urls: Sequence[str] | None = None
-) -> dict[str | None, list[Seconds]]:
+) -> dict[str | None, list[Breakdown]]:
     """The seconds between each two edges, by relay; without `urls` of all relays together, under None."""
     values = {"since": list(edges[:-1]), "until": list(edges[1:]), "urls": urls and list(urls)}
-    found: dict[str | None, list[Seconds]] = {}
+    found: dict[str | None, list[Breakdown]] = {}
     for url, number, *seconds in connection.execute(query("coverage_cells"), values):
-        row = found.setdefault(url, [Seconds()] * (len(edges) - 1))
-        row[number - 1] = Seconds(*seconds)
+        row = found.setdefault(url, [Breakdown()] * (len(edges) - 1))
+        row[number - 1] = Breakdown(*seconds)
     return found
 
 

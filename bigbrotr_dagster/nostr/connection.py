@@ -20,21 +20,21 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.deadline import Deadline
 from bigbrotr_dagster.nostr.dial import dial
 from bigbrotr_dagster.nostr.exchange import AfterEose, Exchange, SideBySide, counted, introduce, new_id
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.intake import Intake
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
-from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
 from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.nostr.subscription import Page, Subscription, decoded, protocol_error
+from bigbrotr_dagster.nostr.subscription import Reply, Subscription, decoded, protocol_error
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 
-__all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Intake", "Page", "Rejected", "connect"]
+__all__ = ["AfterEose", "ConnectError", "Connection", "Failure", "Intake", "Rejected", "Reply", "connect"]
 
 MAX_MESSAGE_SIZE = 2 * 1024 * 1024
 """Default bound of one message in bytes: contact lists pass 512 KiB, NIP-77 replies reach 1 MiB."""
@@ -63,7 +63,7 @@ PAGE_TIMEOUTS = 10
 AT_ONCE = AfterEose()
 """An EOSE ends the request."""
 
-Answered = Callable[[int, Page], Awaitable[Sequence[Filter]]]
+Answered = Callable[[int, Reply], Awaitable[Sequence[Filter]]]
 """Told of each of several requests how it ended, by its number; returns what to ask for in its place."""
 
 # Close codes (RFC 6455) that websockets sends when the relay breaks the protocol or a bound.
@@ -162,7 +162,7 @@ class Connection:
         after_eose: AfterEose = AT_ONCE,
         stay_open: bool = False,
         intake: Intake | None = None,
-    ) -> Page:
+    ) -> Reply:
         """Send one REQ and collect its answers until it ends; `after_eose` tells what may come after its EOSE.
 
         More than `max_events` events or `max_bytes` bytes end it as a protocol error. The relay's
@@ -282,16 +282,16 @@ class Connection:
         )
 
     async def _timed(
-        self, run: Callable[[Patience], Awaitable[Outcome]], silence: Callable[[], Outcome | None]
+        self, run: Callable[[Deadline], Awaitable[Outcome]], silence: Callable[[], Outcome | None]
     ) -> Outcome:
         """How `run` ended; `silence` tells what it means if the relay says nothing more."""
         alarm = asyncio.timeout(None)
-        patience = Patience(alarm, silence=self._timeout, total=self._page_timeout)
+        deadline = Deadline(alarm, silence=self._timeout, total=self._page_timeout)
         try:
             async with alarm:
-                return await run(patience)
+                return await run(deadline)
         except TimeoutError:
-            return self._fault() or silence() or patience.outcome()
+            return self._fault() or silence() or deadline.outcome()
         except ConnectionClosed as exc:
             return self._fault() or Outcome(Ending.DISCONNECTED, text=_one_line(exc))
 

@@ -12,12 +12,12 @@ from websockets.protocol import State
 
 from bigbrotr_dagster.nostr import messages
 from bigbrotr_dagster.nostr.auth import Authenticator
+from bigbrotr_dagster.nostr.deadline import Deadline
 from bigbrotr_dagster.nostr.intake import Intake, Parts
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.messages import EventMessage
-from bigbrotr_dagster.nostr.patience import Patience
 from bigbrotr_dagster.nostr.relay_socket import RelaySocket
-from bigbrotr_dagster.nostr.subscription import Step, Subscription, decoded
+from bigbrotr_dagster.nostr.subscription import Meaning, Subscription, decoded
 from bigbrotr_dagster.nostr.weight import PART
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
@@ -69,11 +69,11 @@ class Exchange:
         self.waited = 0.0
         """Seconds until the relay said anything."""
         self.late = 0
-        """Events after the EOSE, as in `Page`."""
+        """Events after the EOSE, as in `Reply`."""
         self.longest_silence = 0.0
 
-    async def run(self, patience: Patience) -> Outcome:
-        patience.restore()
+    async def run(self, deadline: Deadline) -> Outcome:
+        deadline.restore()
         asked_at = monotonic()
         await self._ask()
         subscription, socket = self._subscription, self._socket
@@ -81,25 +81,25 @@ class Exchange:
         self.waited = monotonic() - asked_at
         while True:
             if self._parts.are_large(raw):
-                async with self._parts.room_for(raw, [subscription], patience):
+                async with self._parts.room_for(raw, [subscription], deadline):
                     step, is_ours = self._take(raw)
-                    await self._parts.hand_over([subscription], patience)
+                    await self._parts.hand_over([subscription], deadline)
             else:
                 step, is_ours = self._take(raw)
                 if self._parts.are_due(subscription.weight):
-                    await self._parts.hand_over([subscription], patience)
+                    await self._parts.hand_over([subscription], deadline)
             if step is not None:
-                outcome = await self._act(step, patience)
+                outcome = await self._act(step, deadline)
                 if outcome is not None:
                     return outcome
             elif self._eose is not None:
-                if is_ours and self._is_enough(patience):
+                if is_ours and self._is_enough(deadline):
                     return self._eose
             elif not self._on_grace:
-                patience.heard()
+                deadline.heard()
             raw = await socket.receive()
 
-    def _take(self, raw: bytes) -> tuple[Step, bool]:
+    def _take(self, raw: bytes) -> tuple[Meaning, bool]:
         """Take a message; returns what it means, and whether it is an event that was asked for."""
         message = decoded(raw)
         is_ours = False
@@ -109,13 +109,13 @@ class Exchange:
                 self._ended.take(message, raw)
         return self._subscription.take(message, raw), is_ours
 
-    def _is_enough(self, patience: Patience) -> bool:
+    def _is_enough(self, deadline: Deadline) -> bool:
         """Take note of an event after the EOSE; more of them are waited for unless that is enough."""
         now = monotonic()
         self.late += 1
         self.longest_silence = max(self.longest_silence, now - self._heard_at)
         self._heard_at = now
-        patience.again()
+        deadline.again()
         return self._subscription.received >= self._after_eose.enough
 
     def silence(self) -> Outcome | None:
@@ -135,7 +135,7 @@ class Exchange:
         return any(each is not None for each in held)
 
     async def _act(
-        self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, patience: Patience
+        self, step: Outcome | messages.Notice | messages.AuthChallenge | messages.Ok, deadline: Deadline
     ) -> Outcome | None:
         match step:
             case Outcome(Ending.EOSE) if self._eose is not None:
@@ -145,32 +145,32 @@ class Exchange:
             case messages.Notice() if self._eose is not None:
                 return None
             case messages.Notice():
-                patience.shorten(self._grace)
+                deadline.shorten(self._grace)
             case messages.AuthChallenge(challenge):
                 await authenticate(self._socket, self._authenticator, challenge)
             case messages.Ok() if self._authenticator.receive(step):
-                return await self._heed_verdict(step, patience)
+                return await self._heed_verdict(step, deadline)
             case Outcome(Ending.EOSE) if self._authenticator.is_waiting and self._may_ask_again():
                 self._answer_to_anybody = step
-                patience.shorten(VERDICT_GRACE)
+                deadline.shorten(VERDICT_GRACE)
             case Outcome(Ending.CLOSED, prefix="auth-required") if self._may_ask_again():
                 self._refusal = step
-                patience.shorten(AUTH_GRACE)
+                deadline.shorten(AUTH_GRACE)
                 if self._authenticator.accepted:
-                    await self._ask_again(patience)
+                    await self._ask_again(deadline)
             case Outcome(Ending.EOSE) if self._subscription.received < self._after_eose.enough:
                 self._eose, self._heard_at = step, monotonic()
-                patience.shorten(self._after_eose.seconds)
+                deadline.shorten(self._after_eose.seconds)
             case Outcome():
                 return step
         return None
 
-    async def _heed_verdict(self, verdict: messages.Ok, patience: Patience) -> Outcome | None:
+    async def _heed_verdict(self, verdict: messages.Ok, deadline: Deadline) -> Outcome | None:
         """The relay knows who asks, or will not: what it has answered until now, it answered anybody."""
         if verdict.accepted and self._may_ask_again():
             if self._refusal is None and self._answer_to_anybody is None:
                 await self._socket.send(messages.close(self._subscription.id), text=True)
-            await self._ask_again(patience)
+            await self._ask_again(deadline)
         elif self._refusal is not None:
             return Outcome(Ending.CLOSED, prefix=self._refusal.prefix, text=verdict.text)
         return self._answer_to_anybody
@@ -178,11 +178,11 @@ class Exchange:
     def _may_ask_again(self) -> bool:
         return self._authenticator.able and not self.asked_again
 
-    async def _ask_again(self, patience: Patience) -> None:
+    async def _ask_again(self, deadline: Deadline) -> None:
         self.asked_again = True
         self._refusal = self._answer_to_anybody = None
         self._subscription.reopen(new_id())
-        patience.restore()
+        deadline.restore()
         await self._ask()
 
     async def _ask(self) -> None:
@@ -217,29 +217,29 @@ class SideBySide:
         self.open = {subscription.id: subscription for subscription in subscriptions}
         """The requests that have not ended, by subscription id."""
 
-    async def run(self, patience: Patience) -> Outcome:
+    async def run(self, deadline: Deadline) -> Outcome:
         """Return once all have ended, how the last one did."""
-        patience.restore()
+        deadline.restore()
         await self._ask(self.open.values())
         while True:
             raw = await self._socket.receive()
             if self._parts.are_large(raw):
-                async with self._parts.room_for(raw, self.open.values(), patience):
+                async with self._parts.room_for(raw, self.open.values(), deadline):
                     taker, step = self._take(raw)
-                    await self._parts.hand_over([taker], patience)
+                    await self._parts.hand_over([taker], deadline)
             else:
                 taker, step = self._take(raw)
                 if self._parts.are_due(taker.weight * len(self.open)):
-                    await self._parts.hand_over([taker], patience)
+                    await self._parts.hand_over([taker], deadline)
             if isinstance(step, Outcome):
-                await self._end(taker, step, patience)
+                await self._end(taker, step, deadline)
                 if not self.open:
                     return step
             elif isinstance(step, messages.AuthChallenge):
                 await authenticate(self._socket, self._authenticator, step.challenge)
-            patience.heard()
+            deadline.heard()
 
-    def _take(self, raw: bytes) -> tuple[Subscription, Step]:
+    def _take(self, raw: bytes) -> tuple[Subscription, Meaning]:
         message = decoded(raw)
         # What concerns none of them counts against the bounds of the first.
         taker = self.open.get(getattr(message, "subscription", ""))
@@ -248,11 +248,11 @@ class SideBySide:
             self._ended.take(message, raw)
         return taker, taker.take(message, raw)
 
-    async def _end(self, subscription: Subscription, outcome: Outcome, patience: Patience) -> None:
+    async def _end(self, subscription: Subscription, outcome: Outcome, deadline: Deadline) -> None:
         del self.open[subscription.id]
-        patience.suspend()
+        deadline.suspend()
         more = await self._on_end(subscription, outcome)
-        patience.renew()
+        deadline.renew()
         self.open |= {each.id: each for each in more}
         if self._socket.state is not State.OPEN:
             return  # what has come by then is still to be read

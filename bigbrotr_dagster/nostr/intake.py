@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+from bigbrotr_dagster.nostr.deadline import Deadline
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
-from bigbrotr_dagster.nostr.patience import Patience
-from bigbrotr_dagster.nostr.subscription import Page, Subscription
+from bigbrotr_dagster.nostr.subscription import Reply, Subscription
 from bigbrotr_dagster.nostr.weight import LARGE, PART, weight
 
 
@@ -22,7 +22,7 @@ class Intake(Protocol):
     def room(self, weight: int) -> AbstractAsyncContextManager[None]:
         """Wait until so many bytes more may be decoded."""
 
-    async def store(self, part: Page) -> None:
+    async def store(self, part: Reply) -> None:
         """Take a part of an answer, and all that came late; it may wait."""
 
 
@@ -43,24 +43,24 @@ class Parts:
 
     @asynccontextmanager
     async def room_for(
-        self, raw: bytes, requests: Collection[Subscription], patience: Patience
+        self, raw: bytes, requests: Collection[Subscription], deadline: Deadline
     ) -> AsyncIterator[None]:
         """Room to decode a large message, once all is handed over; what it holds is to be handed over in there."""
         if self._intake is None:
             yield
             return
-        await self.hand_over(requests, patience)
-        patience.suspend()
+        await self.hand_over(requests, deadline)
+        deadline.suspend()
         async with self._intake.room(weight(raw)):
-            patience.resume()
+            deadline.resume()
             yield
 
-    async def hand_over(self, requests: Collection[Subscription], patience: Patience) -> None:
+    async def hand_over(self, requests: Collection[Subscription], deadline: Deadline) -> None:
         """Have all stored that these requests have brought by now."""
         if self._intake is None:
             return
-        patience.suspend()
+        deadline.suspend()
         for request in list(requests):
             if request.weight or self._ended.weight:
                 await self._intake.store(request.take_part())
-        patience.resume()
+        deadline.resume()

@@ -10,7 +10,7 @@ from time import monotonic
 
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.messages import EventMessage, Message
-from bigbrotr_dagster.nostr.subscription import Page, Subscription
+from bigbrotr_dagster.nostr.subscription import Reply, Subscription
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 MOMENT = 10.0
@@ -28,7 +28,7 @@ class LateEvents:
     """
 
     selection: Filter
-    page: Page
+    page: Reply
     lag: float
 
     @property

@@ -26,7 +26,7 @@ MAX_PLAUSIBLE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class RelayLimits:
+class Limitation:
     """The parts of NIP-11's `limitation` that concern a reader; None where the relay does not say.
 
     `max_limit` and `default_limit` count events of one filter, `max_message_length` is in bytes.
@@ -44,14 +44,14 @@ DOCUMENT_SECONDS = 5.0
 """Seconds that the relay has for its document, once it is connected."""
 
 
-async def fetch_limits(
+async def fetch_limitation(
     relay: RelayURL,
     *,
     timeout: float,  # noqa: ASYNC109 (of the connection only)
     proxy_url: str | None,
     allow_private: bool,
     verify: bool = True,
-) -> RelayLimits:
+) -> Limitation:
     """Ask `relay` for its limits; whatever it says, or does not say, is no error.
 
     Args:
@@ -77,23 +77,23 @@ async def fetch_limits(
             finally:
                 writer.transport.abort()
     except (OSError, h11.RemoteProtocolError):
-        return RelayLimits()
+        return Limitation()
 
 
-def read_limits(raw: bytes) -> RelayLimits:
+def read_limits(raw: bytes) -> Limitation:
     """Read the limits from a NIP-11 document; never raises, whatever it is."""
     try:
         return parse_limits(salvage.loads(raw))
     except salvage.Unreadable:
-        return RelayLimits()
+        return Limitation()
 
 
-def parse_limits(document: object) -> RelayLimits:
+def parse_limits(document: object) -> Limitation:
     """Read the limits from a decoded NIP-11 document; never raises, whatever it is."""
     limitation = document.get("limitation") if isinstance(document, dict) else None
     if not isinstance(limitation, dict):
-        return RelayLimits()
-    return RelayLimits(
+        return Limitation()
+    return Limitation(
         max_limit=_count(limitation, "max_limit"),
         default_limit=_count(limitation, "default_limit"),
         max_subscriptions=_count(limitation, "max_subscriptions"),

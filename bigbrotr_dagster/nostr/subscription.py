@@ -47,7 +47,7 @@ class Stamp(NamedTuple):
 
 
 @dataclass(slots=True)
-class Page:
+class Reply:
     """Everything that one request brought.
 
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
@@ -92,7 +92,7 @@ class Page:
         return f"{self.received} events, {self.ignored + self.garbage} other messages, {self.bytes:,} bytes"
 
 
-Step = Outcome | Notice | AuthChallenge | Ok | None
+Meaning = Outcome | Notice | AuthChallenge | Ok | None
 
 
 class Subscription:
@@ -118,13 +118,13 @@ class Subscription:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._max_event_size = max_event_size
-        self._page = Page(Outcome(Ending.TIMEOUT))
+        self._page = Reply(Outcome(Ending.TIMEOUT))
         self._seen: set[tuple[str, str]] = set()
         self._rejected_kept = 0
         self._raw_kept = 0
         self._parted = (0, 0)  # events, and those outside, that were handed over
         self.weight = 0
-        """As in `Page`, of what has come and was not handed over."""
+        """As in `Reply`, of what has come and was not handed over."""
         self.reopen(id)
 
     def reopen(self, id: str) -> None:
@@ -137,23 +137,23 @@ class Subscription:
         """EVENT messages so far."""
         return self._page.received
 
-    def finish(self, outcome: Outcome) -> Page:
+    def finish(self, outcome: Outcome) -> Reply:
         """Return the page, now that the request has ended."""
         self._page.outcome = outcome
         self._page.weight = self.weight
         return self._page
 
-    def take_part(self) -> Page:
+    def take_part(self) -> Reply:
         """Return what has come since the last call, for it to be stored; the page keeps the stamps of it."""
         page, (events, outside) = self._page, self._parted
-        part = Page(page.outcome, page.events[events:], page.outside[outside:], page.rejected, weight=self.weight)
+        part = Reply(page.outcome, page.events[events:], page.outside[outside:], page.rejected, weight=self.weight)
         page.events[events:] = map(_stamp, part.events)
         page.outside[outside:] = map(_stamp, part.outside)
         page.rejected = []
         self._parted, self.weight = (len(page.events), len(page.outside)), 0
         return part
 
-    def receive(self, raw: bytes) -> Step:
+    def receive(self, raw: bytes) -> Meaning:
         """Take one message.
 
         Returns:
@@ -161,7 +161,7 @@ class Subscription:
         """
         return self.take(decoded(raw), raw)
 
-    def take(self, message: Message | None, raw: bytes) -> Step:
+    def take(self, message: Message | None, raw: bytes) -> Meaning:
         """Take one message that is decoded already, as `receive`."""
         self._page.bytes += len(raw)
         if self._page.bytes > self._max_bytes:

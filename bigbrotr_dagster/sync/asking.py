@@ -6,16 +6,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from itertools import count
 
-from bigbrotr_dagster.nostr.connection import Connection, Page
+from bigbrotr_dagster.nostr.connection import Connection, Reply
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.sync.claims import NOTHING, Claims
 from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
-from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
+from bigbrotr_dagster.sync.stated import Stated
 from bigbrotr_dagster.windowing.conduct import EVENTS_PER_PAGE, Conduct, Verdict
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
@@ -46,7 +46,7 @@ class Asking:
         relay: RelayURL,
         habits: Habits,
         conduct: Conduct,
-        hints: Hints,
+        stated: Stated,
         writer: BatchWriter,
         progress: Progress,
         cursor: Callable[[], Cursor | None],
@@ -59,7 +59,7 @@ class Asking:
         self._relay = relay
         self._habits = habits
         self._conduct = conduct
-        self._hints = hints
+        self._stated = stated
         self._writer = writer
         self._progress = progress
         self._cursor = cursor
@@ -73,7 +73,7 @@ class Asking:
         """Send one request, and take its answer."""
         selection = history.selection(ask)
         if selection is None:
-            page = Page(Outcome(Ending.EOSE))
+            page = Reply(Outcome(Ending.EOSE))
         else:
             self.claims.asked(selection, history, walk)
             page = await connection.request(
@@ -96,12 +96,12 @@ class Asking:
         elif verdict is Verdict.SET_ASIDE and not connection.closed:
             outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
         if proof.gaps:
-            gaps = await self._hints.estimated(connection, history, self._habits, proof.gaps)
+            gaps = await self._stated.estimated(connection, history, self._habits, proof.gaps)
             proof = replace(proof, gaps=gaps)
         await self._settle(history, walk, page, proof)
         return outcome
 
-    async def probe(self, connection: Connection, history: History) -> Page:
+    async def probe(self, connection: Connection, history: History) -> Reply:
         """Ask for one event of the history, to see how that is answered; it proves nothing."""
         page = await connection.request(
             history.filter.narrowed(since=1, limit=1),
@@ -117,7 +117,7 @@ class Asking:
         """Tell the walk of a crowded second: who was active then, and what the relay says it answers at once."""
         if walk.crowded is not None:
             authors = await self._writer.authors_around(walk.crowded)
-            limits = await self._hints.limits()
+            limits = await self._stated.limits()
             self._habits.heed_message_length(limits.max_message_length)
             walk.supply(authors, limits.max_limit)
 
@@ -143,14 +143,14 @@ class Asking:
             for ask in asks:
                 selection = history.selection(ask)
                 if selection is None:
-                    await self._take(history, walk, ask, Page(Outcome(Ending.EOSE)), len(asked) + 1)
+                    await self._take(history, walk, ask, Reply(Outcome(Ending.EOSE)), len(asked) + 1)
                 else:
                     self.claims.asked(selection, history, walk)
                     asked[next(numbers)] = ask, len(asked) + 1
                     selections.append(selection)
             return selections
 
-        async def answered(number: int, page: Page) -> list[Filter]:
+        async def answered(number: int, page: Reply) -> list[Filter]:
             nonlocal ended
             ended = page.outcome
             self._count(page)
@@ -169,7 +169,7 @@ class Asking:
             )
         return ended if connection.closed else None
 
-    async def _take(self, history: History, walk: Walk, ask: Ask, page: Page, under_way: int) -> None:
+    async def _take(self, history: History, walk: Walk, ask: Ask, page: Reply, under_way: int) -> None:
         """One of several answers; when it was asked for, so many were under way."""
         proof = Proof()
         if reaction(page.outcome) is Reaction.PROVED:
@@ -191,7 +191,7 @@ class Asking:
                 self._count_events(late.page)
             await self.claims.take_late(came)
 
-    async def deliver(self, history: History, page: Page, proof: Proof, disproved: Coverage = NOTHING) -> None:
+    async def deliver(self, history: History, page: Reply, proof: Proof, disproved: Coverage = NOTHING) -> None:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
         history.take_back(disproved)
         history.settle(proof)
@@ -220,17 +220,17 @@ class Asking:
         )
         self.progress_at += time.monotonic() - began  # that was our queue, and is not held against the relay
 
-    def _count(self, page: Page) -> None:
+    def _count(self, page: Reply) -> None:
         self.traffic.requests += 1
         self.traffic.bytes_received += page.bytes
         self._count_events(page)
 
-    def _count_events(self, page: Page) -> None:
+    def _count_events(self, page: Reply) -> None:
         self.traffic.events_received += page.received
         self._progress.events_received += page.received
         self._conduct.received(page.received)
 
-    async def _settle(self, history: History, walk: Walk, page: Page, proof: Proof) -> None:
+    async def _settle(self, history: History, walk: Walk, page: Reply, proof: Proof) -> None:
         proof, disproved = self.claims.checked(history, walk, page, proof)
         if proof.reread is not None:
             history.audit.settle(proof.reread, [event.created_at for event in page.events])
@@ -251,13 +251,13 @@ class _Intake:
     def room(self, weight: int) -> AbstractAsyncContextManager[None]:
         return self.asking._writer.room(weight)
 
-    async def store(self, part: Page) -> None:
+    async def store(self, part: Reply) -> None:
         if part.weight:
             await self.asking.deliver(self.history, part, Proof())
         await self.asking.take_late(self.connection)
 
 
-def _answer(page: Page) -> Answer:
+def _answer(page: Reply) -> Answer:
     """What the walk is told of a page."""
     off_filter = page.rejected_counts["off_filter"]
     return Answer(
@@ -272,7 +272,7 @@ def _answer(page: Page) -> Answer:
     )
 
 
-def _told(walk: Walk, ask: Ask, verdict: Verdict, page: Page) -> Proof:
+def _told(walk: Walk, ask: Ask, verdict: Verdict, page: Reply) -> Proof:
     """Tell the walk what came of its ask; returns what that proves."""
     said = page.outcome.text
     match verdict:

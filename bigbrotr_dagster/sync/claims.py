@@ -8,7 +8,7 @@ once, and taken back if an event comes after all that should have come before (s
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.nostr.connection import AT_ONCE, AfterEose, Page
+from bigbrotr_dagster.nostr.connection import AT_ONCE, AfterEose, Reply
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.late import LateEvents
 from bigbrotr_dagster.sync.distance import Distance
@@ -43,7 +43,7 @@ class _Damaged:
     pubkey: str = ""
 
 
-def _damaged(page: Page, second: int) -> list[_Damaged]:
+def _damaged(page: Reply, second: int) -> list[_Damaged]:
     """By their bytes, with the second that each claims, else `second`."""
     refused = page.rejected if page.refused else ()
     return [
@@ -52,7 +52,7 @@ def _damaged(page: Page, second: int) -> list[_Damaged]:
     ]
 
 
-Deliver = Callable[[History, Page, Proof, Coverage], Awaitable[None]]
+Deliver = Callable[[History, Reply, Proof, Coverage], Awaitable[None]]
 """Has the writer store what a page brought, what it proves, and what it disproves."""
 
 
@@ -88,7 +88,7 @@ class Claims:
         grace = self._habits.grace
         return AfterEose(grace, self._habits.whole(ask.limit)) if grace else AT_ONCE
 
-    def note_eose(self, history: History, ask: Ask, page: Page) -> None:
+    def note_eose(self, history: History, ask: Ask, page: Reply) -> None:
         """Learn from an EOSE what this relay's are worth."""
         self._habits.note_eose(page.received - page.late, page.late, page.silence)
         self.has_doubts |= self._late(history).lacks_what_was_due(ask, page.events)
@@ -106,7 +106,7 @@ class Claims:
                 self._heed_false_eose(walk, disproved, late.lag)
             await self._deliver(history, late.page, Proof(), disproved)
 
-    def checked(self, history: History, walk: Walk, page: Page, proof: Proof) -> tuple[Proof, Coverage]:
+    def checked(self, history: History, walk: Walk, page: Reply, proof: Proof) -> tuple[Proof, Coverage]:
         """The proof without what is contradicted by events that came late, and did not come now; and that."""
         self._answers += 1
         lateness = self._late(history)
@@ -120,7 +120,7 @@ class Claims:
         return replace(proof, covered=tuple(Coverage(proof.covered) - disproved)), disproved
 
     async def write(
-        self, history: History, walk: Walk, page: Page, proof: Proof, disproved: Coverage = NOTHING
+        self, history: History, walk: Walk, page: Reply, proof: Proof, disproved: Coverage = NOTHING
     ) -> None:
         """Have a checked proof stored with its page, or held back."""
         if proof.covered and self._habits.is_unknown:
@@ -134,7 +134,7 @@ class Claims:
         """Write what was held back: nothing has come since that contradicts it."""
         held, self._held = self._held, []
         for history, _, proof in held:
-            await self._deliver(history, Page(Outcome(Ending.EOSE)), proof, NOTHING)
+            await self._deliver(history, Reply(Outcome(Ending.EOSE)), proof, NOTHING)
 
     def _late(self, history: History) -> Lateness:
         return self._lateness.setdefault(history.hash, Lateness())

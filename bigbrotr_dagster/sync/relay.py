@@ -12,16 +12,16 @@ from functools import partial
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.errors import RelayError
-from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Page, connect
+from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Reply, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Tally
 from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.budget import Budget
-from bigbrotr_dagster.sync.hints import Hints
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.restricted import Restricted
+from bigbrotr_dagster.sync.stated import Stated
 from bigbrotr_dagster.windowing.conduct import SHORT_WINDOW_REQUESTS, Conduct, Move
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
@@ -67,9 +67,9 @@ class RelaySync:
         self._conduct = Conduct(state.habits, state.failures, config.processing.limit)
         self._idle = config.timeouts.without_progress(relay.network)
         insecure = config.processing.allow_insecure
-        self._hints = Hints(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
+        self._stated = Stated(relay, network, allow_private=config.allow_private, allow_insecure=insecure)
         self._asking = Asking(
-            relay, state.habits, self._conduct, self._hints, writer, progress, lambda: self.cursor
+            relay, state.habits, self._conduct, self._stated, writer, progress, lambda: self.cursor
         )
         self._restricted = Restricted(
             state.habits, self.histories, has_key=private_key is not None, is_due=state.forgotten
@@ -156,7 +156,7 @@ class RelaySync:
                 self._conduct.connected()
                 self._asking.connected(connection)
                 if self._state.habits.is_unknown and not self._state.covered:
-                    self._state.habits.hint = (await self._hints.limits()).max_limit
+                    self._state.habits.stated_limit = (await self._stated.limits()).max_limit
                 while True:
                     for history, walk, share in _turns(walks):
                         if (history, walk) not in walks:
@@ -205,7 +205,7 @@ class RelaySync:
         return secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))) == 0
 
     async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
-        await self._asking.deliver(history, Page(Outcome(Ending.CLOSED)), history.give_up(reason, detail))
+        await self._asking.deliver(history, Reply(Outcome(Ending.CLOSED)), history.give_up(reason, detail))
 
     async def _walk(self, connection: Connection, history: History, walk: Walk, share: float) -> Outcome | None:
         """Go on until this share of the budget is used up.
@@ -230,7 +230,7 @@ class RelaySync:
                 ask,
                 closed=connection.closed,
                 optional=history in self._restricted.opened,
-                stated=(await self._hints.limits()).max_limit if minds else None,
+                stated=(await self._stated.limits()).max_limit if minds else None,
             )
             await asyncio.sleep(decision.pause)
             if decision.move is Move.LEAVE:
@@ -248,7 +248,7 @@ class RelaySync:
         await self._asking.supply(walk)
         distance, width = self._asking.distance, 1
         if distance.is_far(connection):
-            distance.heed((await self._hints.limits()).max_subscriptions)
+            distance.heed((await self._stated.limits()).max_subscriptions)
             width = distance.width(self._state.habits)
         return distance.asks(walk, width)
 

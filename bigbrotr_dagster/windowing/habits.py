@@ -108,18 +108,20 @@ class Habits:
 
     `largest`: the most events of what was asked for that one answer ever brought: the relay's cap is no smaller.
     `cut_at`: the fewest events of an answer that was later proved cut, because its window turned out to hold more;
-    None while that never happened.
-    `since_exclusive`, `until_exclusive`: whether the relay leaves that second itself out, against NIP-01;
-    None while no answer has shown it. `cut_pages`: answers that may have been cut, so far; some of them are
-    checked. `checked`: events of the answers for which a check was passed. `hides`: the relay removes events after
-    counting its limit, so that short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most
-    events it can be asked for at once, None while it takes any number. `pause`: seconds to leave between two
-    requests. `hint`: the most events that the relay says it answers at once (NIP-11): the first REQ heeds it, and
-    finds out. `grace`: seconds of silence after an EOSE until it counts, for the relay's events were seen to come
-    after it. `message_bytes`: the most bytes that we send it in one message. `longest`: the most messages that one
-    answer of this run brought, asked for or not; `fullest`: without what was not asked for. `rejections`: windows
-    of this run of which either half held nothing but what was rejected. `in_vain`: answers of this run that were
-    asked for again for what was rejected, which came again. `restricted`: see `Access`.
+    None while that never happened. `since_exclusive`, `until_exclusive`: whether the relay leaves that second
+    itself out, against NIP-01; None while no answer has shown it. `cut_pages`: answers that may have been cut, so
+    far; some of them are checked. `checked`: events of the answers for which a check was passed. `hides`: the
+    relay removes events after counting its limit, so that short and even empty answers prove nothing. `rung`: see
+    `Rung`. `limit`: the most events it can be asked for at once, None while it takes any number. `pause`: seconds
+    to leave between two requests. `stated_limit`: the most events that the relay says it answers at once (NIP-11):
+    the first REQ heeds it, and finds out. `grace`: seconds of silence after an EOSE until it counts, for the
+    relay's events were seen to come after it. `message_bytes`: the most bytes that we send it in one message.
+    `restricted`: see `Access`.
+
+    Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
+    of them that were asked for, or came in place of what was; `rejections`, windows of which either half held
+    nothing but what was rejected; `in_vain`, answers that were asked for again for what was rejected, which came
+    again.
     """
 
     largest: int = 0
@@ -133,7 +135,7 @@ class Habits:
     rung: Rung = Rung.FREE
     limit: int | None = None
     pause: float = 0.0
-    hint: int | None = None
+    stated_limit: int | None = None
     grace: float = 0.0
     restricted: Access = Access.UNKNOWN
     message_bytes: int = MESSAGE_BYTES
@@ -316,6 +318,6 @@ class Habits:
     def most(self, limit: int) -> int:
         """The `limit` to ask for, where `limit` is what the configuration wants."""
         restrained = min(limit, SMALL_LIMIT) if self.rung.limits else limit
-        if self.is_unknown and self.hint is not None:
-            restrained = min(restrained, self.hint)
+        if self.is_unknown and self.stated_limit is not None:
+            restrained = min(restrained, self.stated_limit)
         return min(restrained, self.limit or restrained)

@@ -15,8 +15,8 @@ from bigbrotr_dagster.archive.columns import MOST_COLUMNS, columns_between
 from bigbrotr_dagster.archive.coverage import (
     MOST_RELAYS,
     ArchiveCoverage,
+    Breakdown,
     RelayCoverage,
-    Seconds,
     archive_coverage,
 )
 from bigbrotr_dagster.archive.registry import register_relays
@@ -94,12 +94,12 @@ def test_each_second_is_covered_pending_or_a_gap(any_database: str) -> None:
     )
     february, march, april = 29 * DAY, 31 * DAY, 30 * DAY
     assert [list(row[-3:]) for row in found.cells] == [
-        [Seconds(february, 0, 0), Seconds(march, march, 0), Seconds(april, 20 * DAY, 10 * DAY)],
-        [Seconds(february, february, 0), Seconds(march, march, 0), Seconds(april, april, 0)],
-        [Seconds(february), Seconds(march), Seconds(april)],
+        [Breakdown(february, 0, 0), Breakdown(march, march, 0), Breakdown(april, 20 * DAY, 10 * DAY)],
+        [Breakdown(february, february, 0), Breakdown(march, march, 0), Breakdown(april, april, 0)],
+        [Breakdown(february), Breakdown(march), Breakdown(april)],
     ]
-    assert found.columns[-1] == Seconds(3 * april, april + 20 * DAY, 10 * DAY)
-    assert found.columns[0] == Seconds(3 * 22 * DAY, 22 * DAY, 0), "asked for from the tenth on"
+    assert found.columns[-1] == Breakdown(3 * april, april + 20 * DAY, 10 * DAY)
+    assert found.columns[0] == Breakdown(3 * 22 * DAY, 22 * DAY, 0), "asked for from the tenth on"
     assert found.total.pending == 2 * (END - at(2023, 5, 10)) - march - april
     assert [relay.gaps for relay in found.shown] == [1, 1, 0]
     assert [(one.reason, one.gaps, one.relays, one.seconds) for one in found.reasons] == [
@@ -192,14 +192,14 @@ def worst_case() -> ArchiveCoverage:
     draw = random.Random(1)
     unit, edges = columns_between(at(2020, 6), END)
     cells = [
-        [Seconds(1_000, draw.randint(1, 500), draw.randint(1, 499)) for _ in range(MOST_COLUMNS)]
+        [Breakdown(1_000, draw.randint(1, 500), draw.randint(1, 499)) for _ in range(MOST_COLUMNS)]
         for _ in range(MOST_RELAYS)
     ]
     shown = [
-        RelayCoverage(f"wss://{'<&>' * 20}{n}.onion/", Seconds(10**9, 1, 1), 10**6) for n in range(MOST_RELAYS)
+        RelayCoverage(f"wss://{'<&>' * 20}{n}.onion/", Breakdown(10**9, 1, 1), 10**6) for n in range(MOST_RELAYS)
     ]
-    columns = [Seconds(1_000, draw.randint(1, 500), draw.randint(1, 499)) for _ in range(MOST_COLUMNS)]
-    return ArchiveCoverage(unit, edges, 10**6, 0, Seconds(10**12, 10**6, 10**6), columns, shown, cells, [])
+    columns = [Breakdown(1_000, draw.randint(1, 500), draw.randint(1, 499)) for _ in range(MOST_COLUMNS)]
+    return ArchiveCoverage(unit, edges, 10**6, 0, Breakdown(10**12, 10**6, 10**6), columns, shown, cells, [])
 
 
 def test_the_pictures_are_small_and_the_strip_is_shown_in_place() -> None:
@@ -214,7 +214,7 @@ def test_the_pictures_are_small_and_the_strip_is_shown_in_place() -> None:
 
 def test_a_cell_shows_the_smallest_gap_and_the_last_pending_minutes_of_none_but_the_last() -> None:
     month = 30 * DAY
-    cells = [Seconds(month, month - 1, 1), Seconds(month, month - 300, 0), Seconds(month, month - 300, 0)]
+    cells = [Breakdown(month, month - 1, 1), Breakdown(month, month - 300, 0), Breakdown(month, month - 300, 0)]
     edges, relay = columns_between(at(2024, 2), END)[1], RelayCoverage("wss://a", cells[0], 1)
     coverage = ArchiveCoverage("month", edges, 1, 0, cells[1], cells, [relay], [cells], [])
     svg = picture(coverage)

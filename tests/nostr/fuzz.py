@@ -292,7 +292,7 @@ async def _document_from(random: Random) -> str:
 
     async with tcp_server(handler) as port:
         relay = parse_relay_url(f"ws://127.0.0.1:{port}")
-        found = await nip11.fetch_limits(relay, timeout=SILENCE, proxy_url=None, allow_private=True)
+        found = await nip11.fetch_limitation(relay, timeout=SILENCE, proxy_url=None, allow_private=True)
         return type(found).__name__
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from websockets.asyncio.server import ServerConnection, serve
 
-from bigbrotr_dagster.nostr.connection import Page, connect
+from bigbrotr_dagster.nostr.connection import Reply, connect
 from bigbrotr_dagster.nostr.event import Event, Tag
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
@@ -72,7 +72,7 @@ async def ask(
     max_events: int = 100,
     max_bytes: int = 10_000_000,
     **options: Any,
-) -> Page:
+) -> Reply:
     """Return the page that one request to a relay with this `handler` brings."""
     async with (
         relay(handler) as url,

@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from bigbrotr_dagster.nostr.connection import Connection, Page, connect
+from bigbrotr_dagster.nostr.connection import Connection, Reply, connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
@@ -272,11 +272,11 @@ async def test_a_connection_that_ends_counts_nothing() -> None:
 # Side by side
 
 
-async def side_by_side(connection: Connection, selections: list[Filter], *, max_bytes: int) -> list[Page]:
+async def side_by_side(connection: Connection, selections: list[Filter], *, max_bytes: int) -> list[Reply]:
     """The pages in the order of asking; nothing more is asked for."""
-    pages: dict[int, Page] = {}
+    pages: dict[int, Reply] = {}
 
-    async def answered(number: int, page: Page) -> list[Filter]:
+    async def answered(number: int, page: Reply) -> list[Filter]:
         pages[number] = page
         return []
 
@@ -298,7 +298,7 @@ async def test_a_request_takes_the_place_of_one_that_was_answered() -> None:
 
     came: list[tuple[int, int]] = []
 
-    async def answered(number: int, page: Page) -> list[Filter]:
+    async def answered(number: int, page: Reply) -> list[Filter]:
         came.append((number, len(page.events)))
         return [Filter(limit=7)] if number == 1 else []
 
@@ -316,7 +316,7 @@ async def test_to_wait_for_the_archive_is_not_the_relays_silence() -> None:
 
     endings = []
 
-    async def answered(number: int, page: Page) -> list[Filter]:
+    async def answered(number: int, page: Reply) -> list[Filter]:
         await asyncio.sleep(0.5)
         endings.append(page.outcome.ending)
         return []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bigbrotr_dagster.nostr import salvage
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.messages import Closed, Notice, parse_message
-from bigbrotr_dagster.nostr.subscription import MAX_REJECTED_KEPT, Page, Subscription
+from bigbrotr_dagster.nostr.subscription import MAX_REJECTED_KEPT, Reply, Subscription
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import A, ask, received, send, signed
 
@@ -18,7 +18,7 @@ EVENT = signed(AT, content="@", tags=[["t", "x"]])
 RAW = EVENT.to_json()
 
 
-def page_of(*messages: bytes, selection: Filter | None = None, max_event_size: int | None = None) -> Page:
+def page_of(*messages: bytes, selection: Filter | None = None, max_event_size: int | None = None) -> Reply:
     subscription = Subscription(
         SUB, selection or Filter(), max_events=1_000, max_bytes=10**7, max_event_size=max_event_size
     )

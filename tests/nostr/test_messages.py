@@ -1,4 +1,4 @@
-"""What a relay says, decoded; keys and NIP-42; NIP-11's hints."""
+"""What a relay says, decoded; keys and NIP-42; NIP-11's limits."""
 
 from contextlib import suppress
 
@@ -20,7 +20,7 @@ from bigbrotr_dagster.nostr.messages import (
     Unknown,
     parse_message,
 )
-from bigbrotr_dagster.nostr.nip11 import RelayLimits, parse_limits
+from bigbrotr_dagster.nostr.nip11 import Limitation, parse_limits
 from bigbrotr_dagster.windowing.outcome import Hint
 from tests.nostr.helpers import KEY, signed
 
@@ -140,7 +140,7 @@ def test_the_verdict_on_another_event_is_not_ours() -> None:
 
 def test_limits_are_read() -> None:
     document = {"limitation": {"max_limit": 500, "auth_required": True, "max_subscriptions": 20}}
-    assert parse_limits(document) == RelayLimits(max_limit=500, auth_required=True, max_subscriptions=20)
+    assert parse_limits(document) == Limitation(max_limit=500, auth_required=True, max_subscriptions=20)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_limits_are_read() -> None:
     ],
 )
 def test_nonsense_says_nothing(document: object) -> None:
-    assert parse_limits(document) == RelayLimits()
+    assert parse_limits(document) == Limitation()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from bigbrotr_dagster.nostr.nip11 import MAX_DOCUMENT, RelayLimits, fetch_limits
+from bigbrotr_dagster.nostr.nip11 import MAX_DOCUMENT, Limitation, fetch_limitation
 from bigbrotr_dagster.nostr.reach import ConnectError
 from bigbrotr_dagster.nostr.relay_url import RelayURL, parse_relay_url
 from tests.nostr.helpers import relay, tcp_server
@@ -17,7 +17,7 @@ from tests.nostr.test_dial import ONION, server_tls
 from tests.ports import free_port
 
 DOCUMENT = orjson.dumps({"name": "a relay", "limitation": {"max_limit": 500}})
-LIMITS = RelayLimits(max_limit=500)
+LIMITS = Limitation(max_limit=500)
 
 
 def answer(body: bytes = DOCUMENT, status: str = "200 OK", *headers: str) -> bytes:
@@ -50,8 +50,8 @@ async def saying(
 
 async def fetched(
     url: RelayURL, *, within: float = 5, proxy_url: str | None = None, **options: bool
-) -> RelayLimits:
-    return await fetch_limits(url, timeout=within, proxy_url=proxy_url, **({"allow_private": True} | options))
+) -> Limitation:
+    return await fetch_limitation(url, timeout=within, proxy_url=proxy_url, **({"allow_private": True} | options))
 
 
 async def test_the_document_is_asked_for_as_nip_11_has_it() -> None:
@@ -95,7 +95,7 @@ async def test_every_framing_of_http_is_read(parts: list[bytes]) -> None:
 )
 async def test_what_is_no_document_is_no_hint(said: bytes) -> None:
     async with saying(said) as (url, _):
-        assert await fetched(url) == RelayLimits()
+        assert await fetched(url) == Limitation()
 
 
 async def test_a_relay_that_holds_its_answer_back_costs_the_time_allowed() -> None:
@@ -103,7 +103,7 @@ async def test_a_relay_that_holds_its_answer_back_costs_the_time_allowed() -> No
         await reader.read()
 
     async with tcp_server(silence) as port, asyncio.timeout(3):
-        assert await fetched(parse_relay_url(f"ws://127.0.0.1:{port}"), within=0.3) == RelayLimits()
+        assert await fetched(parse_relay_url(f"ws://127.0.0.1:{port}"), within=0.3) == Limitation()
 
 
 async def test_a_relay_that_is_gone_or_private_cannot_be_asked() -> None:
@@ -119,12 +119,12 @@ async def test_a_relay_that_speaks_websockets_only_gives_no_hint() -> None:
         raise AssertionError("a plain GET is no handshake")
 
     async with relay(serving) as url:
-        assert await fetched(url) == RelayLimits()
+        assert await fetched(url) == Limitation()
 
 
 async def test_the_certificate_is_verified_unless_the_relay_was_let_through_without() -> None:
     async with saying(answer(), tls=server_tls()) as (url, _):
-        assert await fetched(url) == RelayLimits()
+        assert await fetched(url) == Limitation()
         assert await fetched(url, verify=False) == LIMITS
 
 

@@ -36,7 +36,7 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
 
 
 async def walk(connection: Connection, until: int) -> set[str]:
-    """Page down to the oldest event, newest first; good enough for relays without busy seconds."""
+    """Reply down to the oldest event, newest first; good enough for relays without busy seconds."""
     ids: set[str] = set()
     while True:
         page = await connection.request(

@@ -129,7 +129,7 @@ def test_what_lies_below_hidden_events_is_found(relay: Relay) -> None:
 
 @given(relays(), st.integers(1, 20))
 def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay, hint: int) -> None:
-    habits = Habits(hint=hint)
+    habits = Habits(stated_limit=hint)
     if relay.cap < CREDIBLE_CAP:
         habits.cut_at = relay.cap
     assert_the_promise(relay, Walk(RANGE, 20, habits))

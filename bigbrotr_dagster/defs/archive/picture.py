@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import quote
 
-from bigbrotr_dagster.archive.coverage import ArchiveCoverage, RelayCoverage, Seconds
+from bigbrotr_dagster.archive.coverage import ArchiveCoverage, Breakdown, RelayCoverage
 
 TEXT = "#7a8593"
 COMPLETE, PARTLY, SMALL_GAP, GAP, PENDING = (
@@ -99,7 +99,7 @@ def in_words(coverage: ArchiveCoverage) -> str:
     return f"{share} covered since {day}{since:%B %Y}: {relays}{_gaps(coverage.gaps)}"
 
 
-def percent(seconds: Seconds, pending_ignored: int = PENDING_IGNORED) -> str:
+def percent(seconds: Breakdown, pending_ignored: int = PENDING_IGNORED) -> str:
     """The covered share; 100 % is said of nothing less, but for what the next sync brings."""
     if seconds.covered and not seconds.gap and seconds.pending <= pending_ignored:
         return "100 %"
@@ -110,7 +110,7 @@ def _gaps(count: int) -> str:
     return f", {count:,} gap{'s' if count > 1 else ''}" if count else ""
 
 
-def _levels(seconds: Seconds, height: int, least_gap: int, pending_ignored: int) -> tuple[int, int, int]:
+def _levels(seconds: Breakdown, height: int, least_gap: int, pending_ignored: int) -> tuple[int, int, int]:
     """How much of `height` is covered, gap and pending: whatever there is of any, however little, is drawn."""
     if not seconds.asked:
         return 0, 0, 0
@@ -127,7 +127,7 @@ def _levels(seconds: Seconds, height: int, least_gap: int, pending_ignored: int)
     return height - gap - pending, gap, pending
 
 
-def _grid(rows: Sequence[Sequence[Seconds]]) -> Iterator[str]:
+def _grid(rows: Sequence[Sequence[Breakdown]]) -> Iterator[str]:
     """Paths, one for each look and height; a stroke is dashed, so that neighbours of one kind are one stroke."""
     strokes: dict[tuple[tuple[str, float, str], int, int], list[tuple[int, int]]] = defaultdict(list)
     for row, cells in enumerate(rows):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bigbrotr_dagster.config import NetworkConfig
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection
-from bigbrotr_dagster.nostr.nip11 import RelayLimits, fetch_limits
+from bigbrotr_dagster.nostr.nip11 import Limitation, fetch_limitation
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.windowing.habits import Habits
@@ -15,8 +15,8 @@ _COUNTABLE = {Unproven.SATURATED, Unproven.OVERSIZED, Unproven.ALL_REJECTED}
 """Elsewhere the relay ignores the bounds, or does not answer at all."""
 
 
-class Hints:
-    """The hints of one relay, for one run of its sync."""
+class Stated:
+    """What one relay says of itself, for one run of its sync."""
 
     def __init__(
         self, relay: RelayURL, network: NetworkConfig, *, allow_private: bool, allow_insecure: bool
@@ -25,17 +25,17 @@ class Hints:
         self._network = network
         self._allow_private = allow_private
         self._allow_insecure = allow_insecure
-        self._limits: RelayLimits | None = None
+        self._limits: Limitation | None = None
         self._counts = True  # until it fails to answer a COUNT
 
-    async def limits(self) -> RelayLimits:
+    async def limits(self) -> Limitation:
         """The limits that the relay states; it is asked for them once, while it is connected to.
 
         So a host that says nothing costs its timeout once. A relay may allow no second connection.
         """
         if self._limits is None:
             try:
-                self._limits = await fetch_limits(
+                self._limits = await fetch_limitation(
                     self._relay,
                     timeout=self._network.timeout,
                     proxy_url=self._network.proxy_url,
@@ -43,7 +43,7 @@ class Hints:
                     verify=not self._allow_insecure,
                 )
             except ConnectError:
-                self._limits = RelayLimits()
+                self._limits = Limitation()
         return self._limits
 
     async def estimated(

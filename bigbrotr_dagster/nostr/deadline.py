@@ -5,7 +5,7 @@ import asyncio
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 
 
-class Patience:
+class Deadline:
     """Moves an `asyncio.timeout` with every message, but not past `total` seconds from now.
 
     Call `restore` once the timeout is entered.

@@ -5,7 +5,7 @@ it. An option belongs into `options`, in the section that its effect belongs to,
 Start reading at `SynchronizerConfig`.
 """
 
-from bigbrotr_dagster.config.file import ALLOW_PRIVATE_VARIABLE, ConfigError, load_config
+from bigbrotr_dagster.config.file import ALLOW_PRIVATE_VARIABLE, ConfigError, for_one_run, load_config
 from bigbrotr_dagster.config.options import (
     NetworkConfig,
     ProcessingConfig,
@@ -20,6 +20,7 @@ __all__ = [
     "NetworkConfig",
     "ProcessingConfig",
     "SynchronizerConfig",
+    "for_one_run",
     "load_config",
     "reachable_networks",
     "run_network",

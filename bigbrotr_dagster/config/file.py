@@ -69,6 +69,18 @@ def parse_config(options: dict[str, Any], name: str) -> SynchronizerConfig:
         raise ConfigError(f"{name}: {_first_problem(error)}") from error
 
 
+def for_one_run(config: SynchronizerConfig, **overrides: Any) -> SynchronizerConfig:
+    """The configuration with other values for one run: those of `SynchronizerConfig.with_overrides`.
+
+    Raises:
+        ConfigError: a value that the option does not allow.
+    """
+    try:
+        return config.with_overrides(**overrides)
+    except ValidationError as error:
+        raise ConfigError(f"the run's config: {_first_problem(error)}") from error
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -34,6 +34,28 @@ def test_a_runs_config_can_forbid_them(graph: Graph, relays: Relays, config_file
 
 
 @pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"since": -1}, "the run's config: processing.since: "),
+        ({"until": -1}, "the run's config: processing.until: "),
+        ({"filters": [{"kind": [1]}]}, "the run's config: processing.filters"),
+    ],
+)
+def test_a_value_that_an_option_does_not_allow_fails_the_run_in_one_line(
+    graph: Graph, relays: Relays, given: dict[str, object], line: str
+) -> None:
+    relay = relays.serve(some_events(2))
+    graph.register(relay.url)
+    run = graph.sync(relay.url, **given)
+    assert not run.success
+    [failure] = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None, "one line, and no trace of ours to read"
+    assert line in failure.user_failure_data.description
+    assert "\n" not in failure.user_failure_data.description
+    assert relay.requests == []
+
+
+@pytest.mark.parametrize(
     "resources",
     [
         {"synchronizer": {"config": {"config_path": "/tmp/other.yaml"}}},

@@ -23,6 +23,7 @@ from bigbrotr_dagster.defs.graph import (
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, mark_failed
 from bigbrotr_dagster.defs.relays.checks import record_checks
 from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
+from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
@@ -139,8 +140,12 @@ def relay_cursor(
     configured = synchronizer.config()
     if config.allow_private and not configured.allow_private:
         raise dg.Failure("allow_private: a run's config cannot allow what the configuration does not")
-    options = configured.with_overrides(
-        since=config.since, until=config.until, filters=config.filters, allow_private=config.allow_private
+    options = options_of_run(
+        configured,
+        since=config.since,
+        until=config.until,
+        filters=config.filters,
+        allow_private=config.allow_private,
     )
     with canceled_by_a_signal(context):
         urls = list(dict.fromkeys(config.relays)) or _asked_otherwise(context, url, options)

@@ -9,6 +9,7 @@ from bigbrotr_dagster.archive.proof import forget_proof
 from bigbrotr_dagster.archive.registry import registered_relays
 from bigbrotr_dagster.defs.relays.assets import judge, sync_and_record
 from bigbrotr_dagster.defs.relays.checks import record_checks
+from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
@@ -36,7 +37,7 @@ def read_again(
     Of a relay that the configuration does not let us try nothing is forgotten.
     """
     url = database.ready()
-    options = synchronizer.config().with_overrides(since=config.since, until=config.until, filters=config.filters)
+    options = options_of_run(synchronizer.config(), since=config.since, until=config.until, filters=config.filters)
     relays = _chosen(config, url)
     forget_proof(url, options, askable(relays, options))
     with canceled_by_a_signal(context):

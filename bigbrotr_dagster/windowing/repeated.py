@@ -6,7 +6,7 @@ again, the relay holds it, and it took up room. What does not come each time was
 
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Step, Task
 
 MOST_TIMES = 6
@@ -35,10 +35,15 @@ class Repeated:
         if taken.refused == 0:
             habits.in_vain //= 2
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
-            if habits.in_vain < IN_VAIN and self.times < (SAME_TIMES if self._came_again(answer) else MOST_TIMES):
+            if self._may_tell(answer, habits):
                 return Step(tasks=(Repeated(self.task, taken, self.times + 1),))
             habits.in_vain += 1
         return self.task.answered(ask, taken, habits)
+
+    def _may_tell(self, answer: Answer, habits: Habits) -> bool:
+        """Whether asking again may tell. Of a relay that sends any part of what it holds it does not."""
+        most = SAME_TIMES if self._came_again(answer) else MOST_TIMES
+        return habits.order is Order.NEWEST_FIRST and habits.in_vain < IN_VAIN and self.times < most
 
     def _came_again(self, answer: Answer) -> bool:
         return self.before is not None and bool(answer.refused_ids & self.before.refused_ids)

@@ -15,7 +15,7 @@ from bigbrotr_dagster.defs.instance.storage import require_own
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs.in_flight import NETWORK_TAG
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.databases import dagster_database, ensure_database
+from bigbrotr_dagster.storage.databases import DAGSTER_VARIABLE, ensure_database
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
@@ -162,11 +162,11 @@ def test_the_database_dagster_of_before_stays_with_the_archive_whose_relays_it_h
     two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = two_archives
-    monkeypatch.setenv(dagster_database.VARIABLE, "dagster")
+    monkeypatch.setenv(DAGSTER_VARIABLE, "dagster")
     follow(first, monkeypatch, "wss://a.example", "wss://b.example", "wss://c.example")
     with psycopg.connect(in_database(first, "dagster"), autocommit=True) as connection:
         connection.execute("DELETE FROM kvs")  # as before: nobody has noted whose it is
-    monkeypatch.delenv(dagster_database.VARIABLE)
+    monkeypatch.delenv(DAGSTER_VARIABLE)
     instance_storage._found.clear()  # as a new process
     follow(second, monkeypatch, "wss://b.example", "wss://d.example")  # it comes first, and shares a relay
     assert partitions(first, monkeypatch) == {f"wss://{name}.example" for name in "abc"}
@@ -182,7 +182,7 @@ def test_an_instance_of_another_archive_is_refused_in_one_line(
     two_archives: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = two_archives
-    monkeypatch.setenv(dagster_database.VARIABLE, "shared")
+    monkeypatch.setenv(DAGSTER_VARIABLE, "shared")
     follow(first, monkeypatch, "wss://a.example")
     with pytest.raises(DatabaseUnavailable, match=r"belongs to another archive than .*/second: ") as error:
         instance_of(second, monkeypatch)

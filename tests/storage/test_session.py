@@ -9,7 +9,6 @@ from urllib.parse import quote
 import dagster as dg
 import psycopg
 import pytest
-from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.archive import soundness
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage, relay_states
@@ -25,6 +24,8 @@ from tests.relays.scripted import scripted
 from tests.sync.helpers import ask, config
 
 ROOT = Path(__file__).parents[2]
+
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
 
 HOSTILE = {
     "client_encoding": "LATIN1",
@@ -109,15 +110,11 @@ def hostile(database: str, source: str, settings: dict[str, str], patch: pytest.
         finally:
             with psycopg.connect(database, autocommit=True, options="-c statement_timeout=0") as owner:
                 owner.execute(f"ALTER {whom} RESET ALL".encode())
-                while _sessions_of(owner, role):  # that end: their temporary tables go with them
+                while owner.execute(END_SESSIONS, [role]).fetchall():  # their temporary tables go with them
                     time.sleep(0.1)
                 owner.execute(
                     f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}".encode()
                 )
-
-
-def _sessions_of(owner: psycopg.Connection[TupleRow], role: str) -> list[TupleRow]:
-    return owner.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s", [role]).fetchall()
 
 
 def _unknown(database: str) -> set[str]:

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 
 from bigbrotr_dagster.storage.embedded.postgres_programs import MAJOR, reason, run_program
@@ -24,6 +25,7 @@ INITDB_MAKES = (
 )
 """Names in a data folder that no server has run on, beside those that begin with `pg_`."""
 
+REMOVE_SECONDS = 10.0
 FIRST_NORMAL_OID = 16384
 """PostgreSQL numbers from here on what users make: databases, tables and their files."""
 
@@ -123,7 +125,16 @@ def remove_leftovers(pgdata: Path) -> None:
         found.append(pgdata)
     for folder in found:
         log.warning("removing %s, left by a first start that was interrupted", folder)
-        shutil.rmtree(folder)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which a program that is about to end may still make and remove files."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while folder.exists():
+        if time.monotonic() > deadline:
+            raise EmbeddedUnavailable(f"{folder} cannot be removed: look who uses it, and remove it")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_unfinished(pgdata: Path) -> bool:

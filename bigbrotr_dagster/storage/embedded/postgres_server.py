@@ -20,6 +20,7 @@ START_SECONDS = 300  # recovery after a crash may have max_wal_size of WAL to re
 STOP_SECONDS = 30
 SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that the binaries exist for (macOS)
 LOG_BYTES = 16 * 1024 * 1024
+STILL_THERE = "pre-existing shared memory block"  # as PostgreSQL says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,18 @@ def ensure_running(pgdata: Path, lock: int) -> Path:
     _forget_dead_postmaster(pgdata)
     programs = programs_for(account)
     ensure_cluster(programs, pgdata, account, lock)
-    try:
-        return launch(programs, pgdata, account)
-    except EmbeddedUnavailable:
-        # Whoever was killed while it started the server may have left pg_ctl at work, which was faster.
-        if (running := _await_server(pgdata)) is not None:
-            return running.socket_dir
-        raise
+    deadline = time.monotonic() + STOP_SECONDS
+    while True:
+        try:
+            return launch(programs, pgdata, account)
+        except EmbeddedUnavailable as failure:
+            # Whoever was killed while it started the server may have left pg_ctl at work, which was faster.
+            if (running := _await_server(pgdata)) is not None:
+                return running.socket_dir
+            # Or a program of PostgreSQL's that was told to end, and has not let go of its memory yet.
+            if STILL_THERE not in str(failure) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def _await_server(pgdata: Path) -> Postmaster | None:

@@ -45,6 +45,7 @@ class Breakdown:
 
     @property
     def pending(self) -> int:
+        """Seconds that are neither covered nor in a gap."""
         return self.asked - self.covered - self.gap
 
     @property
@@ -93,6 +94,7 @@ class ArchiveCoverage:
 
     @property
     def gaps(self) -> int:
+        """Open gaps, for whatever reason."""
         return sum(reason.gaps for reason in self.reasons)
 
 

@@ -92,6 +92,7 @@ class ArchiveCollector(Collector):
         self._trouble: str | None = None
 
     def collect(self) -> Iterator[Metric]:
+        """The figures of one scrape; prometheus_client calls this."""
         figures = self._current()
         build = GaugeMetricFamily("bigbrotr_build_info", "The program that answers.", labels=["version"])
         build.add_metric([__version__], 1)

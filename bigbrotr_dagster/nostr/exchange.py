@@ -73,6 +73,12 @@ class Exchange:
         self.longest_silence = 0.0
 
     async def run(self, deadline: Deadline) -> Outcome:
+        """Ask, and return how the request ended.
+
+        Raises:
+            ConnectionClosed: the connection ended before it.
+            TimeoutError: the relay fell silent; `silence` says what that means.
+        """
         deadline.restore()
         asked_at = monotonic()
         await self._ask()

@@ -74,6 +74,7 @@ def parameters(url: str) -> dict[str, str]:
 
 
 def database_name(url: str) -> str:
+    """The database that the URL names."""
     return parameters(url)["dbname"]
 
 

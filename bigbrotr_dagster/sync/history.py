@@ -77,6 +77,7 @@ class History:
 
     @property
     def pending(self) -> Coverage:
+        """Seconds of the range that are neither covered nor a gap."""
         return self._range - self._settled
 
     @property

@@ -123,10 +123,12 @@ class RelaySync:
 
     @property
     def traffic(self) -> Traffic:
+        """What was exchanged with the relay so far."""
         return self._asking.traffic
 
     @property
     def tally(self) -> Tally:
+        """What the writer has counted of it so far."""
         return self._asking.tally
 
     @property

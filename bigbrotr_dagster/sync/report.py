@@ -54,6 +54,7 @@ class RelayReport:
     seconds: float = 0.0
 
     def to_json_dict(self) -> dict[str, Any]:
+        """The report as `sync --json` prints it; times in seconds, the cursor in Unix time."""
         cursor = self.cursor and {"timestamp": self.cursor.timestamp, "id": self.cursor.id}
         return {
             "url": self.url,
@@ -101,13 +102,16 @@ class CycleReport:
 
     @property
     def failed(self) -> list[RelayReport]:
+        """Of the relays that were tried those whose sync ended with an error."""
         return [report for report in self.relays if not report.ok and not report.busy]
 
     @property
     def busy(self) -> list[RelayReport]:
+        """Relays that another process was syncing."""
         return [report for report in self.relays if report.busy]
 
     def to_json_dict(self) -> dict[str, Any]:
+        """The report as `sync --json` prints it: the sums, and each relay's."""
         rejected = Counter(dict.fromkeys(REJECTIONS, 0))
         for report in self.relays:
             rejected.update(report.events_rejected)

@@ -54,6 +54,11 @@ def orphan_check(config: OrphanSearch, database: ArchiveDatabase) -> dg.AssetChe
 
 
 def judge_lag(url: str, options: SynchronizerConfig) -> dg.AssetCheckResult:
+    """Whether the cursors of each network are near enough to now; `url` is the archive's.
+
+    Raises:
+        DatabaseUnavailable: the archive does not answer.
+    """
     allowed = max(LAG_SECONDS, 3 * options.interval)
     metadata: dict[str, float | int] = {"allowed_seconds": float(allowed)}
     behind = []
@@ -73,6 +78,11 @@ def judge_lag(url: str, options: SynchronizerConfig) -> dg.AssetCheckResult:
 
 
 def judge_rejections(url: str, options: SynchronizerConfig) -> dg.AssetCheckResult:
+    """Whether few of the events that came lately were rejected.
+
+    Raises:
+        DatabaseUnavailable: the archive does not answer.
+    """
     received, reasons = rejections(url)
     rejected = sum(reasons.values())
     share = rejected / received if received else 0.0
@@ -86,6 +96,11 @@ def judge_rejections(url: str, options: SynchronizerConfig) -> dg.AssetCheckResu
 
 
 def judge_stored_events(url: str, options: SynchronizerConfig) -> dg.AssetCheckResult:
+    """Whether some stored events, drawn at random, are what was signed.
+
+    Raises:
+        DatabaseUnavailable: the archive does not answer.
+    """
     looked_at, unsound = unsound_events(url)
     return dg.AssetCheckResult(
         passed=not unsound,
@@ -100,6 +115,11 @@ def judge_stored_events(url: str, options: SynchronizerConfig) -> dg.AssetCheckR
 
 
 def judge_observations(url: str, *, look_at_all: bool = False) -> dg.AssetCheckResult:
+    """Whether the observations that were looked at have an event each.
+
+    Raises:
+        DatabaseUnavailable: the archive does not answer.
+    """
     looked_at, missing = orphans(url, look_at_all=look_at_all)
     return dg.AssetCheckResult(
         passed=not missing,

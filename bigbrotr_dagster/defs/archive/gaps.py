@@ -46,6 +46,7 @@ def gap_table(report: RelayReport) -> dg.TableMetadataValue:
 
 
 def gap_seconds(report: RelayReport) -> int:
+    """Seconds in the relay's open gaps."""
     return sum(gap.interval.seconds for gap in report.gaps)
 
 
@@ -106,4 +107,5 @@ def duration(seconds: int) -> str:
 
 
 def utc(second: int) -> str:
+    """A Unix time as people read it (ISO 8601, UTC)."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -34,6 +34,7 @@ class SkippedRelays:
         return report.skipped and not self._is_asked_alone
 
     def take(self, report: RelayReport) -> None:
+        """Remember a relay that was skipped, and why."""
         self._why[report.url] = report.error or ""
 
     def record(self) -> None:

@@ -38,6 +38,7 @@ class Running(NamedTuple):
     socket_dir: Path
 
     def url(self, database: str) -> str:
+        """How to connect to one of its databases."""
         return make_conninfo("", host=str(self.socket_dir), user="postgres", dbname=database)
 
 

@@ -37,6 +37,7 @@ class Known:
         return found
 
     def relays(self, urls: Iterable[str]) -> dict[str, int]:
+        """The ids of those of these relays that are known, by URL."""
         return {url: self._relays[url] for url in urls if url in self._relays}
 
     def add(self, epoch: int, events: dict[str, int], relays: dict[str, int] | None = None) -> None:

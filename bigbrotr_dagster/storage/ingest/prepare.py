@@ -142,6 +142,7 @@ async def known_events(connection: Connection, ids: Collection[str], known: Know
 
 
 def quarantined(event: Event, reason: str) -> Quarantined:
+    """The event as it is kept in quarantine, for `reason`."""
     return Quarantined(reason, event.to_json(), event.id)
 
 

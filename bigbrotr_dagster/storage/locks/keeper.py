@@ -203,6 +203,7 @@ class LockKeeper:
                     await self._take_back()  # the server may have taken the old session for alive still
 
     async def close(self) -> None:
+        """End the session, and with it every lock that it holds."""
         await self._connection.close()
 
 

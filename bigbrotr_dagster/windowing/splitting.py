@@ -58,6 +58,7 @@ class Split:
 
     `doubt`: that the window can be proved at all. `resume` makes the task for a half of which something else came
     than what was rejected, where only that is in the way: the order of the relay's events is not in doubt.
+    `broke`: the answer for this one second was more than we take, once.
     """
 
     window: Interval
@@ -66,6 +67,7 @@ class Split:
     halves: tuple[Interval, ...] = ()
     doubt: Doubt | None = None
     resume: Callable[[Interval], Task] | None = None
+    broke: bool = False
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         return Ask(*habits.bounds(self._asking()), limit)
@@ -99,7 +101,9 @@ class Split:
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: look for what it was in one half and the other."""
         if self.window.seconds == 1:
-            return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
+            if self.broke:
+                return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
+            return Step(tasks=(replace(self, broke=True),))
         return Step(tasks=tuple(Split(half, resume=self.resume) for half in cut_in_two(self.window, self.whole)))
 
     def _asking(self) -> Interval:

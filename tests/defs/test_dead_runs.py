@@ -221,6 +221,7 @@ def test_a_run_whose_process_is_seen_to_be_gone_is_ended_at_once(
     assert looks(graph, 1) == [], "it lives, and is about to take its lock again"
     worker.process.kill()
     eventually(lambda: not worker.is_held(), 30)
+    eventually(lambda: psutil.Process(worker.process.pid).status() == psutil.STATUS_ZOMBIE, 30)
     assert worker.name().is_alive() is False, "a zombie is as dead as one that was waited for"
     [line] = end_dead_runs(graph.instance, graph.database, PATIENCE, {})
     assert line == f"run {worker.run_id}: The run's process is gone: {worker.name()}."

@@ -20,6 +20,7 @@ START_SECONDS = 300  # recovery after a crash may have max_wal_size of WAL to re
 STOP_SECONDS = 30
 SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that the binaries exist for (macOS)
 LOG_BYTES = 16 * 1024 * 1024
+STARTERS = ("postgres", "pg_ctl", "initdb", "sh", "python")
 STILL_THERE = "pre-existing shared memory block"  # as PostgreSQL says it
 
 
@@ -107,11 +108,15 @@ def _forget_dead_postmaster(pgdata: Path) -> None:
 
 
 def _has_processes(pgdata: Path) -> bool:
-    """Whether one of PostgreSQL's programs runs here: they have the data folder as theirs."""
+    """Whether one of PostgreSQL's programs runs here, or is about to.
+
+    It stands in the data folder; until then, those that start it have the descriptor that `launch` gave them.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile, is a zombie, or is another user's
-            here = (process / "cwd").readlink() == pgdata
-            if here and (process / "comm").read_text().strip() in ("postgres", "pg_ctl", "initdb"):
+            if process.name == str(os.getpid()) or not (process / "comm").read_text().startswith(STARTERS):
+                continue
+            if pgdata in {link.readlink() for link in (process / "cwd", *(process / "fd").iterdir())}:
                 return True
     return False
 

@@ -34,7 +34,7 @@ class Doubt:
         """What `reason` rests on in this answer, too; None if on nothing, or on chance."""
         strays = {Unproven.UNTIL_IGNORED: answer.newer, Unproven.SINCE_IGNORED: answer.older}.get(reason)
         ids = strays(ask) if strays is not None else frozenset()
-        if not ids:
+        if len(ids) <= answer.refused:  # more came in place of events, and that may lie where it was asked for
             return None
         if before is None or before.reason is not reason:
             return cls(reason, ids)

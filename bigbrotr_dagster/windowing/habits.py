@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 CREDIBLE_CAP = 20
 """Without any evidence of a cap, an answer of fewer events than this is not suspected of being cut."""
 
+LEAST_CAP = 10
+"""Nor is one of fewer messages, of a relay whose cap varies."""
+
+
+ENOUGH_AS_FULL = 3
+"""Answers of the same length, and none that was longer: that is where this relay cuts."""
 
 TELLING = 8
 """Events: of a page so long, no relay sends exactly the newest ones by chance."""
@@ -119,9 +125,9 @@ class Habits:
     `restricted`: see `Access`.
 
     Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
-    of them that were asked for, or came in place of what was; `rejections`, windows of which either half held
-    nothing but what was rejected; `in_vain`, answers that were asked for again for what was rejected, which came
-    again.
+    of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
+    `rejections`, windows of which either half held nothing but what was rejected; `in_vain`, answers that were
+    asked for again for what was rejected, which came again.
     """
 
     largest: int = 0
@@ -141,6 +147,7 @@ class Habits:
     message_bytes: int = MESSAGE_BYTES
     longest: int = 0
     fullest: int = 0
+    as_full: int = 0
     rejections: int = 0
     in_vain: int = 0
 
@@ -171,7 +178,9 @@ class Habits:
         self.longest = max(self.longest, answer.messages)
         if not ask.is_larger:  # its length says nothing of answers to our usual limit
             self.largest = max(self.largest, len(answer.events))
-            self.fullest = max(self.fullest, self.largest, answer.size)
+            size = max(self.largest, answer.size)
+            self.as_full = self.as_full + (answer.size == size) if size == self.fullest else 1
+            self.fullest = max(self.fullest, size)
         if not ask.is_narrow:  # some relays take other paths for those
             self._note_bounds(ask.since, ask.until, (event.created_at for event in answer.events))
 
@@ -291,14 +300,24 @@ class Habits:
             return False
         return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
 
+    @property
+    def _has_one_cap(self) -> bool:
+        """Whether all answers are cut at the same length, as far as they show it.
+
+        Pages that follow each other show it. Where windows are split, answers that were all as long as any do.
+        """
+        is_shown = self.order is Order.NEWEST_FIRST or self.as_full >= ENOUGH_AS_FULL
+        return self.cut_at is not None and not self.varies and is_shown
+
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.
 
-        A cap may vary. So the answer need not be as long as others are, as long as the cap is not known.
+        A cap may vary. So the answer need not be as long as others are, as long as the cap is not known; where it
+        is known to vary, a short one is enough.
         """
-        is_known = self.cut_at is not None and not self.varies
-        many = not is_known and REJECTED_SHARE * rejected >= self.largest
-        return rejected > 0 and (many or self.may_be_cut(events + rejected, limit))
+        many = not self._has_one_cap and REJECTED_SHARE * rejected >= self.largest
+        short = self.varies and events + rejected >= LEAST_CAP
+        return rejected > 0 and (many or short or self.may_be_cut(events + rejected, limit))
 
     def had_room(self, count: int, limit: int) -> bool:
         """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, SAME_REJECTIONS, Habits, Order
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, REJECTED_SHARE, SAME_REJECTIONS, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
@@ -141,6 +141,10 @@ class Split:
             rest = [self.resume(part.window) for part in halved if part not in void]
             return Step(tasks=(*void, *rest))  # what is left of the void ones is easier when more is known
         if any(half.is_cut_by_rejected(limit, habits) for half in (older, newer)):
+            return Step(tasks=halved)
+        # The same events, and other rubbish: each answer may have ended somewhere else among that.
+        strange = len(whole.rejected_ids ^ (older.rejected_ids | newer.rejected_ids))
+        if strange > (0 if habits.varies else max(SPARE, habits.largest // REJECTED_SHARE)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
             return Step(tasks=(Again(self.window, whole.counted, parts, halved),))

@@ -172,6 +172,21 @@ def test_nor_does_what_comes_on_top_of_them(
     assert_the_promise(relay, Walk(RANGE, 40, Habits(largest=cap, cut_at=cap) if known else Habits()))
 
 
+@given(
+    stamps(0, 1, 7),
+    damaged(120),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.sampled_from(Order),
+    st.integers(0, 99),
+)
+def test_nor_where_the_cap_varies(
+    events: list[Stamp], damage: list[Stamp], cap: int, least: int, order: Order, seed: int
+) -> None:
+    relay = Relay([*events, *damage], cap, seed, least_cap=least)
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(largest=cap, cut_at=min(least, cap), order=order)))
+
+
 @pytest.mark.parametrize("cap", [1, 20, 500])
 def test_what_comes_on_top_of_events_makes_no_gap(cap: int) -> None:
     relay = Relay([Stamp(f"{n}", 1_000 * n) for n in range(1, 300)], cap, strewn=2)

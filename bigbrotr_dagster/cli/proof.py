@@ -8,6 +8,8 @@ from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.ingest import LAST_SECOND
 from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
 
+WITHOUT = f"without kinds {' and '.join(map(str, RESTRICTED_KINDS))}, and rare kinds that these may hide"
+
 
 @click.group()
 def cursors() -> None:
@@ -26,7 +28,7 @@ def cursors_show(url: str | None) -> None:
         at = shown_time(state.cursor.timestamp) if state.cursor else "-"
         error = safe_line(state.error or "")  # an older row may hold what a relay said as it said it
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
-        without = f"\twithout kinds {' and '.join(map(str, RESTRICTED_KINDS))}" if state.lacks_restricted else ""
+        without = f"\t{WITHOUT}" if state.lacks_restricted else ""
         print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}")
 
 

@@ -9,6 +9,7 @@ from bigbrotr_dagster.demo.practice import PortInUse, practice_relays
 
 
 async def main() -> int:
+    """Serve until a signal, or the end of standard input where that was asked for; returns the exit code."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,7 +6,7 @@ left to ask for, `report` what came of it. What is asked of the archive afterwar
 reading at `cycle`, then `relay`.
 """
 
-from bigbrotr_dagster.sync.cycle import BUSY_PATIENCE, sync_relays
+from bigbrotr_dagster.sync.cycle import BUSY_WAIT, sync_relays
 from bigbrotr_dagster.sync.history import cursor_claims, open_history
 from bigbrotr_dagster.sync.report import (
     LEFT_OUT_NAMED,
@@ -19,7 +19,7 @@ from bigbrotr_dagster.sync.report import (
 from bigbrotr_dagster.sync.work_queue import askable
 
 __all__ = [
-    "BUSY_PATIENCE",
+    "BUSY_WAIT",
     "LEFT_OUT_NAMED",
     "REJECTIONS",
     "CycleReport",

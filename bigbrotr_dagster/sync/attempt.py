@@ -44,7 +44,7 @@ class Cycle:
     private_key: bytes | None
     deadline: float | None
     progress: Progress
-    busy_patience: float
+    busy_wait: float
     room_until: float
     """Time (`time.monotonic()`) up to which relays wait for room at their host."""
 

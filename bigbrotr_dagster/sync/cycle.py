@@ -31,7 +31,7 @@ from bigbrotr_dagster.sync.places import host_place, places
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
 from bigbrotr_dagster.sync.work_queue import RelayQueue, by_network
 
-BUSY_PATIENCE = 5.0
+BUSY_WAIT = 5.0
 """Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
 
 SLOT_SECONDS = 5.0
@@ -48,16 +48,16 @@ async def sync_relays(
     *,
     run_id: str = "",
     skip_fresh: bool = False,
-    busy_patience: float = BUSY_PATIENCE,
-    room_patience: float | None = None,
+    busy_wait: float = BUSY_WAIT,
+    room_wait: float | None = None,
     on_report: OnReport | None = None,
 ) -> CycleReport:
     """Sync relays, each network's in the given order, `max_tasks` at a time, `max_per_host` of one host.
 
     `on_report` is called in the event loop as each relay ends. Relays that `max_duration` leaves no time for, or
-    whose host has had no room within `room_patience` seconds (None: `interval`), are `left_out` in the report.
+    whose host has had no room within `room_wait` seconds (None: `interval`), are `left_out` in the report.
     Those that `skip_fresh` passes over are not in it: they succeeded within the last `interval` seconds. A relay
-    that another process still syncs when the others are done, and `busy_patience` seconds later, is reported as
+    that another process still syncs when the others are done, and `busy_wait` seconds later, is reported as
     busy. Cancelling stores what was received and proved, and raises CancelledError.
 
     Raises:
@@ -80,7 +80,7 @@ async def sync_relays(
     queues = by_network(urls, config, done)
     try:
         async with (
-            _cycle(database_url, config, run_id, progress, busy_patience, room_patience) as cycle,
+            _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle,
             asyncio.TaskGroup() as group,
         ):
             for network, relays in queues.items():
@@ -111,13 +111,13 @@ async def _cycle(
     config: SynchronizerConfig,
     run_id: str,
     progress: Progress,
-    busy_patience: float,
-    room_patience: float | None,
+    busy_wait: float,
+    room_wait: float | None,
 ) -> AsyncIterator[Cycle]:
     key = _private_key(config.keys.keys_env)
     longest = config.timeouts.max_duration
     deadline = None if longest is None else time.monotonic() + longest
-    room_until = time.monotonic() + (config.interval if room_patience is None else room_patience)
+    room_until = time.monotonic() + (config.interval if room_wait is None else room_wait)
     async with AsyncExitStack() as stack:
         stack.enter_context(rare_searches())
         await stack.enter_async_context(resolver())
@@ -130,7 +130,7 @@ async def _cycle(
                 flush_interval=config.processing.flush_interval,
             )
         )
-        yield Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_patience, room_until)
+        yield Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_wait, room_until)
 
 
 def _private_key(variable: str) -> bytes | None:
@@ -189,9 +189,7 @@ async def _take_next(cycle: Cycle, options: NetworkConfig, waiting: RelayQueue, 
         if crowded is not None:
             waiting.wait_at(crowded, relay)
             return
-        ours = await room.enter_async_context(
-            cycle.locks.relay(relay.url, cycle.busy_patience if once_more else 0)
-        )
+        ours = await room.enter_async_context(cycle.locks.relay(relay.url, cycle.busy_wait if once_more else 0))
         if ours:
             await attempt(cycle, options, relay, done)
         elif once_more:

@@ -43,11 +43,13 @@ class Check:
         return cls(proved, Interval(start, proved.until), since, tuple(events))
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The newest part of the page; the whole page again once something new was seen in that."""
         if self.fresh:
             return Ask(*habits.bounds(self._whole), limit)
         return Ask(*habits.bounds(self.slice), limit, authors=self.authors[:1] or None)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Cover the page where exactly its newest part came; else split it, and trust no page."""
         if self.fresh:
             return self._passed(habits) if self._makes_room(answer) else self._failed(habits)
         if habits.note_spare(answer, self.slice, ask):  # whatever the cap is; from now on the bounds are exact
@@ -99,6 +101,7 @@ class Check:
         return Step(tasks=(Split(self.proved),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """What cannot be checked is split."""
         return Step(tasks=(Split(self.proved),))
 
     refused = broken

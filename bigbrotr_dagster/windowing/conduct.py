@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bigbrotr_dagster.windowing.habits import Habits, Rung
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Pace, Reaction, reaction, rule
+from bigbrotr_dagster.windowing.rungs import Rung
 from bigbrotr_dagster.windowing.tasks import Ask, Unproven
 
 PATIENCE = 4

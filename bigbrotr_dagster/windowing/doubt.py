@@ -46,4 +46,5 @@ class Doubt:
 
     @property
     def is_certain(self) -> bool:
+        """It happened too often, or too much alike, to be chance."""
         return self.same >= CERTAIN or self.times >= SUSPICIOUS

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.rungs import SMALL_LIMIT, Rung
 
 if TYPE_CHECKING:
     from bigbrotr_dagster.windowing.tasks import Answer, Ask
@@ -45,35 +46,6 @@ class Access(StrEnum):
     GIVEN = "given"
     """To our key, where they are asked for alone."""
 
-
-class Rung(IntEnum):
-    """How modest a relay's refusals have made us. First what costs nothing but requests, then what costs kinds."""
-
-    FREE = 0
-    SMALL_LIMIT = 1
-    SHORT_WINDOW = 2
-    KINDS_NAMED = 3
-    KINDS_AND_LIMIT = 4
-    KINDS_AND_WINDOW = 5
-
-    @property
-    def names_kinds(self) -> bool:
-        return self >= Rung.KINDS_NAMED
-
-    @property
-    def limits(self) -> bool:
-        return self not in (Rung.FREE, Rung.KINDS_NAMED)
-
-    @property
-    def shortens(self) -> bool:
-        return self in (Rung.SHORT_WINDOW, Rung.KINDS_AND_WINDOW)
-
-
-SMALL_LIMIT = 100
-"""Events: the `limit` up to which relays that refuse scrapers answer (relays.md)."""
-
-SHORT_WINDOW = 7_200
-"""Seconds: the range up to which they answer otherwise."""
 
 MESSAGE_BYTES = 4_096
 """Bytes of a REQ, at most: strfry drops a connection for more than `maxWebsocketPayloadSize`, without a word."""

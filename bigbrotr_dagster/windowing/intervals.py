@@ -22,6 +22,7 @@ class Interval:
 
     @property
     def seconds(self) -> int:
+        """How many seconds it has: one at least."""
         return self.until - self.since + 1
 
     def __contains__(self, second: int) -> bool:
@@ -72,6 +73,7 @@ class Coverage:
 
     @property
     def seconds(self) -> int:
+        """How many seconds all its intervals have."""
         return sum(interval.seconds for interval in self._intervals)
 
     def __or__(self, other: "Coverage") -> "Coverage":

@@ -32,6 +32,7 @@ class Oversized:
     def within(
         cls, window: Interval, resume: Callable[[Interval], Task], kinds: tuple[int, ...] | None = None
     ) -> "Oversized":
+        """The search through a `window` of which nothing is known but that an answer broke the bound."""
         return cls(window, resume, window.since - 1, window.until, kinds=kinds)
 
     @property
@@ -48,16 +49,19 @@ class Oversized:
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         # No spare second above, where it would reach the event from too far below.
+        """One event: the newest up to the middle of the seconds in question, or of the second that was found."""
         until = self._asking.until + (habits.until_exclusive is True)
         since = habits.bounds(self._asking)[0] if self._is_found else self._asking.since
         return Ask(since, until, 1, self.kinds)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """That was no trouble: the event lies above; where its second was found, it was something else."""
         if self._is_found:  # it was not that
             return Step(tasks=tuple(map(self.resume, cut_in_two(self.window))))
         return Step(tasks=(replace(self, fine=self._asking.until, doubted=False),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """It lies at or below the middle; a second that breaks the bound twice, alone, is a gap."""
         if not self._is_found and self.fine >= self.window.since:
             return Step(tasks=(replace(self, broke=self._asking.until),))
         if not self.doubted:
@@ -70,6 +74,7 @@ class Oversized:
         return Step(Proof(gaps=(gap,)), tuple(map(self.resume, rest)))
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """The relay will not answer so narrow an ask: all of the window is a gap."""
         return Step.gives_up(Gap(self.window, Unproven.OVERSIZED, detail=detail))
 
     def _unaskable(self, habits: Habits) -> Interval:

@@ -52,9 +52,11 @@ class Page:
     doubt: Doubt | None = None
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The newest events of the window."""
         return Ask(*habits.bounds(self.window), min(limit, self.most or limit))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Cover what lies above the oldest event that came, and page on at its second, unless that is in doubt."""
         if answer.outcome.hint is Hint.FINISH:
             return Step.covers(self.window)
         inside = answer.inside(self.window)
@@ -218,6 +220,7 @@ class Confirm:
         return (Page(second, self.boundary, len(self.boundary)),)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """What lies below the boundary second, of the first of the `groups` of kinds."""
         return Ask(*habits.bounds(self._below), min(limit, self.most or limit), self.groups[0])
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -227,6 +230,7 @@ class Confirm:
         return Step(tasks=(Oversized.within(self._below, Page, self.groups[0]), *self._boundary_second))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Cover the window where nothing came for any group that has to be asked; else page on from what came."""
         fresh = answer.inside(self._below)
         doubt = Doubt.of(Unproven.UNTIL_IGNORED, answer, ask, habits, self.doubt)
         if doubt is not None and not habits.fell_short(answer.counted(ask, habits), ask.limit):
@@ -248,6 +252,7 @@ class Confirm:
         return Step.covers(self.window)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """Ask for fewer kinds at once; where even one is too many, the EOSE for all kinds is what counts."""
         if groups := halved(self.groups):  # too many kinds, it may be
             return Step(tasks=(replace(self, groups=groups),))
         return unconfirmed(self.window, len(self.boundary), detail, habits)

@@ -48,6 +48,7 @@ class Rule:
     says: re.Pattern[str] | None = None
 
     def is_for(self, outcome: Outcome) -> bool:
+        """Whether the row holds for this outcome; the first row of `RULES` that does is the one."""
         if outcome.ending is not self.ending or (
             self.prefixes is not None and outcome.prefix not in self.prefixes
         ):

@@ -28,9 +28,11 @@ class Repeated:
     times: int = 0
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """What the task asks."""
         return self.task.ask(limit, habits)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Ask once more where that may tell; else hand the task its answer, without what was strewn on top."""
         taken = self._without_strewn(answer)
         if taken.refused == 0:
             habits.in_vain //= 2

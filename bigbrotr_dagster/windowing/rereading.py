@@ -6,8 +6,9 @@ the relay's events are spread over the years. How far down it reached is where t
 
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
+from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.rungs import SHORT_WINDOW
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Step
 
 MOST_EVENTS = 200

@@ -65,6 +65,7 @@ class Saturated:
 
     @classmethod
     def of(cls, second: int, events: Sequence[Stamped], came: int, limit: int) -> "Saturated":
+        """The search through a `second` of which `events` came, in an answer of `came` events at this `limit`."""
         kinds = frozenset(event.kind for event in events)
         others = map(Narrowed, grouped(kind for kind in COMMON_KINDS if kind not in kinds))
         seen = {event.id: event.pubkey for event in events}
@@ -82,6 +83,7 @@ class Saturated:
         return replace(self, parts=(*self.parts, *whole), known=tuple(authors))
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The next part of the second."""
         part = self.parts[-1]
         authors = part.authors and part.authors[: habits.most_authors]
         here = Interval(self.second, self.second)
@@ -89,6 +91,7 @@ class Saturated:
         return Ask(*habits.bounds(here), max(limit, part.limit), part.kinds, authors, is_larger=larger)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Narrow a part that filled its answer; after the last part, cover the second or name it a gap."""
         here = answer.inside(Interval(self.second, self.second))
         fresh = [event for event in here if event.id not in self.seen]
         found = {event.kind for event in fresh} - self.kinds
@@ -172,9 +175,11 @@ class Agree:
     times: int = 0
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """All of the second, as before."""
         return Ask(*habits.bounds(Interval(self.second, self.second)), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Cover the second after `AGREEMENTS` answers in a row without news; narrow it where one was full."""
         here = answer.inside(Interval(self.second, self.second))
         fresh = frozenset(event.id for event in here) - self.seen
         if habits.note_spare(answer, Interval(self.second, self.second), ask) and not fresh:

@@ -37,6 +37,7 @@ class Sift:
 
     @classmethod
     def within(cls, window: Interval, resume: Callable[[Interval], Task], answer: Answer) -> "Sift":
+        """The search through a `window` that this `answer` filled with what was rejected."""
         return cls(window, resume, answer.refused, window.since - 1, window.until)._trying(answer.refused_at)
 
     def _trying(self, claimed: Sequence[int]) -> "Sift":
@@ -52,9 +53,11 @@ class Sift:
         return Interval(self.window.since, max(until, self.window.since))
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The window up to a claimed second, or up to the middle of those in question."""
         return Ask(*habits.bounds(self._asking), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Go further down where rubbish filled the answer again, further up where it did not."""
         asked = self._asking
         if answer.inside(asked) or 2 * answer.refused < self.full:
             return replace(self, fine=asked.until, claimed=None)._next()

@@ -38,6 +38,7 @@ class Seen:
 
     @property
     def ids(self) -> frozenset[str]:
+        """The ids of its events."""
         return frozenset(event.id for event in self.events)
 
     def may_be_cut(self, limit: int, habits: Habits) -> bool:
@@ -45,6 +46,7 @@ class Seen:
         return habits.may_be_cut(self.counted, limit)
 
     def is_cut_by_rejected(self, limit: int, habits: Habits) -> bool:
+        """Whether what was rejected may have kept events out of the answer."""
         return habits.is_cut_by_rejected(len(self.events), self.rejected, limit)
 
     def is_void(self, limit: int, habits: Habits) -> bool:
@@ -70,9 +72,11 @@ class Split:
     broke: bool = False
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The whole window, then its newer half, then its older one."""
         return Ask(*habits.bounds(self._asking()), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Keep the answer until whole and halves are there; then compare them."""
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
         room = max(counted, answer.room(ask, habits))
@@ -168,9 +172,11 @@ class Again:
     halves: tuple[Split, ...]
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The whole window once more."""
         return Ask(*habits.bounds(self.window), limit)
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Where all parts come now, they were new; else the first answer was cut, and the halves are split."""
         ids = frozenset(event.id for event in answer.inside(self.window))
         if habits.may_be_cut(answer.counted(ask, habits), ask.limit):  # by now; the first one need not have been
             return Step(tasks=self.halves)
@@ -180,6 +186,7 @@ class Again:
         return Step(tasks=self.halves)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """What cannot be asked as a whole is split."""
         return Step(tasks=self.halves)
 
 
@@ -193,9 +200,11 @@ class Readable:
     groups: tuple[Kinds | None, ...] = READABLE_KINDS
 
     def ask(self, limit: int, habits: Habits) -> Ask:
+        """The whole window, of the first of the `groups` of kinds."""
         return Ask(*habits.bounds(self.window), limit, self.groups[0])
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
+        """Cover the window where no group brings more than was seen; else the relay hides events: split it."""
         if answer.is_cut_by_rejected(ask, habits):
             return Step(tasks=self.halves)
         if any(event.id not in self.seen for event in answer.inside(self.window)):
@@ -206,9 +215,11 @@ class Readable:
         return Step.covers(self.window)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """What cannot be asked as a whole is split."""
         return Step(tasks=self.halves)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """Ask for fewer kinds at once; where even one is too many, the EOSE for all kinds is what counts."""
         if groups := halved(self.groups):
             return Step(tasks=(replace(self, groups=groups),))
         return unconfirmed(self.window, len(self.seen), detail, habits)

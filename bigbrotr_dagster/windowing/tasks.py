@@ -21,13 +21,24 @@ class Stamped(Protocol):
     """What a walk looks at in an event."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """64 hex digits."""
+        ...
+
     @property
-    def created_at(self) -> int: ...
+    def created_at(self) -> int:
+        """Unix time, in seconds."""
+        ...
+
     @property
-    def kind(self) -> int: ...
+    def kind(self) -> int:
+        """0 to 65,535."""
+        ...
+
     @property
-    def pubkey(self) -> str: ...
+    def pubkey(self) -> str:
+        """The author: 64 hex digits."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,7 @@ class Answer:
         return habits.is_cut_by_rejected(len(self.events), self.rejected(habits), ask.limit)
 
     def inside(self, window: Interval) -> list[Stamped]:
+        """The events of the window's seconds, in arrival order."""
         return [event for event in self.events if event.created_at in window]
 
     def spare(self, window: Interval) -> frozenset[int]:
@@ -176,17 +188,21 @@ class Step:
 
     @classmethod
     def covers(cls, interval: Interval, *tasks: "Task") -> "Step":
+        """All of `interval` is proved; `tasks` are left."""
         return cls(Proof(covered=(interval,)), tasks)
 
     @classmethod
     def gives_up(cls, gap: Gap) -> "Step":
+        """The gap is all that came of it."""
         return cls(Proof(gaps=(gap,)))
 
 
 class Task(Protocol):
     """A window that is not settled yet."""
 
-    def ask(self, limit: int, habits: Habits) -> Ask: ...
+    def ask(self, limit: int, habits: Habits) -> Ask:
+        """The request to send next, for at most `limit` events; asking changes nothing."""
+        ...
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Take an answer that ended with EOSE, from which `habits` have learned what any answer shows."""
@@ -197,11 +213,15 @@ class Task(Protocol):
 class Breakable(Task, Protocol):
     """A task that knows what to do when an answer is more than we take."""
 
-    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step: ...
+    def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """Take note that the answer to `ask` was more than we take; `detail` says what it was."""
+        ...
 
 
 @runtime_checkable
 class Narrow(Task, Protocol):
     """A task that may name kinds or authors, and knows what to do where the relay will not answer that."""
 
-    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step: ...
+    def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
+        """Take note that the relay will not answer `ask`; `detail` is what it said."""
+        ...

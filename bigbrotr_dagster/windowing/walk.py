@@ -47,12 +47,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeGuard
 
-from bigbrotr_dagster.windowing.habits import SHORT_WINDOW, Habits, Order
+from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.paging import Page
 from bigbrotr_dagster.windowing.repeated import Repeated
 from bigbrotr_dagster.windowing.rereading import Reread
+from bigbrotr_dagster.windowing.rungs import SHORT_WINDOW
 from bigbrotr_dagster.windowing.saturated import Saturated
 from bigbrotr_dagster.windowing.sifting import Sift
 from bigbrotr_dagster.windowing.splitting import Split

@@ -29,8 +29,8 @@ DONE, FAILED = AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "BUSY_PATIENCE", 0.5)
-    monkeypatch.setattr(assets, "PARTITION_PATIENCE", 3.0)
+    monkeypatch.setattr(assets, "BUSY_WAIT", 0.5)
+    monkeypatch.setattr(assets, "PARTITION_WAIT", 3.0)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def test_a_partition_that_stays_busy_fails_its_run_and_says_why(graph: Graph, re
 def test_a_partition_waits_for_who_syncs_it(
     graph: Graph, relays: Relays, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "PARTITION_PATIENCE", 300.0)
+    monkeypatch.setattr(assets, "PARTITION_WAIT", 300.0)
     config_file.write_text(patient(config_file.read_text()))
     relay = relays.serve(some_events(30), cap=5, answers=1)
     graph.register(relay.url)

@@ -138,7 +138,7 @@ async def test_a_process_that_is_killed_holds_nothing(any_database: str) -> None
             assert not taken
         process.kill()
         process.communicate()
-        async with asyncio.timeout(ENOUGH), other.slot("tor", 1), other.relay("wss://a", patience=ENOUGH) as freed:
+        async with asyncio.timeout(ENOUGH), other.slot("tor", 1), other.relay("wss://a", wait=ENOUGH) as freed:
             assert freed
 
 
@@ -164,5 +164,5 @@ def cut(database: str, keeper: LockKeeper) -> None:
 async def test_a_dead_process_holds_nothing(any_database: str) -> None:
     async with lock_keeper(any_database) as other, lock_keeper(any_database) as one, one.relay("wss://a"):
         cut(any_database, one)
-        async with other.relay("wss://a", patience=ENOUGH) as freed:
+        async with other.relay("wss://a", wait=ENOUGH) as freed:
             assert freed

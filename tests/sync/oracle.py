@@ -210,9 +210,13 @@ def _judge(
 
 
 def _is_said(relay: HostileRelay, item: Held, without_kinds: Sequence[int]) -> bool:
-    """What arrives among removed events, of a kind that no list has, cannot be told; that it may be so, is said."""
+    """What arrives among removed events, of a kind that no list has, cannot be told; that this may be, is said."""
     kinds = {type(mode) for mode in relay.modes}
-    return {Restricted, Arriving} <= kinds and item.event.kind in RARE_KINDS and set(without_kinds) == RESTRICTED_KINDS
+    return (
+        {Restricted, Arriving} <= kinds
+        and item.event.kind in RARE_KINDS
+        and set(without_kinds) == RESTRICTED_KINDS
+    )
 
 
 def _is_kept(item: Held, found: Archive) -> bool:

@@ -4,10 +4,11 @@ import pytest
 
 from bigbrotr_dagster.nostr.messages import split_prefix
 from bigbrotr_dagster.windowing.conduct import Conduct, Move
-from bigbrotr_dagster.windowing.habits import Habits, Rung
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
 from bigbrotr_dagster.windowing.policy import RULES, Pace, Reaction, Rule, reaction, rule
+from bigbrotr_dagster.windowing.rungs import Rung
 from bigbrotr_dagster.windowing.tasks import Answer, Ask
 from bigbrotr_dagster.windowing.walk import Walk
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.storage.state import Rotation
 from bigbrotr_dagster.sync.audit import Audit
-from bigbrotr_dagster.windowing.habits import Habits, Order, Rung
+from bigbrotr_dagster.windowing.habits import Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.rereading import MOST_EVENTS
+from bigbrotr_dagster.windowing.rungs import Rung
 from bigbrotr_dagster.windowing.walk import Walk
 from tests.windowing.model import Relay, Stamp, run
 

@@ -57,8 +57,8 @@ def dead_runs(
 ) -> dg.SkipReason:
     """One line on each run that is ended. The cursor: the runs that may be dead, and since when."""
     missed = missed_from_cursor(context.cursor)
-    patience = synchronizer.config().dead_run_seconds
-    ended = end_dead_runs(context.instance, database.ready(), patience, missed)
+    dead_after = synchronizer.config().dead_run_seconds
+    ended = end_dead_runs(context.instance, database.ready(), dead_after, missed)
     for line in ended:
         context.log.warning(line)
     context.update_cursor(missed_to_cursor(missed))

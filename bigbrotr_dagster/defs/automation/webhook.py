@@ -1,4 +1,4 @@
-"""Telling another program that a run failed: a POST of JSON, with a few retries and a short patience."""
+"""Telling another program that a run failed: a POST of JSON, with a few retries and a short timeout."""
 
 import os
 import time

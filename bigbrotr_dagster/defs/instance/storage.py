@@ -27,9 +27,13 @@ from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 class Values(Protocol):
     """The part of Dagster's storages that keeps a few values of a program's own."""
 
-    def get_cursor_values(self, keys: set[str]) -> Mapping[str, str]: ...
+    def get_cursor_values(self, keys: set[str]) -> Mapping[str, str]:
+        """The values that are kept under `keys`; a key that was never set is left out."""
+        ...
 
-    def set_cursor_values(self, pairs: Mapping[str, str]) -> None: ...
+    def set_cursor_values(self, pairs: Mapping[str, str]) -> None:
+        """Keep each value under its key, in place of what was there."""
+        ...
 
 
 class ArchiveStorage(DagsterPostgresStorage):

@@ -28,9 +28,9 @@ from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
-from bigbrotr_dagster.sync import BUSY_PATIENCE, LEFT_OUT_NAMED, CycleReport, RelayReport, sync_relays
+from bigbrotr_dagster.sync import BUSY_WAIT, LEFT_OUT_NAMED, CycleReport, RelayReport, sync_relays
 
-PARTITION_PATIENCE = 60.0
+PARTITION_WAIT = 60.0
 """Seconds that a run of partitions waits for a relay that another process is syncing: somebody asked for it."""
 
 
@@ -195,8 +195,8 @@ def sync_and_record(
                 run_id=context.run.run_id,
                 on_report=take,
                 skip_fresh=is_retry,
-                busy_patience=PARTITION_PATIENCE if is_partitioned(context) else BUSY_PATIENCE,
-                room_patience=inf if is_partitioned(context) else None,
+                busy_wait=PARTITION_WAIT if is_partitioned(context) else BUSY_WAIT,
+                room_wait=inf if is_partitioned(context) else None,
             )
         )
         missed = [report for report in cycle.failed if not skipped.takes(report)]

@@ -78,11 +78,11 @@ def canceled_by_a_signal(context: RunContext) -> Iterator[None]:
 
 
 def end_dead_runs(
-    instance: dg.DagsterInstance, database_url: str, patience: float, missed: dict[str, Missed]
+    instance: dg.DagsterInstance, database_url: str, dead_after: float, missed: dict[str, Missed]
 ) -> list[str]:
     """Mark the runs as failed that are dead; returns one line on each. Dagster's retries then start them again.
 
-    `patience`: seconds without a sign of life after which a run ends whose process cannot be seen from here.
+    `dead_after`: seconds without a sign of life after which a run ends whose process cannot be seen from here.
     `missed`: what earlier looks found, by run id; it is brought up to date.
 
     Raises:
@@ -95,7 +95,7 @@ def end_dead_runs(
         del missed[run_id]
     ended = []
     for run_id in runs.keys() - held:
-        why = _why_dead(instance, runs[run_id], patience, missed)
+        why = _why_dead(instance, runs[run_id], dead_after, missed)
         now = instance.get_run_by_id(
             run_id
         )  # a run frees its lock, and writes its end, before its process is gone
@@ -107,7 +107,7 @@ def end_dead_runs(
 
 
 def _why_dead(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, patience: float, missed: dict[str, Missed]
+    instance: dg.DagsterInstance, run: dg.DagsterRun, dead_after: float, missed: dict[str, Missed]
 ) -> str | None:
     """Why a run that holds no lock is dead; None while it may live, and then what was seen is in `missed`."""
     tag = run.tags.get(PROCESS_TAG)
@@ -123,7 +123,7 @@ def _why_dead(
     if before is None or before.event != newest:
         before = Missed(now, 0, newest)
     seen = missed[run.run_id] = Missed(min(before.since, now), before.looks + 1, newest)
-    if seen.looks < LEAST_LOOKS or now - seen.since < patience:
+    if seen.looks < LEAST_LOOKS or now - seen.since < dead_after:
         return None
     where = f"its process: {tag}" if tag else "it never named its process"
     return f"The run held no lock and left no event for {now - seen.since:.0f} s ({where})."

@@ -50,14 +50,14 @@ class LockKeeper:
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
-    async def relay(self, url: str, patience: float = 0) -> AsyncIterator[bool]:
-        """Hold a relay; yields False if another process, or another task, still has it after `patience` seconds.
+    async def relay(self, url: str, wait: float = 0) -> AsyncIterator[bool]:
+        """Hold a relay; yields False if another process, or another task, still has it after `wait` seconds.
 
         Raises:
             DatabaseUnavailable: the connection that holds the locks is lost, and cannot be made again.
         """
         key = lock_key(_RELAY, url)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + wait
         while not (taken := await self._take(key)) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
         try:

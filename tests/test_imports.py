@@ -317,3 +317,22 @@ def test_a_helper_of_tests_imports_the_room_that_it_helps_to_test_and_what_is_be
 )
 def test_an_inside_is_told_from_a_face(module: str, name: str, at: str, may: bool) -> None:
     assert is_public(Import(module, name), at) is may
+
+
+HABITS_WRITERS = {"windowing/habits.py": None, "windowing/conduct.py": {"rung", "limit", "pause"}}
+"""Who may set an attribute of a relay's habits; `Conduct` owns the restraints."""
+
+
+def test_habits_have_one_writer() -> None:
+    for path in FILES:
+        written = {
+            target.attr
+            for node in ast.walk(parsed(path))
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
+            for top in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            for target in ast.walk(top)
+            if isinstance(target, ast.Attribute)
+            and ast.unparse(target.value).rpartition(".")[2].endswith("habits")
+        }
+        may = HABITS_WRITERS.get(str(path.relative_to(PACKAGE)), set())
+        assert may is None or written <= may, path

@@ -158,7 +158,7 @@ class RelaySync:
                 self._conduct.connected()
                 self._asking.connected(connection)
                 if self._state.habits.is_unknown and not self._state.covered:
-                    self._state.habits.stated_limit = (await self._stated.limits()).max_limit
+                    self._state.habits.note_stated_limit((await self._stated.limits()).max_limit)
                 while True:
                     for history, walk, share in _turns(walks):
                         if (history, walk) not in walks:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.sync.asking import Asking
 from bigbrotr_dagster.sync.history import History
-from bigbrotr_dagster.windowing.habits import Access, Habits
-from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS
+from bigbrotr_dagster.windowing.habits import Habits
+from bigbrotr_dagster.windowing.kinds import RESTRICTED_KINDS, Access
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
 
 
@@ -23,7 +23,7 @@ class Restricted:
         self._all = [history.restricted for history in histories if history.restricted is not None]
         self._has_key = has_key
         if habits.restricted in (Access.GIVEN, Access.REFUSED) and not has_key:
-            habits.restricted = Access.WITHHELD
+            habits.note_access(Access.WITHHELD)
         is_new = habits.restricted is Access.UNKNOWN or (habits.restricted is Access.WITHHELD and has_key)
         self._is_asked = bool(self._all) and (is_new or is_due)
         self.opened = list(self._all) if habits.restricted is Access.GIVEN else []
@@ -38,14 +38,14 @@ class Restricted:
         if reaction(page.outcome) is Reaction.REFUSED:
             self.refused()
         else:  # anything else is no reason to think that it keeps something back
-            self._habits.restricted = Access.GIVEN if page.as_member else Access.OPEN
+            self._habits.note_access(Access.GIVEN if page.as_member else Access.OPEN)
         opened = [] if self._habits.restricted is not Access.GIVEN or self.opened else self._all
         self.opened += opened
         return opened
 
     def refused(self) -> None:
         """The relay does not give us these kinds."""
-        self._habits.restricted = Access.REFUSED if self._has_key else Access.WITHHELD
+        self._habits.note_access(Access.REFUSED if self._has_key else Access.WITHHELD)
 
     @property
     def missing(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import TELLING, Habits, Order
+from bigbrotr_dagster.windowing.habits import TELLING, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Answer, Ask, Stamped, Step, Unproven
@@ -93,11 +93,11 @@ class Check:
         return Step(tasks=(replace(self, authors=left, doubt=None),)) if left else self._failed(habits)
 
     def _passed(self, habits: Habits) -> Step:
-        habits.checked += len(self.page)
+        habits.note_checked(len(self.page))
         return Step.covers(self.proved)
 
     def _failed(self, habits: Habits) -> Step:
-        habits.order = Order.UNTRUSTED
+        habits.distrust()
         return Step(tasks=(Split(self.proved),))
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.kinds import Access
 from bigbrotr_dagster.windowing.rungs import SMALL_LIMIT, Rung
 
 if TYPE_CHECKING:
@@ -31,20 +32,6 @@ class Order(StrEnum):
 
     NEWEST_FIRST = "newest-first"
     UNTRUSTED = "untrusted"
-
-
-class Access(StrEnum):
-    """Whether a relay gives us the kinds that some keep for whom they concern (`kinds.RESTRICTED_KINDS`)."""
-
-    UNKNOWN = ""
-    OPEN = "open"
-    """To anybody."""
-    WITHHELD = "withheld"
-    """To those with a key."""
-    REFUSED = "refused"
-    """Not to our key."""
-    GIVEN = "given"
-    """To our key, where they are asked for alone."""
 
 
 MESSAGE_BYTES = 4_096
@@ -244,6 +231,38 @@ class Habits:
         """
         if 0 < count < limit and not self.hides:
             self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
+
+    def note_until_exclusive(self) -> None:
+        """The relay left out the second of an `until`, though older events came."""
+        self.until_exclusive = True
+
+    def note_cut_page(self) -> None:
+        """One more answer may have been cut at its old end."""
+        self.cut_pages += 1
+
+    def note_checked(self, events: int) -> None:
+        """An answer of so many events was cut at its old end, as a check has shown."""
+        self.checked += events
+
+    def distrust(self) -> None:
+        """A cut answer did not hold the newest events of its window."""
+        self.order = Order.UNTRUSTED
+
+    def note_rejected(self, *, same: bool = False) -> None:
+        """A window, or a part of a second, held only what was rejected; the `same` for either half of it."""
+        self.rejections += SAME_REJECTIONS if same else 1
+
+    def note_repeated(self, *, in_vain: bool) -> None:
+        """An answer was asked for again for what was rejected, `in_vain`; or one had nothing of that."""
+        self.in_vain = self.in_vain + 1 if in_vain else self.in_vain // 2
+
+    def note_stated_limit(self, events: int | None) -> None:
+        """The relay says how many events it answers at once, at most (NIP-11), if it says that."""
+        self.stated_limit = events
+
+    def note_access(self, access: Access) -> None:
+        """The relay has shown whether it gives us the restricted kinds."""
+        self.restricted = access
 
     def note_hiding(self) -> None:
         """A short answer did not show what is there, though it was not cut."""

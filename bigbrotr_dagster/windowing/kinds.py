@@ -1,6 +1,7 @@
 """Kinds that are asked for by number, where asking for all kinds proves nothing or is refused."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 MOST_KINDS = 20
 """Kinds in one filter: what `@nostr-relay` (npm) takes; strfry's `filterValidation` has a bound, too."""
@@ -39,6 +40,21 @@ _BUSIEST: Kinds = (
 
 RESTRICTED_KINDS: Kinds = (4, 1059)
 """Those that relays keep for whom they concern: strfry challenges (NIP-42) only who asks for nothing else."""
+
+
+class Access(StrEnum):
+    """Whether a relay gives us the kinds that some keep for whom they concern (`RESTRICTED_KINDS`)."""
+
+    UNKNOWN = ""
+    OPEN = "open"
+    """To anybody."""
+    WITHHELD = "withheld"
+    """To those with a key."""
+    REFUSED = "refused"
+    """Not to our key."""
+    GIVEN = "given"
+    """To our key, where they are asked for alone."""
+
 
 _RESTRICTED = frozenset({4, 13, 14, 1059, 22242, 24133})
 

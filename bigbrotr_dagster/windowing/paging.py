@@ -65,7 +65,7 @@ class Page:
         if habits.order is Order.UNTRUSTED:
             return Step(tasks=(Split(self.window),))
         if self._is_in_part(ask, inside):
-            habits.until_exclusive = True
+            habits.note_until_exclusive()
             return Step(tasks=(self,))
         if all(event.id in self.boundary for event in inside):
             doubted = self._doubted(ask, answer, inside, habits)
@@ -161,7 +161,7 @@ class Page:
     ) -> Step:
         """The answer covers `proved` if it was cut at its old end, which is checked now and then."""
         if habits.may_be_cut(answer.size, ask.limit) or habits.cut_pages == 0:
-            habits.cut_pages += 1
+            habits.note_cut_page()
             times = [event.created_at for event in answer.events]
             if habits.wants_check() or times != sorted(times, reverse=True):
                 return Step(

@@ -35,11 +35,11 @@ class Repeated:
         """Ask once more where that may tell; else hand the task its answer, without what was strewn on top."""
         taken = self._without_strewn(answer)
         if taken.refused == 0:
-            habits.in_vain //= 2
+            habits.note_repeated(in_vain=False)
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
             if self._may_tell(answer, habits):
                 return Step(tasks=(Repeated(self.task, taken, self.times + 1),))
-            habits.in_vain += 1
+            habits.note_repeated(in_vain=True)
         return self.task.answered(ask, taken, habits)
 
     def _may_tell(self, answer: Answer, habits: Habits) -> bool:

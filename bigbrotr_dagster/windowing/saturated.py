@@ -103,7 +103,7 @@ class Saturated:
             whole = max(habits.largest, self.came) < answer.size < ask.limit
             return replace(taken, parts=(*self.parts[:-1], *_each(found)), whole=whole)._next(habits)
         if not here and answer.is_cut_by_rejected(ask, habits):
-            habits.rejections += 1
+            habits.note_rejected()
             if habits.rejections > MOST_REJECTIONS:
                 return Step.gives_up(taken._gap)
         suspected = habits.is_full if habits.varies else habits.may_be_cut

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, REJECTED_SHARE, SAME_REJECTIONS, Habits, Order
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, REJECTED_SHARE, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
@@ -139,7 +139,7 @@ class Split:
         halved = tuple(map(self._half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
         if older.is_void(limit, habits) and newer.is_void(limit, habits):
-            habits.rejections += SAME_REJECTIONS if _are_same(older, newer) else 1
+            habits.note_rejected(same=_are_same(older, newer))
         if self.resume is not None and habits.order is Order.NEWEST_FIRST and whole.is_void(limit, habits):
             void = [part for part, seen in zip(halved, (older, newer), strict=True) if seen.is_void(limit, habits)]
             rest = [self.resume(part.window) for part in halved if part not in void]

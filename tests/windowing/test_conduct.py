@@ -18,8 +18,9 @@ from bigbrotr_dagster.windowing.conduct import (
     Move,
     Verdict,
 )
-from bigbrotr_dagster.windowing.habits import MEMORY, Access, Habits, Order
+from bigbrotr_dagster.windowing.habits import MEMORY, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
+from bigbrotr_dagster.windowing.kinds import Access
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
 from bigbrotr_dagster.windowing.retrying import DAY, HOUR, TriedGap, gaps_to_try, retry_after, retry_gap_after
 from bigbrotr_dagster.windowing.rungs import Rung

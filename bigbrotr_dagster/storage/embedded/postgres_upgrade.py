@@ -38,8 +38,9 @@ class Running(NamedTuple):
     socket_dir: Path
 
     def url(self, database: str) -> str:
-        """How to connect to one of its databases."""
-        return make_conninfo("", host=str(self.socket_dir), user="postgres", dbname=database)
+        """How to connect to one of its databases, whatever the environment says (PGOPTIONS)."""
+        session = {"client_encoding": "UTF8", "options": "-c default_transaction_read_only=off"}
+        return make_conninfo("", host=str(self.socket_dir), user="postgres", dbname=database, **session)
 
 
 def move_data(pgdata: Path, programs: Path | None, lock: int) -> Iterator[str]:

@@ -27,6 +27,12 @@ A relay that reaches its frame limit ends its answer with one fingerprint of all
 asked ranges within it are asked once more, each for itself: what is settled stays settled, whatever later
 fingerprints say. So the settled places only ever grow.
 
+It may be that a relay has no room for its answer to one question alone: known programs list up to 31 ids, which
+fit any frame, but nothing forbids to list more. Such an answer would end at the same place for ever. So where not
+one question was answered, not even by a skip before the one that has no room, the lowest is asked alone. If that
+one differs (an equal one is skipped then), and there is no room still, we split it, down to lists: a list of ours
+is answered by as much of the relay's as has room.
+
 A range that is known to differ is asked by 16 fingerprints of as many of our items each, or by the list of our ids
 if these are fewer than 32, as the reference implementation does. A range without any item of ours is never asked
 by fingerprint. Known programs, at their frame limit, drop the last differing range from their answer, and their
@@ -190,7 +196,11 @@ class OpenRanges:
 
     def _pace(self, repeated: int) -> None:
         """Ask for twice what the relay had room to answer, if that was not all: the rest was sent in vain."""
-        if repeated:
+        if repeated and repeated == len(self._asked):
+            self._most = 1
+            if repeated == 1:
+                self._pending[0] = self._pending[0]._replace(differs=True)
+        elif repeated:
             self._most = max(_LEAST_ASKED, 2 * (len(self._asked) - repeated))
         elif self._most is not None:
             self._most *= 2

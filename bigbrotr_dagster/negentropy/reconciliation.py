@@ -46,7 +46,11 @@ LEAST_FRAME = 4_096
 """Bytes; the reference implementation's least, too. One range takes less than 1,200."""
 
 MAX_STALLED = 16
-"""Rounds in a row that may settle nothing. An honest one makes ranges 256 times smaller: four do for any set."""
+"""Rounds in a row that may settle nothing.
+
+An honest one makes ranges 256 times smaller: four do for any set. One without room for its answer to one question
+(see `open_ranges`) makes them 16 times smaller in two rounds, down to a list, which settles something: ten do.
+"""
 
 
 class Estimate(NamedTuple):

@@ -160,6 +160,21 @@ def test_crowds_that_only_the_relay_holds_are_found(seed: int) -> None:
     assert_right(client, ours, ours + crowds)
 
 
+@pytest.mark.parametrize("theirs", [150, 1_500, 15_000])
+@pytest.mark.parametrize("ours", [0, 2, 100, 5_000])
+@pytest.mark.parametrize("shared", [0, 1_000])
+def test_a_relay_without_room_for_its_answer_to_one_question_is_asked_otherwise(
+    theirs: int, ours: int, shared: int
+) -> None:
+    """It lists up to 199 ids, of which 122 fit its frame: so it drops what differs, and ends there, every time."""
+    common = made(shared, "common")
+    held, other = common + made(ours, "ours", 10**5), common + made(theirs, "theirs", 10**5)
+    client = Reconciliation(held, frame_limit=FRAME)
+    talk(client, RelaySide(other, FRAME, buckets=2, list_below=200).answer)
+    assert_right(client, held, other)
+    assert client.rounds < 50 + (ours + theirs + shared) // 20
+
+
 HUNDRED_THOUSAND = 100_000
 
 

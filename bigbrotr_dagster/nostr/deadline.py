@@ -56,11 +56,6 @@ class Deadline:
         self._end += self._clock() - self._suspended_at
         self._move()
 
-    def renew(self) -> None:
-        """Both clocks start again."""
-        self._end = self._clock() + self._total
-        self.restore()
-
     def outcome(self) -> Outcome:
         """Return the outcome for the clock that ran out."""
         if self._clock() >= self._end:

@@ -56,9 +56,9 @@ class EndedSubscriptions:
         self.weight = 0
         """Bytes of memory that what came, and was not collected, takes."""
 
-    def add(self, ended: Subscription, outcome: Outcome, subscribe: Callable[[], Subscription]) -> None:
-        """Remember a subscription; `subscribe` makes one that has its filter and its bounds."""
-        self._ended[ended.id] = _Ended(ended.filter, outcome, monotonic(), subscribe)
+    def add(self, ended: Subscription, outcome: Outcome) -> None:
+        """Remember a subscription, and how it ended."""
+        self._ended[ended.id] = _Ended(ended.filter, outcome, monotonic(), ended.afresh())
         if len(self._ended) > MOST_REMEMBERED:
             del self._ended[next(iter(self._ended))]
 
@@ -69,7 +69,6 @@ class EndedSubscriptions:
         ended = self._ended[message.subscription]
         if ended.late is None:
             ended.late, ended.lag = ended.subscribe(), monotonic() - ended.at
-            ended.late.reopen(message.subscription)
         self._came[message.subscription] = ended
         before = ended.late.weight
         has_ended = ended.late.take(message, raw) is not None

@@ -1,11 +1,13 @@
-"""One REQ's answers, collected into a page. Pure: no clock, no I/O; `connection.py` waits and sends.
+"""One REQ's answers, collected into a page. Pure: no clock, no I/O; `conversation` waits and sends.
 
 A relay is an adversary. Whatever it sends is counted against a bound (events, bytes, garbage, what does not
 concern this subscription), and only what was proven to be an event that the filter asked for enters the page.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from bigbrotr_dagster.nostr.event import Event, EventError, parse_event
@@ -53,9 +55,9 @@ class Reply:
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
     it, `ignored` the messages that do not concern it, `garbage` those that nobody understands. `waited`: seconds
-    to its first message; `lasted`: in all. `late` counts the events that came after its EOSE, where they were
-    waited for; `silence` is the longest time, in seconds, after which one of those came. `as_member`: the relay
-    refused to answer until we had authenticated.
+    until the relay said anything; `lasted`: in all. `late` counts the events that came after its EOSE, where they
+    were waited for; `silence` is the longest time, in seconds, after which one of those came. `as_member`: the
+    relay refused to answer until we had authenticated.
 
     `refused` counts the EVENT messages of this request that came in place of an event: whatever is wrong with
     them, they used up room in the relay's answer. `rejected_at` are the seconds that these claim, where they claim
@@ -131,6 +133,17 @@ class Subscription:
         """Go on under another subscription id: the REQ is sent again, what arrived stays in the page."""
         self.id = id
         self._envelope = len(f'["EVENT","{id}",]')
+
+    def afresh(self) -> Callable[[], "Subscription"]:
+        """What makes one with the same id, filter and bounds; it keeps nothing of what came."""
+        return partial(
+            Subscription,
+            self.id,
+            self.filter,
+            max_events=self._max_events,
+            max_bytes=self._max_bytes,
+            max_event_size=self._max_event_size,
+        )
 
     @property
     def received(self) -> int:

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 
-from bigbrotr_dagster.nostr.connection import Connection, Reply
+from bigbrotr_dagster.nostr.connection import Connection, Conversation, Reply
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.sync.claims import NOTHING, Claims
@@ -69,37 +67,92 @@ class Asking:
         """The next requests go out on this connection."""
         self.traffic.insecure |= connection.insecure
 
-    async def one(self, connection: Connection, history: History, walk: Walk, ask: Ask) -> Outcome:
-        """Send one request, and take its answer."""
-        selection = history.selection(ask)
-        if selection is None:
-            page = Reply(Outcome(Ending.EOSE))
-        else:
-            self.claims.asked(selection, history, walk)
-            page = await connection.request(
+    async def converse(
+        self,
+        connection: Connection,
+        history: History,
+        walk: Walk,
+        asks: Sequence[Ask],
+        more: Callable[[int], Sequence[Ask]],
+    ) -> Outcome | None:
+        """Ask for one thing, or for several side by side, and take the answers.
+
+        Returns how the one was answered. Of several it returns an outcome only if that calls for another
+        connection: what goes wrong there means nothing else, and is asked again, with fewer beside it. `more` is
+        told how many are under way, and gives the asks that take the place of the one answered.
+
+        Raises:
+            DatabaseUnavailable: what came cannot be stored.
+        """
+        is_alone = len(asks) == 1
+        intake = _Intake(self, connection, history)
+        with connection.conversation(alone=is_alone, intake=intake) as conversation:
+            talk = _Talk(connection, conversation, history, walk, is_alone)
+            await self._ask(talk, asks)
+            async for number, page in conversation:
+                self._count(page)
+                await self.take_late(connection)
+                talk.outcome = page.outcome
+                ask, under_way = talk.asked.pop(number)
+                await self._take(talk, ask, page, under_way)
+                if not is_alone:
+                    await self._ask(talk, more(len(talk.asked)))
+        return talk.outcome if is_alone or connection.closed else None
+
+    async def _ask(self, talk: "_Talk", asks: Sequence[Ask]) -> None:
+        """Ask for these; where this filter has nothing of what one is for, that is the answer."""
+        for ask in asks:
+            under_way = len(talk.asked) + 1
+            selection = talk.history.selection(ask)
+            if selection is None:
+                await self._take(talk, ask, Reply(Outcome(Ending.EOSE)), under_way)
+                continue
+            self.claims.asked(selection, talk.history, talk.walk)
+            number = talk.conversation.ask(
                 selection,
                 max_events=EVENTS_PER_PAGE * ask.limit,
-                max_bytes=PAGE_BYTES,
+                max_bytes=PAGE_BYTES if talk.is_alone else PAGE_BYTES // MOST_AT_ONCE,
                 after_eose=self.claims.after_eose(ask),
-                stay_open=True,
-                intake=_Intake(self, connection, history),
+                stay_open=talk.is_alone,
             )
-            self._count(page)
-            await self.take_late(connection)
-        outcome = page.outcome
-        verdict = self._conduct.judge(ask, outcome, page.received)
+            talk.asked[number] = ask, under_way
+
+    async def _take(self, talk: "_Talk", ask: Ask, page: Reply, under_way: int) -> None:
+        """Settle what came of an ask; when it was asked for, so many were under way."""
+        if talk.is_alone:
+            proof = await self._judged(talk, ask, page)
+        else:
+            proof = self._proof(talk.walk, ask, page, under_way)
+        await self._settle(talk.history, talk.walk, page, proof)
+
+    async def _judged(self, talk: "_Talk", ask: Ask, page: Reply) -> Proof:
+        """What an answer that came alone proves; whatever it was, something is learned of the relay."""
+        talk.outcome = page.outcome
+        verdict = self._conduct.judge(ask, page.outcome, page.received)
         if verdict is Verdict.ANSWERED:
-            self.claims.note_eose(history, ask, page)
-        proof = _told(walk, ask, verdict, page)
+            self.claims.note_eose(talk.history, ask, page)
+        proof = _told(talk.walk, ask, verdict, page)
         if verdict is Verdict.ANSWERED:
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
-        elif verdict is Verdict.SET_ASIDE and not connection.closed:
-            outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
+        elif verdict is Verdict.SET_ASIDE and not talk.connection.closed:
+            talk.outcome = Outcome(Ending.EOSE)  # that is all the answer there will be, and it is taken
         if proof.gaps:
-            gaps = await self._stated.estimated(connection, history, self._habits, proof.gaps)
+            gaps = await self._stated.estimated(talk.connection, talk.history, self._habits, proof.gaps)
             proof = replace(proof, gaps=gaps)
-        await self._settle(history, walk, page, proof)
-        return outcome
+        return proof
+
+    def _proof(self, walk: Walk, ask: Ask, page: Reply, under_way: int) -> Proof:
+        """What one of several answers proves; if it is none, fewer are asked for from now on."""
+        if reaction(page.outcome) is Reaction.PROVED:
+            proof = walk.answered(ask, _answer(page))
+            self.distance.note_answer(ask, page.events, self._habits)
+            return proof
+        walk.failed(ask)
+        if page.outcome.ending is Ending.CLOSED:
+            self.distance.note_refusal(under_way)
+        else:
+            self.distance.alone = True
+        return Proof()
 
     async def probe(self, connection: Connection, history: History) -> Reply:
         """Ask for one event of the history, to see how that is answered; it proves nothing."""
@@ -120,68 +173,6 @@ class Asking:
             limits = await self._stated.limits()
             self._habits.heed_message_length(limits.max_message_length)
             walk.supply(authors, limits.max_limit)
-
-    async def several(
-        self,
-        connection: Connection,
-        history: History,
-        walk: Walk,
-        first: Sequence[Ask],
-        more: Callable[[int], Sequence[Ask]],
-    ) -> Outcome | None:
-        """Keep several requests under way, and take their answers; returns one that calls for another connection.
-
-        `more` is told how many are under way, and gives the asks that take the place of the one answered. What
-        goes wrong here means nothing: that is asked again, with fewer beside it.
-        """
-        asked: dict[int, tuple[Ask, int]] = {}  # and how many were under way with it
-        numbers = count()
-        ended: Outcome | None = None
-
-        async def begin(asks: Sequence[Ask]) -> list[Filter]:
-            selections = []
-            for ask in asks:
-                selection = history.selection(ask)
-                if selection is None:
-                    await self._take(history, walk, ask, Reply(Outcome(Ending.EOSE)), len(asked) + 1)
-                else:
-                    self.claims.asked(selection, history, walk)
-                    asked[next(numbers)] = ask, len(asked) + 1
-                    selections.append(selection)
-            return selections
-
-        async def answered(number: int, page: Reply) -> list[Filter]:
-            nonlocal ended
-            ended = page.outcome
-            self._count(page)
-            await self.take_late(connection)
-            ask, under_way = asked.pop(number)
-            await self._take(history, walk, ask, page, under_way)
-            return await begin(more(len(asked)))
-
-        selections = await begin(first)
-        if selections:
-            most = EVENTS_PER_PAGE * max(ask.limit for ask in first)
-            share = PAGE_BYTES // MOST_AT_ONCE
-            intake = _Intake(self, connection, history)
-            await connection.request_side_by_side(
-                selections, answered, max_events=most, max_bytes=share, intake=intake
-            )
-        return ended if connection.closed else None
-
-    async def _take(self, history: History, walk: Walk, ask: Ask, page: Reply, under_way: int) -> None:
-        """One of several answers; when it was asked for, so many were under way."""
-        proof = Proof()
-        if reaction(page.outcome) is Reaction.PROVED:
-            proof = walk.answered(ask, _answer(page))
-            self.distance.note_answer(ask, page.events, self._habits)
-        else:
-            walk.failed(ask)
-            if page.outcome.ending is Ending.CLOSED:
-                self.distance.note_refusal(under_way)
-            else:
-                self.distance.alone = True
-        await self._settle(history, walk, page, proof)
 
     async def take_late(self, connection: Connection) -> None:
         """Take what came for requests that had ended; what it disproves is pending again."""
@@ -238,6 +229,19 @@ class Asking:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
         await self.claims.write(history, walk, page, proof, disproved)
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One conversation about a history; `asked` has by number what is under way, and how many were so with it."""
+
+    connection: Connection
+    conversation: Conversation
+    history: History
+    walk: Walk
+    is_alone: bool
+    asked: dict[int, tuple[Ask, int]] = field(default_factory=dict)
+    outcome: Outcome | None = None  # of the last answer
 
 
 @dataclass(frozen=True, slots=True)

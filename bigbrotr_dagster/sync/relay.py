@@ -214,31 +214,30 @@ class RelaySync:
 
         Returns the first outcome that calls for another connection, or for giving up.
         """
+        more = partial(self._more, walk, share)
         while not self._is_late(share) and (asks := await self._next(connection, walk)):
-            if len(asks) > 1:
-                more = partial(self._more, walk, share)
-                lost = await self._asking.several(connection, history, walk, asks, more)
-                if lost is not None:
-                    return lost
-                self._check_progress()
-                continue
-            [ask] = asks
-            outcome = await self._asking.one(connection, history, walk, ask)
-            if self._asking.claims.are_deceived:
-                return replace(outcome, text="events come after it")
-            minds = self._conduct.minds_limits(outcome, closed=connection.closed)
-            decision = self._conduct.after(
-                outcome,
-                ask,
-                closed=connection.closed,
-                optional=history in self._restricted.opened,
-                stated=(await self._stated.limits()).max_limit if minds else None,
-            )
-            await asyncio.sleep(decision.pause)
-            if decision.move is Move.LEAVE:
+            outcome = await self._asking.converse(connection, history, walk, asks, more)
+            if outcome is not None and len(asks) == 1:
+                outcome = await self._heed(connection, history, asks[0], outcome)
+            if outcome is not None:
                 return outcome
             self._check_progress()
         return None
+
+    async def _heed(self, connection: Connection, history: History, ask: Ask, outcome: Outcome) -> Outcome | None:
+        """Do what is next after the answer to one ask; returns the outcome if that is to leave the connection."""
+        if self._asking.claims.are_deceived:
+            return replace(outcome, text="events come after it")
+        minds = self._conduct.minds_limits(outcome, closed=connection.closed)
+        decision = self._conduct.after(
+            outcome,
+            ask,
+            closed=connection.closed,
+            optional=history in self._restricted.opened,
+            stated=(await self._stated.limits()).max_limit if minds else None,
+        )
+        await asyncio.sleep(decision.pause)
+        return outcome if decision.move is Move.LEAVE else None
 
     def _check_progress(self) -> None:
         idle = time.monotonic() - self._asking.progress_at

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from bigbrotr_dagster.nostr.connection import Connection
+from bigbrotr_dagster.nostr.connection import Conversation
 from bigbrotr_dagster.sync import Progress, sync_relays, watched
 from tests.benchmarks.metering import Meter, resident_bytes
 from tests.sync.helpers import config
@@ -30,7 +30,7 @@ async def measured(database: str, relays: list[str], sample_every: int = 0) -> d
         RuntimeError: a relay failed, or left a gap.
     """
     meter = Meter()
-    meter.watch(Connection, "request")
+    meter.watch(Conversation, "__anext__")  # sends what was asked
     progress = Progress()
     watched.set(progress)
     samples: list[tuple[int, int]] = []

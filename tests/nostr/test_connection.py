@@ -8,11 +8,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from bigbrotr_dagster.nostr.connection import Connection, Reply, connect
+from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending, Hint, Outcome
-from tests.nostr.helpers import FOREVER, KEY, A, B, C, Handler, ask, event, received, relay, saying, send, signed
+from tests.nostr.helpers import FOREVER, KEY, A, B, C, Handler, ask, event, received, relay, saying, send
 from tests.relays.distant import distant
 
 # EOSE
@@ -267,116 +267,6 @@ async def test_a_connection_that_ends_counts_nothing() -> None:
 
     async with relay(handler) as url, connect(url, timeout=1, allow_private=True) as connection:
         assert await connection.count(Filter()) is None
-
-
-# Side by side
-
-
-async def side_by_side(connection: Connection, selections: list[Filter], *, max_bytes: int) -> list[Reply]:
-    """The pages in the order of asking; nothing more is asked for."""
-    pages: dict[int, Reply] = {}
-
-    async def answered(number: int, page: Reply) -> list[Filter]:
-        pages[number] = page
-        return []
-
-    await connection.request_side_by_side(selections, answered, max_events=9, max_bytes=max_bytes)
-    return [pages[number] for number in range(len(selections))]
-
-
-async def test_a_request_takes_the_place_of_one_that_was_answered() -> None:
-    async def handler(socket: ServerConnection) -> None:
-        first, second = [await received(socket, "REQ") for _ in range(2)]
-        await send(socket, "EOSE", second[1])
-        assert (await received(socket, "CLOSE"))[1] == second[1]
-        _, third, selection = await received(socket, "REQ")
-        assert selection == {"limit": 7}
-        await send(socket, "EVENT", third, signed())
-        await send(socket, "EOSE", third)
-        await send(socket, "EOSE", first[1])
-        await socket.wait_closed()
-
-    came: list[tuple[int, int]] = []
-
-    async def answered(number: int, page: Reply) -> list[Filter]:
-        came.append((number, len(page.events)))
-        return [Filter(limit=7)] if number == 1 else []
-
-    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
-        await connection.request_side_by_side([Filter(), Filter()], answered, max_events=9, max_bytes=9_999)
-    assert came == [(1, 0), (2, 1), (0, 0)]
-
-
-async def test_to_wait_for_the_archive_is_not_the_relays_silence() -> None:
-    async def handler(socket: ServerConnection) -> None:
-        first, second = [await received(socket, "REQ") for _ in range(2)]
-        await send(socket, "EOSE", first[1])
-        await send(socket, "EOSE", second[1])
-        await socket.wait_closed()
-
-    endings = []
-
-    async def answered(number: int, page: Reply) -> list[Filter]:
-        await asyncio.sleep(0.5)
-        endings.append(page.outcome.ending)
-        return []
-
-    async with relay(handler) as url, connect(url, timeout=0.2, allow_private=True) as connection:
-        await connection.request_side_by_side([Filter(), Filter()], answered, max_events=9, max_bytes=9_999)
-    assert endings == [Ending.EOSE, Ending.EOSE]
-
-
-async def test_answers_that_come_mixed_go_to_their_own_requests() -> None:
-    events = [signed(second, content=str(number)) for second in (1, 2, 3) for number in range(4)]
-
-    async def handler(socket: ServerConnection) -> None:
-        asked = [await received(socket, "REQ") for _ in range(3)]
-        for number in range(4):
-            for _, id, selection in asked:
-                chosen = [event for event in events if Filter.from_dict(selection).matches(event)]
-                await send(socket, "EVENT", id, chosen[number])
-        await send(socket, "NOTICE", "of nobody")
-        await send(socket, "EOSE", asked[2][1])
-        await send(socket, "CLOSED", asked[0][1], "rate-limited: slower")
-        await send(socket, "EOSE", "another")
-        await send(socket, "EOSE", asked[1][1])
-
-    selections = [Filter(since=second, until=second) for second in (1, 2, 3)]
-    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
-        pages = await side_by_side(connection, selections, max_bytes=99_999)
-    assert [page.outcome.ending for page in pages] == [Ending.CLOSED, Ending.EOSE, Ending.EOSE]
-    assert [page.events for page in pages] == [events[:4], events[4:8], events[8:]]
-    assert [page.ignored for page in pages] == [1, 1, 0]
-
-
-async def test_what_has_not_ended_when_the_relay_falls_silent_or_leaves_is_no_answer() -> None:
-    async def handler(socket: ServerConnection) -> None:
-        first, second = [await received(socket, "REQ") for _ in range(2)]
-        await send(socket, "EOSE", second[1])
-        await send(socket, "EVENT", first[1], signed())
-        if ending is Ending.DISCONNECTED:
-            await socket.close()
-        else:
-            await socket.wait_closed()
-
-    for ending in (Ending.TIMEOUT, Ending.DISCONNECTED):
-        async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
-            pages = await side_by_side(connection, [Filter(), Filter()], max_bytes=9_999)
-        assert [page.outcome.ending for page in pages] == [ending, Ending.EOSE]
-        assert len(pages[0].events) == 1
-
-
-async def test_the_bytes_of_each_answer_are_bounded() -> None:
-    async def handler(socket: ServerConnection) -> None:
-        asked = [await received(socket, "REQ") for _ in range(2)]
-        for number in range(2):
-            await send(socket, "EVENT", asked[0][1], signed(number, content="x" * 1_000))
-        await send(socket, "EOSE", asked[1][1])
-
-    async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
-        pages = await side_by_side(connection, [Filter(), Filter()], max_bytes=2_000)
-    assert [page.outcome.ending for page in pages] == [Ending.PROTOCOL_ERROR, Ending.EOSE]
-    assert len(pages[0].events) == 1
 
 
 async def test_a_round_trip_is_that_of_a_ping() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from bigbrotr_dagster.nostr import connection as connection_module
+from bigbrotr_dagster.nostr import line
 from bigbrotr_dagster.nostr.connection import connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome
@@ -15,7 +15,7 @@ from tests.nostr.helpers import FOREVER, A, B, C, ask, event, received, relay, s
 
 
 async def test_a_notice_in_place_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "NOTICE_GRACE", 0.2)
+    monkeypatch.setattr(line, "NOTICE_GRACE", 0.2)
     with within(5):
         page = await ask(saying(["NOTICE", "too many filters"]), timeout=FOREVER)
     assert page.outcome == Outcome(Ending.NOTICE, text="too many filters")
@@ -28,7 +28,7 @@ async def test_a_notice_before_a_normal_answer() -> None:
 
 
 async def test_a_notice_that_events_follow_is_not_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "NOTICE_GRACE", 0.2)
+    monkeypatch.setattr(line, "NOTICE_GRACE", 0.2)
     page = await ask(saying(["NOTICE", "welcome"], event(A), then_wait=True), timeout=0.5)
     assert page.outcome.ending is Ending.TIMEOUT
     assert page.outcome.text == f"no answer for 0.5 s: 1 events, 1 other messages, {page.bytes} bytes"
@@ -36,7 +36,7 @@ async def test_a_notice_that_events_follow_is_not_the_answer(monkeypatch: pytest
 
 
 async def test_a_stream_of_notices_does_not_buy_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "NOTICE_GRACE", 0.3)
+    monkeypatch.setattr(line, "NOTICE_GRACE", 0.3)
 
     async def handler(socket: ServerConnection) -> None:
         await received(socket, "REQ")

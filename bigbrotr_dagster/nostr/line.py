@@ -35,7 +35,7 @@ class Line:
     """One connection, seen from the requests on it.
 
     `timeout`: seconds of silence that end a request; `page_timeout`: seconds that it may take in all.
-    `max_event_size`: bytes of JSON. `turn` has who reads from the socket.
+    `max_event_size`: bytes of JSON. `turn` is held by who reads from the socket.
     """
 
     socket: RelaySocket

@@ -19,7 +19,7 @@ from bigbrotr_dagster.nostr.rejected import MAX_RAW_KEPT
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.ingest import Entry, release, unstorable, verify_signatures
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import Connection, Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, connect, open_pool, retried
 from bigbrotr_dagster.storage.trouble import unavailable
 from bigbrotr_dagster.sync import REJECTIONS
 
@@ -126,7 +126,7 @@ async def _replay(pool: Pool, entries: Sequence[Entry], options: ProcessingConfi
         report.kept.update(refused)
 
 
-async def _page(connection: Connection, after: Entry, url: str | None, reason: str | None) -> list[Entry]:
+async def _page(connection: AsyncConnection, after: Entry, url: str | None, reason: str | None) -> list[Entry]:
     """The entries that come next after one; none after the last.
 
     Raises:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import BlockingConnection, Connection
+from bigbrotr_dagster.storage.sessions import AsyncConnection, BlockingConnection
 from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
@@ -67,7 +67,7 @@ def claim_values(claims: Sequence[tuple[str, int]]) -> dict[str, list[str] | lis
 
 
 async def begin_attempt(
-    connection: Connection, relay_url: str, run_id: str, claims: Sequence[tuple[str, int]]
+    connection: AsyncConnection, relay_url: str, run_id: str, claims: Sequence[tuple[str, int]]
 ) -> SyncState:
     """Record that a sync of this relay begins, and load what is known of it.
 
@@ -123,7 +123,7 @@ def _as_arrays(intervals: Mapping[str, Sequence[Interval]]) -> dict[str, list[ob
     }
 
 
-async def running_attempt(connection: Connection, relay_url: str) -> tuple[str, datetime] | None:
+async def running_attempt(connection: AsyncConnection, relay_url: str) -> tuple[str, datetime] | None:
     """The run that is syncing a relay, as far as is known, and since when.
 
     Raises:
@@ -134,7 +134,7 @@ async def running_attempt(connection: Connection, relay_url: str) -> tuple[str, 
 
 
 async def finish_attempt(
-    connection: Connection,
+    connection: AsyncConnection,
     relay_url: str,
     state: SyncState,
     result: AttemptResult,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bigbrotr_dagster.storage.sessions import Connection, open_pool, retried
+from bigbrotr_dagster.storage.sessions import AsyncConnection, open_pool, retried
 
 
 @pytest.mark.parametrize("steps", range(16))
@@ -12,7 +12,7 @@ async def test_a_cancellation_that_comes_with_the_connection_is_not_swallowed(da
     """`steps`: how far the loop gets between the connection's return to the pool and the cancellation."""
     begun: list[bool] = []
 
-    async def work(_: Connection) -> None:
+    async def work(_: AsyncConnection) -> None:
         begun.append(True)
         await asyncio.sleep(60)
 

@@ -11,7 +11,7 @@ from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.ingest import Cursor, Delivery, Tally, batch_writer
 from bigbrotr_dagster.storage.ingest import writer as module
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch
-from bigbrotr_dagster.storage.sessions import Connection, Pool, open_pool
+from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, open_pool
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from bigbrotr_dagster.windowing.intervals import Interval
 from tests.conftest import in_database
@@ -52,7 +52,7 @@ async def test_a_batch_is_prepared_while_the_one_before_is_committed(
     """Deliveries of one relay still land in the order in which they were put, also when a commit is slow."""
     commit, said = module.commit, []
 
-    async def slow(connection: Connection, batch: PreparedBatch, known: object, **how: bool) -> None:
+    async def slow(connection: AsyncConnection, batch: PreparedBatch, known: object, **how: bool) -> None:
         said.append("commit")
         number = said.count("commit")
         async with asyncio.timeout(30):
@@ -61,7 +61,7 @@ async def test_a_batch_is_prepared_while_the_one_before_is_committed(
         await commit(connection, batch, known, **how)  # type: ignore[arg-type]
         said.append("committed")
 
-    async def prepared(connection: Connection, batch: list[Delivery], *rest: object) -> PreparedBatch:
+    async def prepared(connection: AsyncConnection, batch: list[Delivery], *rest: object) -> PreparedBatch:
         said.append("prepare")
         return await prepare(connection, batch, *rest)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from bigbrotr_dagster.storage.ingest.known import Known
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, digest, known_events
 from bigbrotr_dagster.storage.ingest.rows import pack_events, pack_observations
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import Connection
+from bigbrotr_dagster.storage.sessions import AsyncConnection
 from bigbrotr_dagster.windowing.intervals import Interval
 
 log = logging.getLogger(__name__)
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 MOST_QUARANTINED = 1_000
 """Rows of quarantine a relay may fill."""
 
-Claims = Callable[[Connection, PreparedBatch], Awaitable[None]]
+Claims = Callable[[AsyncConnection, PreparedBatch], Awaitable[None]]
 """Writes what holds once the batch's events are stored: in their transaction, and in a pipeline."""
 
 
-async def _insert_claims(connection: Connection, batch: PreparedBatch) -> None:
+async def _insert_claims(connection: AsyncConnection, batch: PreparedBatch) -> None:
     for delivery in batch.deliveries:
         await _insert_claims_of(connection, delivery, batch.rejected(delivery))
 
 
 async def commit(
-    connection: Connection,
+    connection: AsyncConnection,
     batch: PreparedBatch,
     known: Known,
     claims: Claims = _insert_claims,
@@ -57,7 +57,7 @@ async def commit(
 
 
 async def _commit(
-    connection: Connection, batch: PreparedBatch, known: Known, claims: Claims, durable: bool
+    connection: AsyncConnection, batch: PreparedBatch, known: Known, claims: Claims, durable: bool
 ) -> None:
     relays = await _relay_keys(connection, {delivery.relay_url for delivery in batch.deliveries}, known)
     async with connection.transaction():
@@ -72,7 +72,7 @@ async def _commit(
     _count(batch, relays, stored, observed, late)
 
 
-async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> dict[str, int]:
+async def _relay_keys(connection: AsyncConnection, urls: set[str], known: Known) -> dict[str, int]:
     """The relays' numbers. New ones are made before the batch's transaction, so that nobody waits for its end."""
     keys = known.relays(urls)
     missing = sorted(urls - keys.keys())
@@ -83,7 +83,7 @@ async def _relay_keys(connection: Connection, urls: set[str], known: Known) -> d
 
 
 async def _store_events(
-    connection: Connection, batch: PreparedBatch, known: Known
+    connection: AsyncConnection, batch: PreparedBatch, known: Known
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Returns the numbers of the events that no other writer had stored meanwhile, and those of all events."""
     events = batch.known | known.events(batch.new)  # of these some were stored since this batch was prepared
@@ -97,7 +97,7 @@ async def _store_events(
     return stored, events
 
 
-async def _insert_events(connection: Connection, events: Collection[Event]) -> dict[str, int]:
+async def _insert_events(connection: AsyncConnection, events: Collection[Event]) -> dict[str, int]:
     """Returns the numbers of those that were not there."""
     if not events:
         return {}
@@ -110,7 +110,7 @@ async def _insert_events(connection: Connection, events: Collection[Event]) -> d
 
 
 async def _late(
-    connection: Connection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
+    connection: AsyncConnection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
 ) -> dict[int, int]:
     """The number of new observations in seconds that had been proved complete, by relay."""
     pairs: set[tuple[int, int]] = set()
@@ -126,7 +126,7 @@ async def _late(
 
 
 async def _insert_observations(
-    connection: Connection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
+    connection: AsyncConnection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
 ) -> dict[int, int]:
     """Returns the number of new observations by relay."""
     seen = {
@@ -144,7 +144,9 @@ async def _insert_observations(
         return dict(await cursor.fetchall())
 
 
-async def _insert_claims_of(connection: Connection, delivery: Delivery, rejected: Iterable[Quarantined]) -> None:
+async def _insert_claims_of(
+    connection: AsyncConnection, delivery: Delivery, rejected: Iterable[Quarantined]
+) -> None:
     """What the delivery proves and disproves, and what of it was rejected."""
     key = {"relay_url": delivery.relay_url, "filter_hash": delivery.filter_hash}
     for item in rejected:
@@ -196,7 +198,7 @@ def _count(
         tally.rejected.update(item.reason for item in refused)
 
 
-async def _set_unstorable_apart(connection: Connection, batch: PreparedBatch) -> None:
+async def _set_unstorable_apart(connection: AsyncConnection, batch: PreparedBatch) -> None:
     """Move the events that PostgreSQL refuses from `new` to `refused`, halving down to each of them."""
     groups = [list(batch.new.values())]
     while groups:

@@ -22,7 +22,7 @@ from bigbrotr_dagster.storage.ingest.delivery import Delivery, Quarantined
 from bigbrotr_dagster.storage.ingest.known import Known
 from bigbrotr_dagster.storage.ingest.rows import unstorable
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import Connection
+from bigbrotr_dagster.storage.sessions import AsyncConnection
 
 THREADS = min(4, (os.cpu_count() or 1) - 2)
 """Threads that verify while the event loop receives: libsecp256k1 runs without the GIL. One core is the loop's,
@@ -75,7 +75,10 @@ class PreparedBatch:
 
 
 async def prepare(
-    connection: Connection, deliveries: list[Delivery], known: Known, verified: Mapping[str, Event] | None = None
+    connection: AsyncConnection,
+    deliveries: list[Delivery],
+    known: Known,
+    verified: Mapping[str, Event] | None = None,
 ) -> PreparedBatch:
     """Find out which events are new, and which of those cannot be stored.
 
@@ -117,13 +120,13 @@ async def _refuse_forged_copies(batch: PreparedBatch) -> None:
                 batch.refused[event.id, event.sig] = quarantined(event, "bad_signature")
 
 
-async def authors_around(connection: Connection, second: int) -> list[str]:
+async def authors_around(connection: AsyncConnection, second: int) -> list[str]:
     """Authors of stored events of about that second, the nearest first."""
     cursor = await connection.execute(query("authors_around"), {"second": second})
     return [pubkey.hex() for (pubkey,) in await cursor.fetchall()]
 
 
-async def known_events(connection: Connection, ids: Collection[str], known: Known) -> dict[str, int]:
+async def known_events(connection: AsyncConnection, ids: Collection[str], known: Known) -> dict[str, int]:
     """The numbers of those events that are stored.
 
     Raises:

@@ -9,7 +9,7 @@ from bigbrotr_dagster.storage.ingest.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.ingest.known import Known
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, prepare
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import Connection
+from bigbrotr_dagster.storage.sessions import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Entry:
     raw: bytes
 
 
-async def release(connection: Connection, passed: Sequence[tuple[Entry, Event]]) -> tuple[Tally, list[str]]:
+async def release(connection: AsyncConnection, passed: Sequence[tuple[Entry, Event]]) -> tuple[Tally, list[str]]:
     """Store events that pass every check now, as seen when they were rejected, and take their entries out.
 
     All in one transaction: an entry goes only with its event stored. One that PostgreSQL refuses stays.
@@ -38,7 +38,7 @@ async def release(connection: Connection, passed: Sequence[tuple[Entry, Event]])
     deliveries = [Delivery(entry.relay_url, "", {}, entry.seen_at, tally, [event]) for entry, event in in_order]
     batch = await prepare(connection, deliveries, known, {event.id: event for _, event in passed})
 
-    async def take_out(connection: Connection, batch: PreparedBatch) -> None:
+    async def take_out(connection: AsyncConnection, batch: PreparedBatch) -> None:
         gone = [entry for entry, event in passed if (event.id, event.sig) not in batch.refused]
         keys = {"relays": [entry.relay_url for entry in gone], "digests": [entry.digest for entry in gone]}
         await connection.execute(query("release_quarantined"), keys)

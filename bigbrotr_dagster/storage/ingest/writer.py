@@ -26,7 +26,7 @@ from bigbrotr_dagster.storage.ingest.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.ingest.known import Known
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, authors_around, prepare
 from bigbrotr_dagster.storage.ingest.room import Room
-from bigbrotr_dagster.storage.sessions import RETRY_DELAYS, Connection, Pool, is_back, is_given_up, retried
+from bigbrotr_dagster.storage.sessions import RETRY_DELAYS, AsyncConnection, Pool, is_back, is_given_up, retried
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
 
 QUEUED_WEIGHT = 32 * 2**20
@@ -64,7 +64,7 @@ class BatchWriter:
         self._failure: Exception | None = None
         self._known = Known()
         self._volatile: list[list[Delivery]] = []  # of commits that a crash may take back, in order
-        self._session: Connection | None = None  # the one that commits: `_known` is good while it lives
+        self._session: AsyncConnection | None = None  # the one that commits: `_known` is good while it lives
 
     async def put(self, delivery: Delivery) -> None:
         """Queue a delivery; waits while the queue is full.
@@ -172,14 +172,14 @@ class BatchWriter:
                     raise
                 await asyncio.sleep(delay)
 
-    async def _open_session(self) -> Connection:
+    async def _open_session(self) -> AsyncConnection:
         """What is known from now on is good for as long as this session lives."""
         self._session = await self._pool.getconn()
         self._known.forget()
         await self._store_again(self._session)
         return self._session
 
-    async def _store_again(self, session: Connection) -> None:
+    async def _store_again(self, session: AsyncConnection) -> None:
         """Store what the server may have lost: it may have crashed. What it has kept stays as it is.
 
         It was counted when it was first stored, so the tallies of this are nobody's.

@@ -11,19 +11,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from bigbrotr_dagster.storage.address import SESSION_NAME
 from bigbrotr_dagster.storage.locks.keeper import lock_key
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import connect
+from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 
 BEAT = 5.0
 """Seconds between two looks at the session, and between two tries to get another one."""
-
-Connection = psycopg.Connection[TupleRow]
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +91,7 @@ class _Holder:
                 self._tried.set()
                 self._stopped.wait(BEAT)
 
-    def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: BlockingConnection) -> None:
         while not self._is_told or not self._stopped.wait(BEAT):
             connection.execute(query("beat"))
             if not self._is_told:

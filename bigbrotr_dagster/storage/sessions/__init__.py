@@ -6,7 +6,7 @@ own (`session`; `pooler` finds those that share backends). `pool` waits out a re
 
 from bigbrotr_dagster.storage.sessions.pool import (
     RETRY_DELAYS,
-    Connection,
+    AsyncConnection,
     Pool,
     is_back,
     is_given_up,
@@ -24,8 +24,8 @@ from bigbrotr_dagster.storage.sessions.session import (
 __all__ = [
     "PARAMETERS",
     "RETRY_DELAYS",
+    "AsyncConnection",
     "BlockingConnection",
-    "Connection",
     "Pool",
     "connect",
     "connect_async",

@@ -28,8 +28,8 @@ RETRY_DELAYS = (0.2, 0.5, 1, 2, 4, 8, 15)
 AWAY_SECONDS = 90.0
 """Each try also waits for a connection: after so long the database is given up, by all tasks that use the pool."""
 
-Connection = psycopg.AsyncConnection[TupleRow]
-Pool = AsyncConnectionPool[Connection]
+AsyncConnection = psycopg.AsyncConnection[TupleRow]
+Pool = AsyncConnectionPool[AsyncConnection]
 
 _T = TypeVar("_T")
 
@@ -64,7 +64,7 @@ async def open_pool(url: str, *, most: int = 5) -> AsyncIterator[Pool]:
         yield pool
 
 
-async def retried(pool: Pool, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+async def retried(pool: Pool, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
     """Do `work` on a connection, again after each of `RETRY_DELAYS` while the database is away.
 
     Work must be whole or nothing, so that doing it again is safe.
@@ -111,12 +111,12 @@ def _stop_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-async def _configure(url: str, connection: Connection) -> None:
+async def _configure(url: str, connection: AsyncConnection) -> None:
     await begin(url, connection)
     await _make_staging(url, connection)
 
 
-async def _make_staging(url: str, connection: Connection) -> None:
+async def _make_staging(url: str, connection: AsyncConnection) -> None:
     try:
         await connection.execute(query("make_staging"), prepare=False)
     except psycopg.Error as error:

@@ -119,24 +119,11 @@ class Connection:
         return Conversation(self._line, intake, alone=alone)
 
     async def request(
-        self,
-        selection: Filter,
-        *,
-        max_events: int,
-        max_bytes: int,
-        after_eose: AfterEose = AT_ONCE,
-        stay_open: bool = False,
-        intake: Intake | None = None,
+        self, selection: Filter, *, max_events: int, max_bytes: int, intake: Intake | None = None
     ) -> Reply:
-        """Ask for one thing alone, and return the reply; the arguments are those of `Conversation`."""
+        """Ask for one thing alone, in a conversation of its own (`Conversation.ask`), and return the reply."""
         with self.conversation(alone=True, intake=intake) as conversation:
-            conversation.ask(
-                selection,
-                max_events=max_events,
-                max_bytes=max_bytes,
-                after_eose=after_eose,
-                stay_open=stay_open,
-            )
+            conversation.ask(selection, max_events=max_events, max_bytes=max_bytes)
             _, reply = await anext(conversation)
             return reply
 

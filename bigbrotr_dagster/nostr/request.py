@@ -1,4 +1,4 @@
-"""One request under way, and what a relay's words mean for it. Pure but for the clock; `conversation` sends.
+"""One request under way, and what a relay's words mean for it; `conversation` sends and receives.
 
 Theory of operation. `Subscription` says what a message is; here it is judged. Where several requests are under way
 nothing is: a NOTICE names no subscription, and a challenge may be for any of them. What does not end with EOSE is
@@ -95,7 +95,7 @@ class LoneRequest(Request):
         self._authenticator = line.authenticator
         self._after_eose = after_eose
         self._eose: Outcome | None = None  # which came, while events are waited for
-        self._eose_received = 0  # events until then, and those since that were taken note of
+        self._noted = 0  # events until then, and those since that were taken note of
         self._heard_at = 0.0  # that EOSE, or the last event after it
         self._answer_to_anybody: Outcome | None = None  # EOSE, before the relay knew who asks
         self._refusal: Outcome | None = None  # CLOSED auth-required: waiting for the OK to ask again
@@ -114,9 +114,9 @@ class LoneRequest(Request):
     def _is_enough(self, deadline: Deadline) -> bool:
         """Take note of what may be an event after the EOSE; more of them are waited for unless that is enough."""
         received = self.subscription.received
-        if received == self._eose_received:
+        if received == self._noted:
             return False
-        self._eose_received = received
+        self._noted = received
         now = monotonic()
         self._late += 1
         self._longest_silence = max(self._longest_silence, now - self._heard_at)
@@ -145,7 +145,7 @@ class LoneRequest(Request):
                     return self._ask_again(Again.NOW)
             case Outcome(Ending.EOSE) if self.subscription.received < self._after_eose.enough:
                 self._eose, self._heard_at = meaning, monotonic()
-                self._eose_received = self.subscription.received
+                self._noted = self.subscription.received
                 deadline.shorten(self._after_eose.seconds)
             case Outcome():
                 return meaning

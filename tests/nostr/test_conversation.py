@@ -5,10 +5,15 @@ import asyncio
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from bigbrotr_dagster.nostr.connection import Connection, Reply, connect
+from bigbrotr_dagster.nostr.connection import Connection, Conversation, Reply, connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from tests.nostr.helpers import FOREVER, KEY, A, received, relay, saying, send, signed
+
+
+def ask(conversation: Conversation, times: int) -> None:
+    for _ in range(times):
+        conversation.ask(Filter(), max_events=9, max_bytes=9_999)
 
 
 async def side_by_side(connection: Connection, selections: list[Filter], *, max_bytes: int) -> list[Reply]:
@@ -34,8 +39,7 @@ async def test_a_request_takes_the_place_of_one_that_was_answered() -> None:
     came: list[tuple[int, int]] = []
     async with relay(handler) as url, connect(url, timeout=2, allow_private=True) as connection:
         with connection.conversation() as conversation:
-            for _ in range(2):
-                conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+            ask(conversation, 2)
             async for number, page in conversation:
                 came.append((number, len(page.events)))
                 if number == 1:
@@ -53,8 +57,7 @@ async def test_to_wait_for_the_archive_is_not_the_relays_silence() -> None:
     endings = []
     async with relay(handler) as url, connect(url, timeout=0.2, allow_private=True) as connection:
         with connection.conversation() as conversation:
-            for _ in range(2):
-                conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+            ask(conversation, 2)
             async for _, page in conversation:
                 await asyncio.sleep(0.5)
                 endings.append(page.outcome.ending)
@@ -152,6 +155,27 @@ async def test_what_comes_late_for_a_request_that_was_given_up_is_kept() -> None
     assert (late.selection, late.page.events, late.contradict) == (Filter(kinds=(1,)), [A], False)
 
 
+async def test_what_came_before_the_relay_left_is_read_to_its_end_whatever_else_is_asked() -> None:
+    async def handler(socket: ServerConnection) -> None:
+        first, second = [await received(socket, "REQ") for _ in range(2)]
+        await send(socket, "EOSE", first[1])
+        await send(socket, "EVENT", second[1], A)
+        await send(socket, "EOSE", second[1])
+        await socket.close()
+
+    came = []
+    async with relay(handler) as url, connect(url, timeout=FOREVER, allow_private=True) as connection:
+        with connection.conversation() as conversation:
+            ask(conversation, 2)
+            async for number, page in conversation:
+                came.append((number, page.outcome.ending, len(page.events)))
+                while not connection.closed:
+                    await asyncio.sleep(0.01)
+                if number == 0:
+                    ask(conversation, 1)
+    assert came == [(0, Ending.EOSE, 0), (1, Ending.EOSE, 1), (2, Ending.DISCONNECTED, 0)]
+
+
 async def test_what_is_asked_once_the_relay_was_silent_is_asked_all_the_same() -> None:
     async def handler(socket: ServerConnection) -> None:
         for _ in range(2):
@@ -163,12 +187,11 @@ async def test_what_is_asked_once_the_relay_was_silent_is_asked_all_the_same() -
     endings = []
     async with relay(handler) as url, connect(url, timeout=0.3, allow_private=True) as connection:
         with connection.conversation() as conversation:
-            for _ in range(2):
-                conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+            ask(conversation, 2)
             async for number, page in conversation:
                 endings.append((number, page.outcome.ending))
                 if number == 0:
-                    conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+                    ask(conversation, 1)
     assert endings == [(0, Ending.TIMEOUT), (1, Ending.TIMEOUT), (2, Ending.EOSE)]
 
 
@@ -187,11 +210,11 @@ async def test_others_have_the_connection_while_nothing_is_under_way() -> None:
     counts = []
     async with relay(handler) as url, connect(url, timeout=5, allow_private=True) as connection:
         with connection.conversation(alone=True) as conversation:
-            conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+            ask(conversation, 1)
             async for number, _ in conversation:
                 counts.append(await connection.count(Filter()))
                 if number == 0:
-                    conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+                    ask(conversation, 1)
     assert counts == [7, 7]
 
 
@@ -205,7 +228,7 @@ async def test_who_leaves_in_the_midst_gives_the_connection_back(alone: bool) ->
 
     async def leaving(connection: Connection) -> None:
         with connection.conversation(alone=alone) as conversation:
-            conversation.ask(Filter(), max_events=9, max_bytes=9_999)
+            ask(conversation, 1)
             await anext(conversation)
 
     asked = asyncio.Event()

@@ -29,7 +29,9 @@ from bigbrotr_dagster.windowing.outcome import Outcome
 
 
 class Conversation:
-    """Asks a relay, and gives its replies: `ask`, then `async for number, reply in conversation`, and more.
+    """Asks a relay, and gives its replies.
+
+    `ask` for something, then take `async for number, reply in conversation`; more may be asked for meanwhile.
 
     `alone`: one request at a time, which is judged by all that the relay says. Otherwise several may be under way,
     for a relay that is far: their answers come mixed, and the way there is gone once. What does not end with EOSE

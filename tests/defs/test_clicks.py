@@ -147,10 +147,13 @@ def test_resync_launched_as_it_is_scaffolded_forgets_nothing(graph: Graph, ui: U
     op = config.setdefault("ops", {}).setdefault("read_again", {}).setdefault("config", {})
     op |= scaffolded | {key: value for key, value in op.items() if value is not None}
     before = ask(graph.database, "SELECT relay_url, covered::text FROM sync_coverage ORDER BY 1")
+    assert relay.url in {url for url, _ in before}
     run_id = launch(ui, "resync", config)
     assert ended(graph, run_id) == "FAILURE"
     assert failures(graph, run_id) == ["Nothing was read again: give either `relays`, or `all_relays: true`."]
-    assert ask(graph.database, "SELECT relay_url, covered::text FROM sync_coverage ORDER BY 1") == before
+    for url, covered in before:  # a run of another test may have added to it
+        kept = f"relay_url = '{url}' AND covered @> '{covered}'"
+        assert ask(graph.database, f"SELECT count(*) FROM sync_coverage WHERE {kept}") == [(1,)]
 
 
 def test_launched_bare_from_the_ui_it_syncs_a_relay_that_is_due(graph: Graph, ui: Ui, relays: Relays) -> None:

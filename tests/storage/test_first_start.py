@@ -16,6 +16,7 @@ import pytest
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.embedded.postgres_cluster import SETTINGS
 from bigbrotr_dagster.storage.embedded.postgres_programs import programs_for, run_program
+from bigbrotr_dagster.storage.embedded.postgres_server import has_processes
 from bigbrotr_dagster.storage.embedded.server_account import server_account
 from tests.storage.test_embedded import USER
 
@@ -77,6 +78,27 @@ def test_a_first_start_that_was_killed_can_be_repeated(tmp_path: Path, moment: s
             child.send_signal(signal.SIGKILL)
     process.communicate()
     works(data)
+
+
+HOLDER = """
+import os, sys
+held = os.open(sys.argv[1], os.O_RDONLY)
+print(flush=True)
+while os.getppid() != 1:  # as pg_ctl does, which looks at files until the server is there
+    for opened in [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]:
+        os.close(opened)
+"""
+
+
+def test_a_program_that_starts_the_server_is_seen_whatever_else_it_opens_meanwhile(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline()
+            assert all(has_processes(tmp_path) for _ in range(100))
+        finally:
+            holder.kill()
+    assert not has_processes(tmp_path)
 
 
 def test_what_is_left_is_said_and_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -85,7 +85,7 @@ def _await_server(pgdata: Path) -> Postmaster | None:
         server = postmaster(pgdata)
         if server is not None and server.ready:
             return server
-        if server is None and not _has_processes(pgdata):
+        if server is None and not has_processes(pgdata):
             return None
         if time.monotonic() > deadline:
             raise EmbeddedUnavailable(f"the PostgreSQL in {pgdata} is not ready after {START_SECONDS} s")
@@ -107,7 +107,7 @@ def _forget_dead_postmaster(pgdata: Path) -> None:
     left_over.unlink()
 
 
-def _has_processes(pgdata: Path) -> bool:
+def has_processes(pgdata: Path) -> bool:
     """Whether one of PostgreSQL's programs runs here, or is about to.
 
     It stands in the data folder; until then, those that start it have the descriptor that `launch` gave them.
@@ -116,8 +116,14 @@ def _has_processes(pgdata: Path) -> bool:
         with contextlib.suppress(OSError):  # it ended meanwhile, is a zombie, or is another user's
             if process.name == str(os.getpid()) or not (process / "comm").read_text().startswith(STARTERS):
                 continue
-            if pgdata in {link.readlink() for link in (process / "cwd", *(process / "fd").iterdir())}:
+            if any(_leads_to(link, pgdata) for link in (process / "cwd", *(process / "fd").iterdir())):
                 return True
+    return False
+
+
+def _leads_to(link: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # that descriptor was closed meanwhile: pg_ctl looks at files all the time
+        return link.readlink() == folder
     return False
 
 

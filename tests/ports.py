@@ -28,6 +28,7 @@ def free_port() -> int:
 @contextmanager
 def practice_ports() -> Iterator[None]:
     """The practice relays' ports, which are the same for all: one test of this machine at a time has them."""
+    assert "practice" not in _claims, "a fixture of this process has them until it ends: see side_by_side.TOGETHER"
     while not _claim("practice"):
         time.sleep(0.2)
     try:

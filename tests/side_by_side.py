@@ -1,7 +1,7 @@
 """Which tests run beside which: several processes share the suite, and each file is one process's, start to end.
 
-So a file's servers are started once. What waits most of its time costs the others nothing: there are three processes
-for each core. The longest files come first, else the last of them would be waited for alone.
+So a file's servers are started once. What waits most of its time costs the others nothing: there are three
+processes for each core. The longest files come first, else the last of them would be waited for alone.
 """
 
 import os
@@ -17,11 +17,12 @@ MOST_PROCESSES = 8
 """More would start servers for a few files each."""
 
 TOGETHER = {
+    "tests/e2e/test_demo_killed.py": "one `dev`",
     "tests/e2e/test_browser.py": "one `dev`",
     "tests/e2e/test_cross_site.py": "one `dev`",
     "tests/e2e/test_dev.py": "one `dev`",
 }
-"""Files that share what is dear to start, in this order: they are one process's, as if they were one file."""
+"""Files that share what is dear to start, or is there once, in this order: they are one process's, as one file."""
 
 SHARES = {"tests/sync/test_hostile.py": 4}
 """Files whose parametrized tests are so many processes' work: each does those of a share together."""
@@ -59,11 +60,14 @@ def share(file: str, parameter: str) -> int:
 
 
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """The same, unit after unit; within each, as they are."""
+    """The same, unit after unit; within each, file after file, and each of these as it is."""
     places = {name: place for place, name in enumerate(LONGEST)}
+    files = {name: place for place, name in enumerate(TOGETHER)}
 
-    def place(item: pytest.Item) -> tuple[int, bool]:
-        return places.get(unit(item.nodeid), len(places)), item.get_closest_marker("slow") is None
+    def place(item: pytest.Item) -> tuple[int, int, bool]:
+        file = item.nodeid.partition("::")[0]
+        is_fast = item.get_closest_marker("slow") is None
+        return places.get(unit(item.nodeid), len(places)), files.get(file, len(files)), is_fast
 
     return sorted(items, key=place)
 

@@ -18,7 +18,7 @@ from tests.defs.helpers import Relays, some_events
 from tests.e2e.dev_command import MARK, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import run, start
-from tests.ports import free_port, practice_ports
+from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
 pytestmark = pytest.mark.slow
@@ -147,21 +147,6 @@ def test_a_daemon_or_web_server_that_ends_is_one_line_and_ends_dev(killed: Start
     named = "daemon" if program == "dagster._daemon" else "web server"
     assert f"bigbrotr-dagster: Dagster's {named} ended (exit status -9)" in stderr.splitlines()
     eventually(lambda: not living(killed.mark), PATIENCE)
-
-
-def test_the_practice_relays_end_with_the_command_that_started_them(tmp_path: Path) -> None:
-    mark = secrets.token_hex(8)
-    with practice_ports():
-        process = start(tmp_path, "sync", "--demo", **{MARK: mark})
-        try:
-            eventually(lambda: any("bigbrotr_dagster.demo" in one.cmdline() for one in living(mark)), PATIENCE)
-            process.kill()
-            process.communicate()
-            eventually(lambda: not any("bigbrotr_dagster.demo" in one.cmdline() for one in living(mark)), PATIENCE)
-        finally:
-            process.kill()
-            for left in living(mark):
-                left.kill()
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

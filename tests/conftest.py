@@ -39,9 +39,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> side_by_side
     return side_by_side.InUnits(config, log)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # one of several processes
-        items[:] = side_by_side.longest_first(items)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = side_by_side.longest_first(items)
 
 
 _numbers = itertools.count()

@@ -70,8 +70,12 @@ def test_partitions_follow_the_registry_and_new_relays_are_synced_at_once(graph:
     assert latest.asset_materialization.metadata["dagster/row_count"].value == 300
     assert [one.run_key for one in sensor_tick(graph)] == [one.run_key for one in requests], "evaluated twice"
     remove_relays(graph.database, urls[1:])
-    sensor_tick(graph)
-    assert partitions(graph) == {urls[0]}
+    left = partitions(graph)
+    while len(left) > 1:  # one tick, unless the machine is busy: a tick removes as many as it can in its time
+        sensor_tick(graph)
+        assert partitions(graph) < left
+        left = partitions(graph)
+    assert left == {urls[0]}
 
 
 def test_a_relay_that_was_tried_is_left_to_the_schedule(graph: Graph, relays: Relays) -> None:

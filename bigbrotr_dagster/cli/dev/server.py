@@ -105,10 +105,9 @@ def _serve(port: int, names: Collection[str], environment: dict[str, str], stopp
             return 0
         finally:
             print("Stopping ...", flush=True)
-            if not announced:
-                services.hush()
+            services.hush(runs=not announced)
             told = interrupt_runs(environment[MARK])
-            services.hush()
+            services.hush(runs=True)
             stop_all(environment[MARK], told)
             services.wait()
 

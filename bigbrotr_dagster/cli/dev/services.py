@@ -46,7 +46,7 @@ class Services:
         }  # fmt: skip
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started = 0.0
-        self._hushed = threading.Event()
+        self._hushed: set[str] = set()
 
     def start(self, stopped: threading.Event) -> None:
         """Start the code server, and the others once it answers: they look for it again only after a minute."""
@@ -71,9 +71,12 @@ class Services:
                 self._start(name)
         return None
 
-    def hush(self) -> None:
-        """Show nothing more of what they say: once they are stopped, they complain about each other's absence."""
-        self._hushed.set()
+    def hush(self, *, runs: bool) -> None:
+        """Show nothing more of what they say: once they are stopped, they complain about each other's absence.
+
+        `runs`: nor what runs say, which comes through the code server.
+        """
+        self._hushed |= {name for name in self._programs if runs or name != _CODE_SERVER}
 
     def wait(self) -> None:
         """Wait for the ends of those that were stopped."""
@@ -92,11 +95,11 @@ class Services:
             start_new_session=True,  # a terminal's Ctrl-C comes to `dev` alone, and is passed on in order
         )
         self._processes[name] = process
-        threading.Thread(target=self._pass_on, args=(process,), name=name, daemon=True).start()
+        threading.Thread(target=self._pass_on, args=(name, process), name=name, daemon=True).start()
 
-    def _pass_on(self, process: "subprocess.Popen[bytes]") -> None:
+    def _pass_on(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         for line in process.stdout or ():
-            if not self._hushed.is_set():
+            if name not in self._hushed:
                 sys.stderr.buffer.write(line)
                 sys.stderr.buffer.flush()
 

@@ -85,7 +85,8 @@ def _await_server(pgdata: Path) -> Postmaster | None:
         server = postmaster(pgdata)
         if server is not None and server.ready:
             return server
-        if server is None and not has_processes(pgdata):
+        # Twice: one that is killed while we look may have started another, which the first look did not list.
+        if server is None and not has_processes(pgdata) and not has_processes(pgdata):
             return None
         if time.monotonic() > deadline:
             raise EmbeddedUnavailable(f"the PostgreSQL in {pgdata} is not ready after {START_SECONDS} s")
@@ -102,6 +103,8 @@ def _forget_dead_postmaster(pgdata: Path) -> None:
     if not left_over.exists() or not Path("/proc/self/cwd").exists():
         return
     lines = left_over.read_text().splitlines()
+    if lines and _leads_to(Path("/proc", lines[0].strip(), "cwd"), pgdata):
+        return  # it has just begun, and lives
     if len(lines) > 4:
         (pgdata / lines[4].strip() / f".s.PGSQL.{lines[3].strip()}.lock").unlink(missing_ok=True)
     left_over.unlink()

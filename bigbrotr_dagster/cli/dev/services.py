@@ -79,8 +79,9 @@ class Services:
         self._hushed |= {name for name in self._programs if runs or name != _CODE_SERVER}
 
     def wait(self) -> None:
-        """Wait for the ends of those that were stopped."""
+        """Wait for the ends of those that were stopped, and end one that began too late to be seen by its mark."""
         for process in self._processes.values():
+            process.kill()  # nothing, where it has ended
             process.wait()
 
     def _start(self, name: str) -> None:

@@ -58,6 +58,9 @@ class Access(StrEnum):
 
 _RESTRICTED = frozenset({4, 13, 14, 1059, 22242, 24133})
 
+_NEVER_HIDDEN = 38172
+"""A kind that no relay has a reason to keep back, and of which there are few."""
+
 
 def grouped(kinds: Iterable[int]) -> tuple[Kinds, ...]:
     """The kinds in their order, so many at a time as one filter may hold."""
@@ -78,5 +81,17 @@ READABLE_KINDS: tuple[Kinds | None, ...] = grouped(
 )
 """Those that relays give to anyone (strfry keeps 4 and 1059 from strangers), in groups: the busiest ones first."""
 
-LARGE_WINDOW = 7 * 86_400
+
+def all_but(kinds: Iterable[int]) -> tuple[Kinds, ...]:
+    """The other ones of `COMMON_KINDS`, in groups: those that may be hidden apart, for these take up room.
+
+    One of the kinds that nobody hides is asked for beside them, for some relays refuse who asks for nothing else.
+    """
+    left = [kind for kind in COMMON_KINDS if kind not in set(kinds)]
+    hidden = [kind for kind in left if kind in _RESTRICTED]
+    readable = grouped(kind for kind in left if kind not in _RESTRICTED)
+    return ((*hidden, _NEVER_HIDDEN), *readable) if hidden else readable
+
+
+LARGE_WINDOW = 43_200
 """Seconds: that nothing is left in a larger window is confirmed with `READABLE_KINDS` before it counts."""

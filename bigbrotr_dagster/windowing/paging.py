@@ -171,10 +171,12 @@ class Page:
 
     def _end(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Nothing came but `boundary`, and nothing says that more was cut."""
+        came = max(answer.size, len(self.boundary))
+        if habits.keeps_back:
+            return Step(tasks=(Confirm(self.window, self.boundary, came, entirely=True),))
         if self.boundary and habits.varies:
             return Step(tasks=(*below(self.window), Agree(self.window.until, self.boundary)))
-        came = max(answer.size, len(self.boundary))
-        if (habits.hides or self.window.seconds > LARGE_WINDOW) and self.window.seconds > 1:
+        if self.window.seconds > LARGE_WINDOW:
             return Step(tasks=(Confirm(self.window, self.boundary, came),))
         if self.boundary and self.window.seconds > 1 and not habits.had_room(came, ask.limit):
             return Step(tasks=(Confirm(self.window, self.boundary, came, groups=(None,)),))
@@ -197,20 +199,30 @@ class Confirm:
     remove what is not for everybody then, so that an answer can be empty although older events exist
     (relays.md, strfry). The busiest kinds tell; of a relay that is known to do so, all `groups` are asked for.
     It also finds out a cap so small that the boundary filled it; where that is all that is to be found out, the
-    one group is None, all kinds. `came`: messages of the answer
-    that held no more than the boundary. `most`, `doubt`: see `Page`.
+    one group is None, all kinds. `came`: messages of the answer that held no more than the boundary. `entirely`:
+    the boundary second is asked for, too, for what is hidden may have cut it. `most`, `doubt`: see `Page`.
     """
 
     window: Interval
     boundary: frozenset[str]
     came: int
     groups: tuple[Kinds | None, ...] = READABLE_KINDS
+    entirely: bool = False
     most: int | None = None
     doubt: Doubt | None = None
 
     @property
+    def _asking(self) -> Interval:
+        return self.window if self.entirely else self._below
+
+    @property
     def _below(self) -> Interval:
+        """Only of a window of at least two seconds, where there is a boundary."""
         return Interval(self.window.since, self.window.until - 1) if self.boundary else self.window
+
+    @property
+    def _not_asked(self) -> tuple[Page, ...]:
+        return () if self.entirely else self._boundary_second
 
     @property
     def _boundary_second(self) -> tuple[Page, ...]:
@@ -221,34 +233,40 @@ class Confirm:
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         """What lies below the boundary second, of the first of the `groups` of kinds."""
-        return Ask(*habits.bounds(self._below), min(limit, self.most or limit), self.groups[0])
+        return Ask(*habits.bounds(self._asking), min(limit, self.most or limit), self.groups[0])
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """The answer was more than we take: see `Page`; only whether there is anything matters here."""
         if ask.limit > 1:
             return Step(tasks=(replace(self, most=1),))
-        return Step(tasks=(Oversized.within(self._below, Page, self.groups[0]), *self._boundary_second))
+        if self._asking.seconds == 1:
+            return Step(tasks=(Saturated.of(self._asking.until, (), self.came, ask.limit), *self._not_asked))
+        return Step(tasks=(Oversized.within(self._asking, Page, self.groups[0]), *self._not_asked))
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Cover the window where nothing came for any group that has to be asked; else page on from what came."""
-        fresh = answer.inside(self._below)
+        fresh = [event for event in answer.inside(self._asking) if event.id not in self.boundary]
         doubt = Doubt.of(Unproven.UNTIL_IGNORED, answer, ask, habits, self.doubt)
         if doubt is not None and not habits.fell_short(answer.counted(ask, habits), ask.limit):
             if doubt.is_certain:
                 return Step.gives_up(Gap(self.window, Unproven.UNTIL_IGNORED, len(fresh)))
             return Step(tasks=(replace(self, doubt=doubt),))
         if fresh:
-            return self._contradicted(ask, fresh, habits)
+            return self._contradicted(ask, answer, fresh, habits)
         if self.boundary and (more := self._more_of_the_boundary(answer)):  # by a spare second
             habits.note_cut(self.came, ask.limit)
             second = Interval(self.window.until, self.window.until)
             return Step(tasks=(*below(self.window), Page(second, self.boundary | more, len(self.boundary))))
-        if habits.note_spare(answer, self._below, ask):
+        if habits.note_spare(answer, self._asking, ask):
             return Step(tasks=(self,))
         if answer.is_cut_by_rejected(ask, habits):
-            return Step(tasks=(Split(self._below), *self._boundary_second))
+            return Step(tasks=(Split(self._asking), *self._not_asked))
+        if self.entirely and habits.may_be_cut(answer.room(ask, habits), ask.limit, readable=True):
+            return self._crowded(ask, answer)
         if habits.hides and len(self.groups) > 1:
             return Step(tasks=(replace(self, groups=self.groups[1:], doubt=None),))
+        if habits.hides and not self.entirely:  # which was found out meanwhile
+            return Step(tasks=(replace(self, groups=READABLE_KINDS, entirely=True, doubt=None),))
         return Step.covers(self.window)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -261,9 +279,19 @@ class Confirm:
         newest = [event.id for event in answer.events if event.created_at == self.window.until]
         return frozenset(newest) - self.boundary
 
-    def _contradicted(self, ask: Ask, fresh: list[Stamped], habits: Habits) -> Step:
+    def _crowded(self, ask: Ask, answer: Answer) -> Step:
+        """The newest second holds more than an answer for all kinds shows: narrow it, and page on below."""
+        second = self.window.until
+        here = answer.inside(Interval(second, second))
+        return Step(tasks=(*below(self.window), Saturated.of(second, here, answer.size, ask.limit)))
+
+    def _contradicted(self, ask: Ask, answer: Answer, fresh: list[Stamped], habits: Habits) -> Step:
         """There is more: page on from there, and look carefully at what lies between."""
         newest = max(event.created_at for event in fresh)
+        if self.boundary and habits.keeps_back and not habits.varies and self.came < habits.largest:
+            habits.note_hiding()  # and not a cap, for there have been longer answers
+        if self.boundary and newest == self.window.until:
+            return self._crowded(ask, answer)
         rest: tuple[Task, ...] = (Page(Interval(self.window.since, newest)),)
         between = (Split(Interval(newest + 1, self._below.until)),) if newest < self._below.until else ()
         if self.boundary:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
-from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, grouped
+from bigbrotr_dagster.windowing.kinds import all_but
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Gap, Stamped, Step, Unproven
 
 AGREEMENTS = 3
@@ -67,7 +67,7 @@ class Saturated:
     def of(cls, second: int, events: Sequence[Stamped], came: int, limit: int) -> "Saturated":
         """The search through a `second` of which `events` came, in an answer of `came` events at this `limit`."""
         kinds = frozenset(event.kind for event in events)
-        others = map(Narrowed, grouped(kind for kind in COMMON_KINDS if kind not in kinds))
+        others = map(Narrowed, all_but(kinds))
         seen = {event.id: event.pubkey for event in events}
         # In the end everything by its authors: that finds kinds which nobody thought of.
         parts = (Narrowed(None, ()), *others, *_each(kinds))
@@ -107,7 +107,8 @@ class Saturated:
             if habits.rejections > MOST_REJECTIONS:
                 return Step.gives_up(taken._gap)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
-        if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
+        is_cut = suspected(answer.room(ask, habits), ask.limit, readable=ask.is_narrow)
+        if is_cut or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)
         if not ask.is_narrow:
             taken = replace(taken, came=answer.size)
@@ -148,8 +149,9 @@ class Saturated:
         return Step(tasks=(self,))
 
     def _settled(self, habits: Habits) -> Step:
-        had_room = not self.full and habits.had_room(self.came, self.limit)
-        if not self.more and (self.whole or had_room):
+        # Where events are hidden, how long an answer for all kinds was says nothing: the parts are the proof.
+        had_room = not self.full and (habits.hides or habits.had_room(self.came, self.limit))
+        if (habits.hides or not self.more) and (self.whole or had_room):
             return Step.covers(Interval(self.second, self.second))
         if not self.seen and not self.looked:
             return Step(tasks=(replace(self, parts=(Narrowed(None),), looked=True),))
@@ -191,7 +193,7 @@ class Agree:
         if self.times + 1 < AGREEMENTS:
             return Step(tasks=(replace(self, times=self.times + 1),))
         came = max(len(self.seen), answer.room(ask, habits))
-        if habits.may_be_cut(came, ask.limit):  # it may be cut in the same place each time
+        if habits.hides or habits.may_be_cut(came, ask.limit):  # it may be cut in the same place each time
             return Step(tasks=(Saturated.of(self.second, here, came, ask.limit),))
         return Step.covers(Interval(self.second, self.second))
 

@@ -125,6 +125,9 @@ class Split:
             return Step(tasks=(Saturated.of(self.window.until, seen.events, seen.counted, limit),))
         if seen.may_be_cut(limit, habits):
             return Step(tasks=(Agree(self.window.until, seen.ids),))
+        if habits.keeps_back:
+            narrowed = Saturated.of(self.window.until, seen.events, seen.counted, limit)
+            return Step(tasks=(Readable(self.window, seen.ids, (narrowed,)),))
         return Step.covers(self.window)
 
     def _half(self, window: Interval, whole: Seen) -> "Split":
@@ -192,11 +195,11 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Is there really nothing in `window` but `seen` (ids)? See `paging.Confirm`; here the halves are next."""
+    """Is there really nothing in `window` but `seen` (ids)? See `paging.Confirm`; else `parts` are next."""
 
     window: Interval
     seen: frozenset[str]
-    halves: tuple[Split, ...]
+    parts: tuple[Split | Saturated, ...]
     groups: tuple[Kinds | None, ...] = READABLE_KINDS
 
     def ask(self, limit: int, habits: Habits) -> Ask:
@@ -204,19 +207,21 @@ class Readable:
         return Ask(*habits.bounds(self.window), limit, self.groups[0])
 
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
-        """Cover the window where no group brings more than was seen; else the relay hides events: split it."""
+        """Cover the window where no group brings more than was seen; else the relay hides events: part it."""
         if answer.is_cut_by_rejected(ask, habits):
-            return Step(tasks=self.halves)
+            return Step(tasks=self.parts)
         if any(event.id not in self.seen for event in answer.inside(self.window)):
             habits.note_hiding()
-            return Step(tasks=self.halves)
+            return Step(tasks=self.parts)
+        if habits.may_be_cut(answer.room(ask, habits), ask.limit, readable=True):
+            return Step(tasks=self.parts)
         if habits.hides and len(self.groups) > 1:
             return Step(tasks=(replace(self, groups=self.groups[1:]),))
         return Step.covers(self.window)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
-        """What cannot be asked as a whole is split."""
-        return Step(tasks=self.halves)
+        """What cannot be asked as a whole is parted."""
+        return Step(tasks=self.parts)
 
     def refused(self, ask: Ask, detail: str, habits: Habits) -> Step:
         """Ask for fewer kinds at once; where even one is too many, the EOSE for all kinds is what counts."""
@@ -227,7 +232,7 @@ class Readable:
 
 def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...], habits: Habits) -> Step:
     """Whole and halves agree on `ids`; whether anything is hidden there is asked where that matters."""
-    if habits.hides or window.seconds > LARGE_WINDOW:
+    if habits.keeps_back or window.seconds > LARGE_WINDOW:
         return Step(tasks=(Readable(window, ids, halves),))
     return Step.covers(window)
 

@@ -29,11 +29,11 @@ Which may follow which; "end" is that all of the window is covered or a gap. A t
 are seen to do:
 
     Page       -> Page Check Confirm Split Sift Agree Saturated Oversized end
-    Confirm    -> Confirm Page Split Oversized end
+    Confirm    -> Confirm Page Split Saturated Oversized end
     Check      -> Check Split end
     Split      -> Split Again Readable Page Agree Saturated end
     Again      -> Readable Split end
-    Readable   -> Readable Split end
+    Readable   -> Readable Split Saturated end
     Sift       -> Sift Split Page end
     Agree      -> Agree Saturated end
     Saturated  -> Saturated end

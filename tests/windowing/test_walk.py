@@ -1,6 +1,7 @@
 """What a walk promises, whatever the relay answers."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import cycle
 from math import log2
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.kinds import Access
 from bigbrotr_dagster.windowing.tasks import Answer
 from bigbrotr_dagster.windowing.walk import Walk
 from tests.windowing.model import EOSE, Outcomes, Relay, Stamp, run, run_filtered, run_together, step
@@ -125,6 +127,23 @@ def test_a_cap_that_changes_is_no_proof_of_an_end(relay: Relay) -> None:
 )
 def test_what_lies_below_hidden_events_is_found(relay: Relay) -> None:
     assert_the_promise(relay, Walk(RANGE, 40, Habits(hides=True)))
+
+
+@pytest.mark.slow
+@given(
+    relays(
+        events=st.tuples(stamps(0, 1, 7), stamps(4, 1059, least=20)).map(lambda both: [*both[0], *both[1]]),
+        hides=st.just(frozenset({4, 1059})),
+        cap=st.integers(CREDIBLE_CAP, 30),
+        least_cap=st.sampled_from([None, None, CREDIBLE_CAP]),
+    ),
+    st.sampled_from([Habits(hides=True), Habits(restricted=Access.WITHHELD), Habits(restricted=Access.GIVEN)]),
+    st.booleans(),
+)
+def test_so_is_what_lies_among_them(relay: Relay, habits: Habits, any_part: bool) -> None:
+    relay.random_subset = any_part
+    order = Order.UNTRUSTED if any_part else Order.NEWEST_FIRST
+    assert_the_promise(relay, Walk(RANGE, 40, replace(habits, order=order)))
 
 
 @given(relays(), st.integers(1, 20))

@@ -95,7 +95,8 @@ class ProcessingConfig(_Options):
     end_lag: Seconds = 60
     """A sync ends this many seconds before `until`, so that the newest events have arrived."""
     lookback: Seconds = 86_400
-    """Seconds before the end that every sync reads again: where late and back-dated events arrive."""
+    """Of the ages up to a day at which seconds are read again (17 minutes, 2.3 hours, 18 hours), those of at most
+    so many seconds are kept; 0: none. Later ages (6 days, 48 days, ...) are kept in any case."""
     batch_size: int = Field(default=1000, ge=1, le=100_000)
     """Events in one transaction."""
     flush_interval: int = Field(default=50, ge=1)

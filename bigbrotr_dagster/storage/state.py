@@ -7,22 +7,16 @@ from datetime import datetime
 
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
+from psycopg.types.multirange import Multirange
 
 from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection, BlockingConnection
+from bigbrotr_dagster.windowing.ages import Read, read_at
 from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
 from bigbrotr_dagster.windowing.tasks import Gap, Unproven
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Which old window was read again last: its first second, and how many seconds the next one has."""
-
-    audited_from: int | None = None
-    seconds: int = 86_400
 
 
 @dataclass(slots=True)
@@ -30,7 +24,8 @@ class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
 
     `retried`: by filter hash, the gaps whose turn it is to be asked for again. `forgotten`: the restraints that
-    the relay had taught us are a day old, and were dropped. `failures`: runs in a row that failed.
+    the relay had taught us are a day old, and were dropped. `failures`: runs in a row that failed. `read`: by
+    filter hash, what was read at which age (`windowing.ages`).
     """
 
     attempt: int
@@ -38,13 +33,15 @@ class SyncState:
     gaps: dict[str, list[Gap]]
     habits: Habits
     retried: dict[str, list[Interval]]
-    rotations: dict[str, Rotation] = field(default_factory=dict)
+    read: dict[str, tuple[Coverage, ...]] = field(default_factory=dict)
     forgotten: bool = False
     failures: int = 0
     went_well: bool = False
     """Whether the sync before this one succeeded."""
     received_before: bool = False
     """Whether the sync before this one brought any event."""
+    events_a_second: float = 1.0
+    """How many the relay has got of late, or a few more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +87,21 @@ async def begin_attempt(
         async with connection.cursor(row_factory=dict_row) as cursor:
             habits = await (await cursor.execute(query("load_habits"), url)).fetchone()
     state = SyncState(attempt[0] if attempt else 0, {}, gaps, Habits(), retried)
-    for filter_hash, ranges, audited_from, seconds in covered:
-        state.covered[filter_hash] = Coverage(Interval(part.lower, part.upper - 1) for part in ranges)
-        state.rotations[filter_hash] = Rotation(audited_from, seconds)
+    for filter_hash, ranges, read, since in covered:
+        state.covered[filter_hash] = _seconds(ranges)
+        state.read[filter_hash] = read_at(since) if read is None else tuple(map(_seconds, read))
     if habits is not None:
         state.habits = Habits.restored(habits, habits["age"])
         state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
         state.went_well = habits["succeeded"] and not state.failures
         state.received_before = habits["received"]
+        state.events_a_second = habits["events_a_second"]
     return state
+
+
+def _seconds(ranges: Multirange[int]) -> Coverage:
+    """PostgreSQL's half-open ranges as closed intervals."""
+    return Coverage(Interval(part.lower or 0, (part.upper or 0) - 1) for part in ranges)
 
 
 def _gaps(rows: Sequence[TupleRow]) -> tuple[dict[str, list[Gap]], dict[str, list[Interval]]]:
@@ -139,9 +142,9 @@ async def finish_attempt(
     state: SyncState,
     result: AttemptResult,
     tally: Tally,
-    rotations: Mapping[str, Rotation],
+    read: Mapping[str, Read],
 ) -> None:
-    """Record how the sync ended, what was learned, and which old windows were read again (by filter hash).
+    """Record how the sync ended, what was learned, and what is read now at which age (by filter hash).
 
     Raises:
         psycopg.Error: the database did not answer.
@@ -171,11 +174,16 @@ async def finish_attempt(
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)
         await connection.execute(query("save_limits"), learned)
-        for filter_hash, rotation in rotations.items():
-            values = {"audited_from": rotation.audited_from, "seconds": rotation.seconds}
+        for filter_hash, by_age in read.items():
+            values = {"read_at_ages": [_multirange(part) for part in by_age]}
             await connection.execute(
-                query("save_rotation"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
+                query("save_ages"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
             )
+
+
+def _multirange(seconds: Coverage) -> str:
+    """As PostgreSQL writes it: psycopg has no way to send several in one array."""
+    return "{" + ",".join(f"[{part.since},{part.until}]" for part in seconds) + "}"
 
 
 def fresh_relays(connection: BlockingConnection, urls: Sequence[str], interval: float) -> list[str]:

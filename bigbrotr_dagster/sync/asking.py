@@ -223,8 +223,6 @@ class Asking:
 
     async def _settle(self, history: History, walk: Walk, page: Reply, proof: Proof) -> None:
         proof, disproved = self.claims.checked(history, walk, page, proof)
-        if proof.reread is not None:
-            history.audit.settle(proof.reread, [event.created_at for event in page.events])
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))

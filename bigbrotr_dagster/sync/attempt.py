@@ -114,11 +114,11 @@ def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: Sy
 async def _finish(cycle: Cycle, sync: RelaySync, state: SyncState, error: str | None) -> None:
     await cycle.writer.flush()
     result = AttemptResult(ok=error is None, error=error, interval=cycle.config.interval, **asdict(sync.traffic))
-    audited = {history.hash: history.audit.rotation for history in sync.histories}
-    rotations = {hash: rotation for hash, rotation in audited.items() if rotation is not None}
+    read = {history.hash: history.read for history in sync.histories}
+    changed = {hash: by_age for hash, by_age in read.items() if by_age != state.read.get(hash)}
     await retried(
         cycle.pool,
-        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, rotations),
+        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, changed),
     )
 
 

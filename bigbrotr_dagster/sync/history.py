@@ -6,8 +6,8 @@ from dataclasses import replace
 from bigbrotr_dagster.config import ProcessingConfig
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.storage.state import Rotation, SyncState
-from bigbrotr_dagster.sync.audit import Audit
+from bigbrotr_dagster.storage.state import SyncState
+from bigbrotr_dagster.windowing.ages import Ages, joined
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, RESTRICTED_KINDS, grouped
@@ -19,9 +19,9 @@ class History:
     """The seconds from `since` to `end`, each of them covered, a gap, or pending.
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
-    `again` are seconds that this run asks for although they are settled: a gap whose turn it is, and the newest
-    ones (`recent`), where late events arrive; `audit` looks at older ones. `proved_before` is what earlier runs
-    covered. `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few
+    `retried` are the gaps whose turn it is, `ages` tells which covered seconds are due to be read again, where
+    late events arrive, and `events_a_second` how many are expected. `proved_before` is what earlier runs covered.
+    `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few
     at a time, each few under a filter and a coverage of their own. `restricted` is what of it some relays give
     only to whom asks for nothing else, and only with our key; None where the filter is of no such kinds, or of no
     others.
@@ -33,9 +33,9 @@ class History:
         bounds: tuple[int, int, int],
         covered: Coverage,
         gaps: list[Gap],
-        again: Coverage,
-        recent: Coverage,
-        audit: Audit,
+        retried: Coverage,
+        ages: Ages,
+        events_a_second: float,
         named: "tuple[History, ...]" = (),
         restricted: "History | None" = None,
     ) -> None:
@@ -46,9 +46,10 @@ class History:
         self._range = Coverage.between(self._since, min(end, self._until))
         self._covered = covered
         self.proved_before = covered
-        self.audit = audit
-        self._again = again & self._range
-        self._recent = recent
+        self._retried = retried & self._range
+        self._ages = ages
+        self._events_a_second = events_a_second
+        self._read = Coverage()  # in this run
         self.named = named
         self._claims_from = self._since
         self._claims_until: int | None = MAX_CREATED_AT
@@ -57,14 +58,27 @@ class History:
     def walks(self, limit: int, habits: Habits) -> list[Walk]:
         """One walk through what is pending, and what is asked for again; or two, which share what may be spent.
 
-        To ask again for the newest seconds may take all that a run may spend on a relay: then the older ones,
-        where some are pending still, would never have their turn.
+        What is due to be read again may take all that a run may spend on a relay: then older seconds, where some
+        are pending still, would never have their turn.
         """
-        todo = self.pending | self._again
-        recent = todo & self._recent
-        if not self._again & recent - self.pending or not self.pending - recent:
-            return [Walk(todo, limit, habits, self.audit.task)]
-        return [Walk(recent, limit, habits, self.audit.task), Walk(todo - recent, limit, habits)]
+        pending, due = self.pending, self._ages.due
+        if not due:
+            return [Walk(pending | self._retried, limit, habits)]
+        end = max(part.until for part in self._range)
+        newest = Coverage(part for part in pending if part.until == end)
+        again = joined(due | newest, self._covered, self._events_a_second)
+        rest = (pending | self._retried) - again
+        return [Walk(todo, limit, habits) for todo in (again, rest) if todo]
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether this run asks once more for seconds where late events may have come for hours."""
+        return self._ages.reaches_back
+
+    @property
+    def read(self) -> tuple[Coverage, ...]:
+        """By age: the seconds that were read when they were at least so old, this run's answers among them."""
+        return self._ages.after(self._read)
 
     @property
     def since(self) -> int:
@@ -107,11 +121,13 @@ class History:
             ]
         self.gaps.extend(proof.gaps)
         self._covered = (self._covered - unproved) | covered
+        self._read |= settled
 
     def take_back(self, disproved: Coverage) -> None:
         """These seconds were covered by mistake; they are pending again."""
         if disproved:
             self._covered -= disproved
+            self._read -= disproved
 
     def give_up(self, reason: Unproven, detail: str) -> Proof:
         """Name what is pending, and nobody can have, a gap; it grows together with those of the same reason."""
@@ -167,17 +183,16 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
     selection = _without_range(bounded)
     untils = [MAX_CREATED_AT if value is None else value for value in (wanted.until, bounded.until)]
     end = int((now if wanted.until is None else min(now, wanted.until)) - wanted.end_lag)
-    late = Coverage.between(max(0, end - int(wanted.lookback) + 1), end)
     bounds = (max(wanted.since, bounded.since or 0), end, min(untils))
 
     def under(key: Filter, named: tuple[History, ...] = (), restricted: History | None = None) -> History:
         name = key.hash()
         retried = Coverage(state.retried.get(name, []))
         covered = state.covered.get(name, Coverage())
-        old = (covered & Coverage.between(bounds[0], end)) - late
-        audit = Audit(state.rotations.get(name, Rotation()), old)
-        gaps, again = state.gaps.get(name, []), late | retried
-        return History(key, bounds, covered, gaps, again, late, audit, named, restricted)
+        asked = Coverage.between(bounds[0], min(end, bounds[2]))
+        ages = Ages(state.read.get(name, ()), covered, asked, now, wanted.lookback)
+        gaps = state.gaps.get(name, [])
+        return History(key, bounds, covered, gaps, retried, ages, state.events_a_second, named, restricted)
 
     private = tuple(kind for kind in RESTRICTED_KINDS if selection.kinds is None or kind in selection.kinds)
     is_mixed = private and private != selection.kinds

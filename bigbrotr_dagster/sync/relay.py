@@ -203,8 +203,8 @@ class RelaySync:
             return False
         if self._state.received_before or not self._state.covered:
             return True
-        runs = self._config.processing.lookback / self._config.interval  # in which an event is asked for again
-        return secrets.randbelow(max(1, min(ONE_IN, int(runs / 4)))) == 0
+        # An event is asked for again a few times in all: at those, it has time to come.
+        return any(history.reads_again for history in self.histories) or secrets.randbelow(ONE_IN) == 0
 
     async def _name_gaps(self, history: History, reason: Unproven, detail: str) -> None:
         await self._asking.deliver(history, Reply(Outcome(Ending.CLOSED)), history.give_up(reason, detail))

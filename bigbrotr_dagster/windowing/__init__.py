@@ -2,7 +2,7 @@
 
 - What is asked and answered: `tasks` (an `Ask` goes out, an `Answer` comes back, a `Proof` is what it settles),
   `intervals` (seconds), `outcome` (how a request ended), `kinds`.
-- What is next: `walk` through one relay's history; `rereading` of what is proved already.
+- What is next: `walk` through one relay's history; `ages` at which seconds are read again.
 - What a relay is like: `habits`, learned from each answer. How it is treated: `policy` is the table of what an
   ending means, `conduct` what is done about it, `retrying` when it is tried again.
 
@@ -12,13 +12,13 @@ and `paging`.
 """
 
 __all__ = [
+    "ages",
     "conduct",
     "habits",
     "intervals",
     "kinds",
     "outcome",
     "policy",
-    "rereading",
     "retrying",
     "tasks",
     "walk",

@@ -172,11 +172,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What one answer settles, once its events are stored. `reread`: of that the newest events came once more."""
+    """What one answer settles, once its events are stored."""
 
     covered: tuple[Interval, ...] = ()
     gaps: tuple[Gap, ...] = ()
-    reread: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

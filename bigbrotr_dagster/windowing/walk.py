@@ -23,7 +23,6 @@ says, there are `Page`s and one `Confirm`. Everything else is a reason to look m
     Agree      one second, of a relay whose cap varies: ask until three answers agree (`saturated`)
     Saturated  one second fills an answer: narrow it by kinds and authors (`saturated`)
     Oversized  an event larger than we take is in the way: find its second (`oversized`)
-    Reread     seconds that are proved already: have old events come late? (`rereading`)
 
 Which may follow which; "end" is that all of the window is covered or a gap. A test compares this with what walks
 are seen to do:
@@ -38,7 +37,6 @@ are seen to do:
     Agree      -> Agree Saturated end
     Saturated  -> Saturated end
     Oversized  -> Oversized Page end
-    Reread     -> Reread end
 
 Any of them may be asked twice first, where what was rejected may have been in the way (`repeated`).
 """
@@ -52,7 +50,6 @@ from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.paging import Page
 from bigbrotr_dagster.windowing.repeated import Repeated
-from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.rungs import SHORT_WINDOW
 from bigbrotr_dagster.windowing.saturated import Saturated
 from bigbrotr_dagster.windowing.sifting import Sift
@@ -67,17 +64,15 @@ class Walk:
     """Newest seconds first, one ask at a time or several at once; each is either answered or failed.
 
     `limit` is the REQ's `limit`, in events. `habits` are the relay's and are shared by its walks. `steps` counts
-    the answers that brought the walk nearer to its end, whether they proved something or not. `reread` is asked
-    for last; it is not `pending`, for it proves nothing.
+    the answers that brought the walk nearer to its end, whether they proved something or not.
     """
 
-    def __init__(self, todo: Coverage, limit: int, habits: Habits, reread: Reread | None = None) -> None:
+    def __init__(self, todo: Coverage, limit: int, habits: Habits) -> None:
         self.pending = todo
         self.steps = 0
         self._limit = limit
         self._habits = habits
-        self._tasks: list[Task] = [] if reread is None else [reread]
-        self._tasks += self._first_tasks()
+        self._tasks = self._first_tasks()
         self._asked: dict[Ask, Task] = {}
 
     def _first_tasks(self) -> list[Task]:
@@ -121,7 +116,7 @@ class Walk:
         The answers that are still to come were asked for under the same error, and prove nothing.
         """
         self.pending |= disproved
-        self._tasks = [task for task in self._tasks if isinstance(task, Reread)] + self._first_tasks()
+        self._tasks = self._first_tasks()
         self._asked.clear()
 
     def answered(self, ask: Ask, answer: Answer) -> Proof:
@@ -130,7 +125,7 @@ class Walk:
         if task is None:
             return Proof()
         self._habits.learn(ask, answer)
-        if not isinstance(task, Repeated | Reread | Oversized | Sift):  # these prove nothing by what was rejected
+        if not isinstance(task, Repeated | Oversized | Sift):  # these prove nothing by what was rejected
             task = Repeated(task)
         return self._take(task.answered(ask, answer, self._habits))
 

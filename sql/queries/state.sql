@@ -1,8 +1,12 @@
 -- What is held of each relay: coverage, gaps, cursor, learned limits, attempts.
 
 -- name: load_coverage
--- By filter: what is proved of a relay, and how far its old windows were read again.
-SELECT filter_hash, covered, audited_from, audit_seconds FROM sync_coverage WHERE relay_url = %(relay_url)s;
+-- By filter: what is proved of a relay, what was read at which age, and, where that is not known, when all was read.
+SELECT filter_hash, covered, read_at_ages, extract(epoch FROM coalesce(
+           (SELECT succeeded_at FROM relay_limits WHERE relay_limits.relay_url = sync_coverage.relay_url),
+           (SELECT min(started_at) FROM sync_attempt WHERE sync_attempt.relay_url = sync_coverage.relay_url)
+       ))::float8
+FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: note_gap_tries
 -- These gaps are tried now.
@@ -28,13 +32,20 @@ SELECT filter_hash, since, until, reason, held, missing, tries,
 FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 
 -- name: load_habits
--- What was learned of a relay, by the names of the core (`windowing.habits`), and how its last syncs went.
+-- What was learned of a relay, by the names of the core (`windowing.habits`), and how its last syncs went: the events
+-- that they brought in a day or less, without the oldest of them, which may have been the first.
 SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answer_order AS "order", cut_pages, hides,
        rung, request_limit AS "limit", pause, eose_grace AS grace, restricted_kinds AS restricted,
        extract(epoch FROM now() - learned_at)::float8 AS age, failures, succeeded_at IS NOT NULL AS succeeded,
        coalesce((SELECT events_received > 0 FROM sync_attempt
                  WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
-                 ORDER BY id DESC LIMIT 1), false) AS received
+                 ORDER BY id DESC LIMIT 1), false) AS received,
+       (SELECT (1 + coalesce(sum(observations_new) FILTER (WHERE place > 1), 0))::float8
+               / greatest(1, extract(epoch FROM now() - min(started_at)))
+        FROM (SELECT started_at, observations_new, row_number() OVER (ORDER BY id) AS place
+              FROM (SELECT id, started_at, observations_new FROM sync_attempt
+                    WHERE sync_attempt.relay_url = relay_limits.relay_url ORDER BY id DESC LIMIT 100) AS last
+              WHERE started_at > now() - interval '1 day') AS lately) AS events_a_second
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_cursor
@@ -65,9 +76,9 @@ SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(eve
     observations_new = %(observations_new)s, late_events = %(late_events)s, requests = %(requests)s, bytes_received = %(bytes_received)s
 WHERE id = %(id)s;
 
--- name: save_rotation
--- Which old window was read again, and how long the next one is.
-UPDATE sync_coverage SET audited_from = %(audited_from)s, audit_seconds = %(seconds)s
+-- name: save_ages
+-- What was read at which age.
+UPDATE sync_coverage SET read_at_ages = %(read_at_ages)s::text[]::int8multirange[]
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: save_limits

@@ -3,10 +3,10 @@
 import time
 
 import pytest
+from bigbrotr_dagster.sync.audit import Audit
 
 from bigbrotr_dagster.storage.state import Rotation
 from bigbrotr_dagster.sync import sync_relays
-from bigbrotr_dagster.sync.audit import Audit
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from tests.relays.hostile import DAY, FOREIGN, NOW, Cap, HostileRelay, calm, held, hostile
 from tests.sync.helpers import ask, config, stored_ids

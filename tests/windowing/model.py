@@ -137,7 +137,6 @@ class Outcomes:
     delivered: dict[str, Stamped]
     covered: list[Interval]
     gaps: list[Interval]
-    reread: list[Interval] = field(default_factory=list)
 
 
 def run(walk: Walk, relay: Relay, fails: Iterator[bool] | None = None, most: int = 20_000) -> Outcomes:
@@ -201,4 +200,3 @@ def _take(walk: Walk, relay: Relay, ask: Ask, fails: Iterator[bool] | None, left
 def _note(proof: Proof, left: Outcomes) -> None:
     left.covered += proof.covered
     left.gaps += [gap.interval for gap in proof.gaps]
-    left.reread += [proof.reread] if proof.reread is not None else []

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.windowing import walk as theory
 from bigbrotr_dagster.windowing.habits import Habits, Order
-from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.repeated import Repeated
-from bigbrotr_dagster.windowing.rereading import Reread
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Task
 from bigbrotr_dagster.windowing.walk import Walk
 from tests.windowing.model import Relay, Stamp
@@ -115,7 +114,7 @@ def habits() -> Iterator[Habits]:
 )
 def look(relay: Relay, which: int, random: Random, trouble: str) -> None:
     """One walk to its end; `trouble` is what the relay does now and then, or with its first event."""
-    walk = Watched(Coverage.between(1, WIDE), 40, list(habits())[which], Reread(Interval(1, 100)))
+    walk = Watched(Coverage.between(1, WIDE), 40, list(habits())[which])
     giant = relay.events[0].id if relay.events and trouble == "giant" else None
     for _ in range(3_000):
         ask = walk.next()

@@ -29,9 +29,10 @@ from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
                 dg.TableColumn("filter", "jsonb"),
                 dg.TableColumn("covered", "int8multirange", description="Seconds that are proved complete."),
                 dg.TableColumn(
-                    "audited_from", "bigint", description="First second of the window read again last."
+                    "read_at_ages",
+                    "int8multirange[]",
+                    description="By age (17 minutes, 2.3 hours, ...): the seconds that were read when so old.",
                 ),
-                dg.TableColumn("audit_seconds", "bigint", description="Length of the next such window."),
             ]
         ),
     },

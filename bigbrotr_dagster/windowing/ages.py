@@ -1,7 +1,7 @@
 """When seconds that are proved already are read again: relays get old events at any time.
 
 Each second is read again once at each of a few ages, which grow eightfold. An event that a relay gets L seconds
-late is there at the first age that is L or more, and that is at most 8 L. So it is found then, though its second is
+late is there at the first age of L or more, and that is at most 8 L. So it is found then, though its second is
 read a handful of times in all.
 
 Theory of operation. For each age a history knows which of its seconds were `read` when they were at least so old:

@@ -1,5 +1,6 @@
 """An archive to sync into, and questions to ask it."""
 
+import time
 from typing import Any
 
 import psycopg
@@ -30,3 +31,15 @@ def tell(database: str, statement: str) -> None:
 def stored_ids(database: str, relay: str | None = None) -> set[str]:
     where = f"WHERE relay_url = '{relay}'" if relay else ""
     return {row[0] for row in ask(database, f"SELECT encode(event_id, 'hex') FROM event_relay {where}")}
+
+
+READ_AGAIN = {"end_lag": 0, "lookback": 1}
+"""Processing options with which what is `unread` is read by the next run, whatever its age."""
+
+
+def unread(database: str, relay: str | None = None) -> None:
+    """The last day of a relay, or of all, counts as not read again yet."""
+    since = int(time.time()) - 86_400
+    which = f"AND relay_url = '{relay}'" if relay else ""
+    first = f"read_at_ages[1] = read_at_ages[1] - int8multirange(int8range({since}, NULL))"
+    tell(database, f"UPDATE sync_coverage SET {first} WHERE read_at_ages IS NOT NULL {which}")

@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import psycopg
-from psycopg import sql
-
 from bigbrotr_dagster.archive.registry import delete_stale_cursors, register_relays
 from bigbrotr_dagster.archive.turns import due_relays, unattempted_relays
 from bigbrotr_dagster.config import SynchronizerConfig
@@ -25,6 +22,7 @@ from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.sync import sync_relays
 from tests.conftest import in_database
 from tests.relays.hostile import DAY, HOUR, MODES, NOW, Cap, HostileRelay, _signed, held, hostile
+from tests.sync.clock import clock
 from tests.sync.helpers import ask, config, stored_ids
 
 HOSTILE = (
@@ -46,19 +44,6 @@ class Month:
     """An honest relay that a cycle did not sync, with the cycle's number."""
     lost: int = 0
     """Events of honest relays that are not stored in the end."""
-
-
-def pass_time(database: str, seconds: float) -> None:
-    """Make everything that the archive remembers so many seconds older."""
-    columns = ask(
-        database,
-        "SELECT table_name, column_name FROM information_schema.columns JOIN pg_tables ON tablename = table_name"
-        " WHERE table_schema = 'public' AND schemaname = 'public' AND data_type = 'timestamp with time zone'",
-    )
-    with psycopg.connect(database, autocommit=True) as connection:
-        for table, column in columns:
-            statement = sql.SQL("UPDATE {} SET {} = {} - make_interval(secs => %s)")
-            connection.execute(statement.format(*map(sql.Identifier, (table, column, column))), [seconds])
 
 
 def rows(database: str) -> dict[str, int]:
@@ -93,26 +78,27 @@ async def month(
 ) -> Month:
     """Live through so many days, a cycle every so many hours: each honest relay gets an event a day."""
     seen, random = Month(), Random(6)
-    async with relays(honest, hostile_ones) as (good, bad):
-        register_relays(database, [relay.url for relay in (*good, *bad)])
-        for cycle in range(days * 24 // hours):
-            for relay in (*good, *bad):
-                relay.begin_round()
-            if cycle % (24 // hours) == 0:
-                for relay in good:
-                    relay.hold([held(_signed(random, int(time.time()) - random.randrange(60, HOUR)))])
-            due = due_relays(database, options, interval=0.9 * hours * HOUR)
-            new = unattempted_relays(database, options)  # the sensor's, in the graph
-            urls = [url for network in (*due.values(), *new.values()) for url in network]
-            report = await sync_relays(database, options, urls)
-            done = {one.url for one in report.relays if one.ok}
-            seen.missed += [f"{relay.url} in cycle {cycle}" for relay in good if relay.url not in done]
-            pass_time(database, hours * HOUR)
-            if (cycle + 1) % (24 // hours) == 0:
-                delete_stale_cursors(database)
-                seen.rows.append(rows(database))
-        for relay in good:
-            seen.lost += len({item.id for item in relay.events} - stored_ids(database, relay.url))
+    with clock(database) as now:
+        async with relays(honest, hostile_ones) as (good, bad):
+            register_relays(database, [relay.url for relay in (*good, *bad)])
+            for cycle in range(days * 24 // hours):
+                for relay in (*good, *bad):
+                    relay.begin_round()
+                if cycle % (24 // hours) == 0:
+                    for relay in good:
+                        relay.hold([held(_signed(random, int(time.time()) - random.randrange(60, HOUR)))])
+                due = due_relays(database, options, interval=0.9 * hours * HOUR)
+                new = unattempted_relays(database, options)  # the sensor's, in the graph
+                urls = [url for network in (*due.values(), *new.values()) for url in network]
+                report = await sync_relays(database, options, urls)
+                done = {one.url for one in report.relays if one.ok}
+                seen.missed += [f"{relay.url} in cycle {cycle}" for relay in good if relay.url not in done]
+                now.forward(hours * HOUR)
+                if (cycle + 1) % (24 // hours) == 0:
+                    delete_stale_cursors(database)
+                    seen.rows.append(rows(database))
+            for relay in good:
+                seen.lost += len({item.id for item in relay.events} - stored_ids(database, relay.url))
     return seen
 
 

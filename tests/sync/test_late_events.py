@@ -8,7 +8,7 @@ from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
 from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import signed
 from tests.relays.scripted import Later, Messages, early_eose, scripted
-from tests.sync.helpers import ask, config, stored_ids
+from tests.sync.helpers import READ_AGAIN, ask, config, stored_ids, unread
 
 pytestmark = pytest.mark.slow
 
@@ -42,15 +42,17 @@ async def test_a_relay_that_becomes_such_a_proxy_loses_nothing_and_its_claims_ar
     now = int(time.time())
     async with scripted([*EVENTS, signed(now - 5_000)]) as relay:
         await sync_relays(database, config(), [relay.url])
+        unread(database)
         relay.events += [signed(now - 4_000), signed(now - 30 * 86_400)]
         relay.twist = lambda number, *answer: early_eose(0.2, *answer)
-        [report] = (await sync_relays(database, config(), [relay.url])).relays
+        [report] = (await sync_relays(database, config(processing=READ_AGAIN), [relay.url])).relays
         assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
         assert signed(now - 4_000).id in stored_ids(database)
         assert grace(database) > 0.2
-        relay.events.append(signed(now - 3_000))  # and the next run knows
+        relay.events.append(signed(now - 3_000))  # and the next reading knows
+        unread(database)
         relay.requests.clear()
-        [again] = (await sync_relays(database, config(), [relay.url])).relays
+        [again] = (await sync_relays(database, config(processing=READ_AGAIN), [relay.url])).relays
     assert again.ok
     assert signed(now - 3_000).id in stored_ids(database)
     assert len(relay.requests) <= 4

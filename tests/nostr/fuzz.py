@@ -32,7 +32,7 @@ from bigbrotr_dagster.nostr.connection import ConnectError, connect
 from bigbrotr_dagster.nostr.event import EventError, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.frames import FrameSplitter
-from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, ProtocolError, parse_message
+from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, NegErr, Notice, ProtocolError, parse_message
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
 from bigbrotr_dagster.nostr.text import safe_line
@@ -63,6 +63,8 @@ MESSAGES = [
     b'["OK","' + b"0" * 64 + b'",true,"duplicate: yes"]',
     b'["COUNT","0123456789abcdef",{"count":17}]',
     b'["NEG-MSG","0123456789abcdef","61"]',
+    b'["NEG-MSG","0123456789abcdef","6186e5c8a40a000201%s"]' % (b"ab" * 32),
+    b'["NEG-ERR","0123456789abcdef","blocked: too many query results",1000]',
 ]
 URLS = [
     "wss://relay.damus.io/",
@@ -148,7 +150,7 @@ def through_message(random: Random) -> str:
         return type(error).__name__
     if isinstance(found, AuthChallenge):
         Authenticator(KEY, "wss://relay.io").answer(found.challenge)
-    if isinstance(found, Notice | Closed):
+    if isinstance(found, Notice | Closed | NegErr):
         assert safe_line(found.text) == found.text
         assert found.text.isprintable()
     return type(found).__name__

@@ -153,15 +153,18 @@ class Endless(Negentropy):
 
 @dataclass(frozen=True)
 class HugeLists(Negentropy):
-    """To the first thing that is asked, thousands of ids; all the rest differs."""
+    """To the first of all that is asked, thousands of ids; the rest differs."""
 
     def answer(self, relay: HostileRelay, comparison: Comparison, message: bytes) -> bytes:
         said: list[Sent] = []
+        since = 0
         for sent in read(message):
-            if sent.mode != SKIP and not any(one.mode == ID_LIST for one in said):
+            is_wide = sent.upper[0] > since + 1  # the ids of one second have to lie between its bounds
+            if sent.mode != SKIP and is_wide and not any(one.mode == ID_LIST for one in said):
                 said.append(Sent(sent.upper, ID_LIST, [relay.random.randbytes(32) for _ in range(HUGE)]))
             else:
                 said.append(Sent(sent.upper, FINGERPRINT, _lie(relay.random)))
+            since = sent.upper[0]
         return written(said)
 
 
@@ -210,20 +213,20 @@ class SaysMoreAfterClose(Negentropy):
 
 
 @dataclass(frozen=True)
-class Silent(Negentropy):
-    """No answer after so many."""
+class Silent(Endless):
+    """No answer after so many, which settle nothing."""
 
     answers: int = 0
 
     def said(self, relay: HostileRelay, comparison: Comparison, message: bytes) -> Body:
-        return Negentropy.said(self, relay, comparison, message) if comparison.answers <= self.answers else []
+        return Endless.said(self, relay, comparison, message) if comparison.answers <= self.answers else []
 
 
 @dataclass(frozen=True)
 class Floods(Negentropy):
     """Events that nobody asked for, in place of an answer."""
 
-    times: int = 20_000
+    times: int = 10_500
 
     def said(self, relay: HostileRelay, comparison: Comparison, message: bytes) -> Body:
         return [b'["EVENT","other",%s]' % FOREIGN[0].to_json()] * self.times

@@ -190,6 +190,7 @@ class _Talk:
             return end
         await self.close()
         self._unless_let_in = end
+        deadline.restore()
         deadline.shorten(VERDICT_GRACE)
         return None
 
@@ -210,6 +211,7 @@ class _Talk:
         if self._authenticator.accepted:
             await self._begin_again(deadline)
         else:
+            deadline.restore()
             deadline.shorten(AUTH_GRACE)
         return None
 

@@ -57,7 +57,7 @@ TESTED: dict[str, str] = {
     "docs": "cli",
     "sync": "archive",  # whether a sync kept the promise, the archive is asked
     "negentropy": "nostr",  # its other side comes through a real socket
-    "nostr/fuzz.py": "storage",  # what passes as an event has to be storable
+    "nostr/fuzz.py": "sync",  # what passes as an event has to be storable, and a talk needs what it reconciles
 }
 """The room that helpers belong to, where their folder is not called after it."""
 

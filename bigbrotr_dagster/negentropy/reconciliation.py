@@ -117,16 +117,20 @@ class Reconciliation:
         if frame_limit < LEAST_FRAME:
             raise ValueError(f"frame_limit is {frame_limit}, expected at least {LEAST_FRAME}")
         self._items = Items(items)
-        self._open = OpenRanges(self._items)
         self._frame_limit = frame_limit
         self._answer_limit = answer_limit
-        self._differences = Differences(max_need, max_have)
+        self._max_need, self._max_have = max_need, max_have
         self._max_open = max_open
         self._max_rounds = max_rounds
-        self._state = _State.NEW
-        self._stalled = 0
         self.rounds = 0
         """Answers taken."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._open = OpenRanges(self._items)
+        self._differences = Differences(self._max_need, self._max_have)
+        self._state = _State.NEW
+        self._stalled = 0
         self.settled_until = 0
         """Every second before this one is settled; 2^64 - 1 once all are."""
         self.estimate = Estimate(len(self._items), len(self._items), 0)
@@ -167,6 +171,17 @@ class Reconciliation:
             raise RuntimeError("the conversation is open already")
         self._state = _State.ASKED
         return self._open.ask(self._frame_limit)
+
+    def again(self) -> bytes:
+        """Forget every answer, and what was found by them: another set is compared from now on.
+
+        `rounds` go on, and so does the bound on them.
+
+        Returns:
+            The first message, the same as from `open`.
+        """
+        self._begin()
+        return self.open()
 
     def answered(self, answer: bytes) -> bytes | None:
         """Take the relay's answer to the last message.

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from websockets.exceptions import ConnectionClosed
 
+from bigbrotr_dagster.negentropy import Reconciliation
 from bigbrotr_dagster.nostr.auth import Authenticator
 from bigbrotr_dagster.nostr.challenge import introduce
 from bigbrotr_dagster.nostr.conversation import Conversation
@@ -19,6 +20,7 @@ from bigbrotr_dagster.nostr.intake import Intake
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.line import Line
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
+from bigbrotr_dagster.nostr.reconciling import MAX_BYTES, Reconciled, ReconcileEnding, reconciled
 from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.request import AT_ONCE, AfterEose
@@ -32,6 +34,8 @@ __all__ = [
     "Conversation",
     "Failure",
     "Intake",
+    "ReconcileEnding",
+    "Reconciled",
     "Rejected",
     "Reply",
     "connect",
@@ -165,3 +169,15 @@ class Connection:
         """Ask how many events the relay has (NIP-45); None where it does not say. It proves nothing."""
         async with self._line.turn:
             return await counted(self._line, selection)
+
+    async def reconcile(
+        self, selection: Filter, reconciliation: Reconciliation, *, max_bytes: int = MAX_BYTES
+    ) -> Reconciled:
+        """Compare what the relay holds with what we hold (NIP-77); no event is sent for that.
+
+        `reconciliation` is a new one, of our items that `selection` matches; the filter's `limit` plays no part.
+        What was found is in it afterwards, and is of worth as `Reconciliation` says; only a talk that finished
+        proves anything of the whole window. More than `max_bytes` bytes end it.
+        """
+        async with self._line.turn:
+            return await reconciled(self._line, selection, reconciliation, max_bytes)

@@ -56,9 +56,14 @@ class Deadline:
         self._end += self._clock() - self._suspended_at
         self._move()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all the time has passed, and not only some in silence."""
+        return self._clock() >= self._end
+
     def outcome(self) -> Outcome:
         """Return the outcome for the clock that ran out."""
-        if self._clock() >= self._end:
+        if self.is_over:
             return Outcome(Ending.TIMEOUT, text=f"no end within {self._total:g} s")
         return Outcome(Ending.TIMEOUT, text=f"silent for {self._silence:g} s")
 

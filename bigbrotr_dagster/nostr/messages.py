@@ -1,4 +1,4 @@
-"""What a relay may send (NIP-01, 42, 67), as frozen dataclasses, and what a client sends."""
+"""What a relay may send (NIP-01, 42, 45, 67, 77), as frozen dataclasses, and what a client sends."""
 
 import re
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ from bigbrotr_dagster.windowing.outcome import Hint
 
 MAX_COUNT = 2**53
 """Events: what a relay says it has beyond this is nonsense."""
+
+MAX_HEX = 1_000_000
+"""Digits of a NEG-MSG: the most that strfry sends."""
 
 # "rate-limited: slow down" (NIP-01); a URL or a sentence before a colon is not a prefix.
 _PREFIXED = re.compile(r"([a-z][a-z-]{0,31}):\s*(.*)", re.DOTALL)
@@ -96,13 +99,30 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class NegMsg:
+    """["NEG-MSG", subscription, hex] (NIP-77); `answer` is what the hex stands for."""
+
+    subscription: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NegErr:
+    """["NEG-ERR", subscription, "prefix: text"] (NIP-77): the relay has ended it."""
+
+    subscription: str
+    prefix: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Well-formed, but of a kind that this client does not speak."""
 
     label: str
 
 
-Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Count | Unknown
+Message = EventMessage | Eose | Closed | Notice | AuthChallenge | Ok | Count | NegMsg | NegErr | Unknown
 
 
 def parse_message(raw: bytes) -> Message:
@@ -165,7 +185,11 @@ def _message_of(parts: object) -> Message:
             return Ok(event_id, accepted, *split_prefix(_text(rest)))
         case ["COUNT", str(subscription), {"count": int(events)}] if 0 <= events <= MAX_COUNT:
             return Count(subscription, events)
-        case ["EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" as label, *_]:
+        case ["NEG-MSG", str(subscription), str(digits), *_]:
+            return NegMsg(subscription, _from_hex(digits))
+        case ["NEG-ERR", str(subscription), *rest]:
+            return NegErr(subscription, *split_prefix(_text(rest)))
+        case ["EOSE" | "CLOSED" | "AUTH" | "OK" | "COUNT" | "NEG-MSG" | "NEG-ERR" as label, *_]:
             raise ProtocolError(f"{label} lacks its fields")
         case [str(label), *_]:
             return Unknown(safe_line(label))
@@ -193,6 +217,21 @@ def close(subscription: str) -> bytes:
     return orjson.dumps(["CLOSE", subscription])
 
 
+def neg_open(subscription: str, selection: Filter, message: bytes) -> bytes:
+    """Return the NEG-OPEN that compares what `selection` matches with our side's first message (NIP-77)."""
+    return orjson.dumps(["NEG-OPEN", subscription, selection.to_dict(), message.hex()])
+
+
+def neg_msg(subscription: str, message: bytes) -> bytes:
+    """Return the NEG-MSG that goes on with that."""
+    return orjson.dumps(["NEG-MSG", subscription, message.hex()])
+
+
+def neg_close(subscription: str) -> bytes:
+    """Return the NEG-CLOSE that ends it."""
+    return orjson.dumps(["NEG-CLOSE", subscription])
+
+
 def auth(event: Event) -> bytes:
     """Return the AUTH that answers a challenge (NIP-42)."""
     return orjson.dumps(["AUTH", event])
@@ -200,6 +239,18 @@ def auth(event: Event) -> bytes:
 
 def _text(rest: list[Any]) -> str:
     return safe_line(rest[0]) if rest and isinstance(rest[0], str) else ""
+
+
+def _from_hex(digits: str) -> bytes:
+    if len(digits) > MAX_HEX:
+        raise ProtocolError(f"NEG-MSG has {len(digits)} hex digits, at most {MAX_HEX} are taken")
+    try:
+        decoded = bytes.fromhex(digits)
+    except ValueError as exc:
+        raise ProtocolError("NEG-MSG is not hex") from exc
+    if 2 * len(decoded) != len(digits):  # `fromhex` passes over blanks
+        raise ProtocolError("NEG-MSG has blanks between its digits")
+    return decoded
 
 
 def _hint(hints: list[Any]) -> Hint:

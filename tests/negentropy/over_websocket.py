@@ -1,4 +1,4 @@
-"""A conversation with a relay over a plain websocket, and one that was recorded.
+"""A conversation with a relay over a connection of ours, and one that was recorded.
 
     python -m tests.negentropy.over_websocket
 
@@ -8,16 +8,15 @@ records it anew, with nostr-sdk's LocalRelay: then our messages have changed, an
 import asyncio
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import orjson
-from websockets.asyncio.client import connect
 
 from bigbrotr_dagster.negentropy import Reconciliation
+from bigbrotr_dagster.nostr.connection import ReconcileEnding, connect
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from tests.negentropy.relay_side import Item, Talk
 from tests.nostr.helpers import signed
 from tests.relays.local_relay import LocalRelayProcess
@@ -57,27 +56,40 @@ def local_relay(events: list[Event], folder: Path) -> Iterator[str]:
         yield relay.url
 
 
-async def talk_with(url: str, reconciliation: Reconciliation, filter: dict[str, Any] | None = None) -> Talk:
+class Overheard(Reconciliation):
+    """One that keeps what it said and was told."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        super().__init__(items)
+        self.heard = Talk([], [])
+
+    def open(self) -> bytes:
+        """Say the first message."""
+        self.heard.sent.append(super().open())
+        return self.heard.sent[-1]
+
+    def answered(self, answer: bytes) -> bytes | None:
+        """Take an answer, and say the next message."""
+        self.heard.received.append(answer)
+        message = super().answered(answer)
+        if message is not None:
+            self.heard.sent.append(message)
+        return message
+
+
+async def talk_with(url: str, reconciliation: Overheard, selection: Filter | None = None) -> Talk:
     """Let `reconciliation` ask the relay at `url` until it has no more to ask."""
-    heard = Talk([], [])
-    async with connect(url, max_size=None, compression=None) as socket:
-        message: bytes | None = reconciliation.open()
-        while message is not None:
-            heard.sent.append(message)
-            ask = ["NEG-MSG", "sub"] if heard.received else ["NEG-OPEN", "sub", filter or {}]
-            await socket.send(orjson.dumps([*ask, message.hex()]), text=True)
-            label, subscription, said = orjson.loads(await socket.recv())
-            assert (label, subscription) == ("NEG-MSG", "sub"), said
-            heard.received.append(bytes.fromhex(said))
-            message = reconciliation.answered(heard.received[-1])
-        await socket.send(orjson.dumps(["NEG-CLOSE", "sub"]), text=True)
-    return heard
+    async with connect(parse_relay_url(url), timeout=30, allow_private=True) as connection:
+        result = await connection.reconcile(selection or Filter(), reconciliation)
+    assert result.ending is ReconcileEnding.FINISHED, result
+    assert result.rounds == len(reconciliation.heard.received)
+    return reconciliation.heard
 
 
 def main() -> None:
     ours, theirs = recorded_sets()
     with tempfile.TemporaryDirectory() as folder, local_relay(theirs, Path(folder)) as url:
-        heard = asyncio.run(talk_with(url, Reconciliation(ours)))
+        heard = asyncio.run(talk_with(url, Overheard(ours)))
     sides = {side: [one.hex() for one in said] for side, said in heard._asdict().items()}
     RECORDED.write_text(json.dumps(sides, indent=1) + "\n")
 

@@ -10,8 +10,10 @@ from websockets.asyncio.server import ServerConnection
 
 from bigbrotr_dagster.negentropy import Reconciliation
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.filter import Filter
 from tests.negentropy.over_websocket import (
     START,
+    Overheard,
     item,
     local_relay,
     numbered,
@@ -48,7 +50,7 @@ def others(count: int) -> list[Item]:
 
 async def sizes(url: str, events: list[Event], ours: list[Item]) -> tuple[list[int], list[int]]:
     """Have the conversation; the sizes of our messages and of the relay's, which are those of our own server."""
-    client, held = Reconciliation(ours), [item(event) for event in events[:HELD]]
+    client, held = Overheard(ours), [item(event) for event in events[:HELD]]
     heard = await talk_with(url, client)
     assert client.need.keys() == {id for _, id in held} - {id for _, id in ours}
     assert client.have.keys() == {id for _, id in ours} - {id for _, id in held}
@@ -83,9 +85,9 @@ async def test_fifty_missing_on_either_side(url: str, events: list[Event]) -> No
 
 
 async def test_a_filter_bounds_what_is_compared(url: str, events: list[Event]) -> None:
-    window = {"since": START + 100, "until": START + 199}
+    window = Filter(since=START + 100, until=START + 199)
     inside = [event for event in events if 100 <= event.created_at - START < 200]
-    client = Reconciliation(item(event) for event in inside[10:])
+    client = Overheard(item(event) for event in inside[10:])
     await talk_with(url, client, window)
     assert client.need.keys() == {bytes.fromhex(event.id) for event in inside[:10]}
     assert not client.have

@@ -243,6 +243,24 @@ def test_calls_out_of_turn_are_the_callers_fault() -> None:
         client.answered(b"a")
 
 
+def test_a_conversation_begins_again_with_another_set() -> None:
+    ours, theirs = made(1_000, "ours"), made(1_000, "theirs")
+    client = Reconciliation(ours)
+    first = client.open()
+    client.answered(RelaySide(theirs).answer(first))
+    for others in (ours[5:], theirs):  # in the midst of one, and after the end
+        rounds = client.rounds
+        assert client.again() == first
+        assert (client.rounds, client.settled_until, client.finished) == (rounds, 0, False)
+        assert not client.need
+        assert not client.have
+        relay = RelaySide(others)
+        message: bytes | None = first
+        while message is not None:
+            message = client.answered(relay.answer(message))
+        assert_right(client, ours, others)
+
+
 def test_a_frame_too_small_for_one_range_is_refused() -> None:
     with pytest.raises(ValueError, match="frame_limit is 4095, expected at least 4096"):
         Reconciliation([], frame_limit=4_095)

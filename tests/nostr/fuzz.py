@@ -25,6 +25,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from bigbrotr_dagster.negentropy import Reconciliation
 from bigbrotr_dagster.nostr import nip11
 from bigbrotr_dagster.nostr.address import is_private_address
 from bigbrotr_dagster.nostr.auth import Authenticator
@@ -32,7 +33,7 @@ from bigbrotr_dagster.nostr.connection import ConnectError, connect
 from bigbrotr_dagster.nostr.event import EventError, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.frames import FrameSplitter
-from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, Notice, ProtocolError, parse_message
+from bigbrotr_dagster.nostr.messages import AuthChallenge, Closed, NegErr, Notice, ProtocolError, parse_message
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.subscription import Subscription
 from bigbrotr_dagster.nostr.text import safe_line
@@ -62,7 +63,13 @@ MESSAGES = [
     b'["AUTH","challenge"]',
     b'["OK","' + b"0" * 64 + b'",true,"duplicate: yes"]',
     b'["COUNT","0123456789abcdef",{"count":17}]',
+]
+TALK = [
     b'["NEG-MSG","0123456789abcdef","61"]',
+    b'["NEG-MSG","0123456789abcdef","6186e5c8a40a000201%s"]' % (b"ab" * 32),
+    b'["NEG-MSG","0123456789abcdef","61000001%s"]' % (b"cd" * 16),
+    b'["NEG-MSG","0123456789abcdef","6100000202%s"]' % (b"ef" * 64),
+    b'["NEG-ERR","0123456789abcdef","blocked: too many query results",1000]',
 ]
 URLS = [
     "wss://relay.damus.io/",
@@ -118,7 +125,7 @@ def mutated(random: Random, raw: bytes) -> bytes:
 def message(random: Random) -> bytes:
     """A message of a relay, most often an EVENT."""
     if random.random() < 0.3:
-        return mutated(random, random.choice(MESSAGES))
+        return mutated(random, random.choice(MESSAGES + TALK))
     event = b'["EVENT","' + SUB.encode() + b'",' + mutated(random, random.choice(EVENTS)) + b"]"
     return event if random.random() < 0.7 else mutated(random, event)
 
@@ -148,7 +155,7 @@ def through_message(random: Random) -> str:
         return type(error).__name__
     if isinstance(found, AuthChallenge):
         Authenticator(KEY, "wss://relay.io").answer(found.challenge)
-    if isinstance(found, Notice | Closed):
+    if isinstance(found, Notice | Closed | NegErr):
         assert safe_line(found.text) == found.text
         assert found.text.isprintable()
     return type(found).__name__
@@ -237,9 +244,10 @@ DOORS: dict[str, Callable[[Random], str]] = {
 
 
 async def through_socket(random: Random) -> str:
-    """A handshake, a REQ and what follows it; or a request for the NIP-11 document."""
+    """A handshake, a REQ or a NEG-OPEN and what follows it; or a request for the NIP-11 document."""
     if random.random() < 0.3:
         return await _document_from(random)
+    reconciles = random.random() < 0.4
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = await reader.readuntil(b"\r\n\r\n")
@@ -251,7 +259,9 @@ async def through_socket(random: Random) -> str:
         await writer.drain()
         id = await _subscription_asked_for(reader, writer)
         end = Frame(Opcode.TEXT, MESSAGES[0]).serialize(mask=False) if random.random() < 0.7 else b""
-        writer.write((stream(random) + end).replace(SUB.encode(), id))
+        talk = [mutated(random, random.choice(TALK)) for _ in range(random.randint(0, 4) if reconciles else 0)]
+        answers = b"".join(Frame(Opcode.TEXT, said).serialize(mask=False) for said in talk)
+        writer.write((answers + stream(random) + end).replace(SUB.encode(), id))
         await writer.drain()
 
     async with tcp_server(handler) as port:
@@ -263,6 +273,10 @@ async def through_socket(random: Random) -> str:
                 private_key=KEY,
                 max_message_size=MAX_MESSAGE,
             ) as connection:
+                if reconciles:
+                    result = await connection.reconcile(Filter(), Reconciliation([]), max_bytes=10**6)
+                    assert result.text.isprintable(), result
+                    return f"talk {result.ending}"
                 page = await connection.request(Filter(), max_events=50, max_bytes=10**6)
                 return str(page.outcome.ending)
         except ConnectError as error:
@@ -279,7 +293,8 @@ async def _subscription_asked_for(reader: asyncio.StreamReader, writer: asyncio.
         if head[0] & 0x0F != Opcode.PING:
             break
         writer.write(Frame(Opcode.PONG, plain).serialize(mask=False))
-    return plain.split(b'"')[3] if b'"REQ"' in plain else SUB.encode()  # it may have been a pong
+    is_asked = b'"REQ"' in plain or b'"NEG-OPEN"' in plain
+    return plain.split(b'"')[3] if is_asked else SUB.encode()  # it may have been a pong
 
 
 async def _document_from(random: Random) -> str:

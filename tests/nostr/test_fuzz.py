@@ -17,4 +17,5 @@ async def test_nothing_escapes_and_nothing_is_kept() -> None:
     assert {door for door, _ in report.ends} == {*DOORS, "conversations"}
     assert report.ends["events", "genuine"] > 100
     assert report.ends["conversations", "eose"] > 0
+    assert any(end.startswith("talk") for _, end in report.ends)
     assert report.resident[-1] - report.resident[0] < MAX_GROWTH

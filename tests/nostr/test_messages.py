@@ -8,16 +8,22 @@ from hypothesis import strategies as st
 
 from bigbrotr_dagster.nostr.auth import MAX_ANSWERS, Authenticator, InvalidPrivateKey, parse_private_key
 from bigbrotr_dagster.nostr.event import event_from_json, verify_signature
+from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.messages import (
     AuthChallenge,
     Closed,
     Eose,
     EventMessage,
     Message,
+    NegErr,
+    NegMsg,
     Notice,
     Ok,
     ProtocolError,
     Unknown,
+    neg_close,
+    neg_msg,
+    neg_open,
     parse_message,
 )
 from bigbrotr_dagster.nostr.nip11 import Limitation, parse_limits
@@ -55,7 +61,19 @@ from tests.nostr.helpers import KEY, signed
         (r'["NOTICE","\u0000"]', Notice(r"\x00")),
         ('["AUTH","challenge"]', AuthChallenge("challenge")),
         ('["OK","id",false,"blocked: no"]', Ok("id", False, "blocked", "no")),
-        ('["NEG-MSG","s","61"]', Unknown("NEG-MSG")),
+        ('["NEG-MSG","s","61"]', NegMsg("s", b"a")),
+        ('["NEG-MSG","s","6A",1]', NegMsg("s", b"j")),
+        ('["NEG-MSG","s",""]', NegMsg("s", b"")),
+        pytest.param('["NEG-MSG","s","%s"]' % ("61" * 500_000), NegMsg("s", b"a" * 500_000), id="longest"),
+        (
+            '["NEG-ERR","s","blocked: too many query results",1000]',
+            NegErr("s", "blocked", "too many query results"),
+        ),
+        ('["NEG-ERR","s","PROTOCOL-ERROR"]', NegErr("s", "", "PROTOCOL-ERROR")),
+        (r'["NEG-ERR","s","\u001b[2J"]', NegErr("s", "", r"\x1b[2J")),
+        ('["NEG-ERR","s",7]', NegErr("s", "", "")),
+        ('["NEG-ERR","s"]', NegErr("s", "", "")),
+        ('["NEG-OPEN","s",{},"61"]', Unknown("NEG-OPEN")),
     ],
 )
 def test_message(raw: str, message: Message) -> None:
@@ -73,11 +91,31 @@ def test_message(raw: str, message: Message) -> None:
         "[1]",
         '["EOSE"]',
         '["OK","i",1]',
+        '["NEG-MSG"]',
+        '["NEG-MSG","s"]',
+        '["NEG-MSG","s",61]',
+        '["NEG-MSG",1,"61"]',
+        '["NEG-MSG","s",["61"]]',
+        '["NEG-MSG","s","6"]',
+        '["NEG-MSG","s","61 62"]',
+        '["NEG-MSG","s","0x61"]',
+        '["NEG-MSG","s","٦١"]',
+        r'["NEG-MSG","s","\ud800"]',
+        pytest.param('["NEG-MSG","s","%s61"]' % ("61" * 500_000), id="too long"),
+        '["NEG-ERR"]',
+        '["NEG-ERR",1,"blocked: no"]',
     ],
 )
 def test_what_is_no_message_is_an_error(raw: str) -> None:
     with pytest.raises(ProtocolError):
         parse_message(raw.encode())
+
+
+def test_what_we_say_of_nip_77() -> None:
+    selection = Filter(kinds=(1,), since=5, until=9)
+    assert neg_open("s", selection, b"a\0") == b'["NEG-OPEN","s",{"kinds":[1],"since":5,"until":9},"6100"]'
+    assert neg_msg("s", b"a") == b'["NEG-MSG","s","61"]'
+    assert neg_close("s") == b'["NEG-CLOSE","s"]'
 
 
 def test_a_long_text_is_cut() -> None:

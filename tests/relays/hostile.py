@@ -8,6 +8,8 @@ Theory of operation. A REQ passes five steps, and a mode overrides those that it
     body     the messages of those events, and what is sent between them
     end      EOSE, or what stands in its place
 
+What is said of NIP-77 goes to the mode that knows it (`tests/relays/reconciling.py`); without one it is unknown.
+
 Each mode also knows what it makes impossible: `warrants` are the seconds that may rightly end up in a gap.
 What the relay would give to a patient asker is the oracle's business (`tests/sync/oracle.py`).
 """
@@ -21,6 +23,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
+from typing import Any
 
 import orjson
 from websockets.asyncio.server import ServerConnection, serve
@@ -31,6 +34,7 @@ from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
 from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
 from bigbrotr_dagster.windowing.intervals import Coverage
+from tests.negentropy.relay_side import RelaySide
 from tests.relays.distant import distant
 
 DEFAULT_CAP = 100
@@ -209,6 +213,30 @@ def held(event: Event, genuine: bool = True) -> Held:
     return Held(event.created_at, event.id, event, event.to_json(), genuine)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One REQ or NEG-OPEN; `number` counts them from 1 over all connections."""
+
+    number: int
+    subscription: str
+    filter: Filter
+
+    def event(self, raw: bytes) -> bytes:
+        return b'["EVENT","%s",%s]' % (self.subscription.encode(), raw)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What a NEG-OPEN began; `answers` counts what was said to it."""
+
+    request: Request
+    side: RelaySide
+    answers: int = 0
+
+    def says(self, answer: bytes) -> bytes:
+        return orjson.dumps(["NEG-MSG", self.request.subscription, answer.hex()])
+
+
 @dataclass(slots=True)
 class Session:
     """One connection."""
@@ -217,18 +245,7 @@ class Session:
     member: bool = False
     closed: set[str] = field(default_factory=set)
     sending: set[asyncio.Task[None]] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One REQ; `number` counts them from 1 over all connections."""
-
-    number: int
-    subscription: str
-    filter: Filter
-
-    def event(self, raw: bytes) -> bytes:
-        return b'["EVENT","%s",%s]' % (self.subscription.encode(), raw)
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -266,6 +283,10 @@ class Mode:
 
     def end(self, relay: "HostileRelay", request: Request) -> bytes | None:
         """What stands in place of EOSE (b"" is silence); None sends EOSE."""
+        return None
+
+    def compare(self, relay: "HostileRelay", session: Session, message: list[Any]) -> Body | None:
+        """What is sent for a NEG-OPEN, NEG-MSG or NEG-CLOSE (NIP-77); None: the mode does not know it."""
         return None
 
     def warrants(self, relay: "HostileRelay") -> Coverage:
@@ -685,8 +706,8 @@ class HostileRelay:
     """Holds `events` (ascending) and answers as its `modes` have it.
 
     `budget` is the number of REQs that a round may take; at twice that the relay answers no more, so that a client
-    that loops is found out quickly. `saturates_at`: that many events of one second may be out of reach.
-    `round_trip`: how far it is, in seconds.
+    that loops is found out quickly. `comparisons`: NEG-OPENs, of all rounds. `saturates_at`: that many events of
+    one second may be out of reach. `round_trip`: how far it is, in seconds.
     """
 
     modes: Sequence[Mode]
@@ -698,6 +719,7 @@ class HostileRelay:
     url: str = ""
     round: int = 0
     requests: int = 0
+    comparisons: int = 0
     asked: list[int] = field(default_factory=list)
     events_sent: int = 0
     asked_at: deque[float] = field(default_factory=deque)
@@ -734,11 +756,13 @@ class HostileRelay:
         session = Session()
         try:
             if self.challenges:
-                await _send(socket, ["AUTH", self._challenge])
+                await _send(socket, ["AUTH", self.challenge])
             async for raw in socket:
                 message = orjson.loads(raw)
                 if message[0] == "REQ":
                     await self._request(socket, session, message)
+                elif message[0] in ("NEG-OPEN", "NEG-MSG", "NEG-CLOSE"):
+                    await self._compare(socket, session, message)
                 elif message[0] == "CLOSE":
                     session.closed.add(str(message[1]))
                 elif message[0] == "AUTH":
@@ -752,10 +776,10 @@ class HostileRelay:
 
     def _is_answer(self, event: Event) -> bool:
         """NIP-42: signed, and to our challenge."""
-        return event.kind == 22242 and ["challenge", self._challenge] in event.tags and verify_signature(event)
+        return event.kind == 22242 and ["challenge", self.challenge] in event.tags and verify_signature(event)
 
     @property
-    def _challenge(self) -> str:
+    def challenge(self) -> str:
         return f"challenge {self.seed}"
 
     async def _request(self, socket: ServerConnection, session: Session, message: list[object]) -> None:
@@ -764,19 +788,45 @@ class HostileRelay:
         if self.asked[-1] > 2 * self.budget:
             socket.transport.abort()
             return
+        if await self._sends_nothing_else(socket):
+            return
+        request = Request(self.requests, str(message[1]), Filter.from_dict(message[2]))
+        refusal = self.refusal(session, request)
+        if refusal is not None:
+            label, text = refusal
+            await _send(socket, [label, request.subscription, text] if label == "CLOSED" else [label, text])
+            return
+        await self._answer(socket, session, request)
+
+    async def _sends_nothing_else(self, socket: ServerConnection) -> bool:
         for mode in self.modes:
             if isinstance(mode, NothingBut):
                 for _ in range(mode.times):
                     await socket.send(mode.message, text=True)
-                return
-        request = Request(self.requests, str(message[1]), Filter.from_dict(message[2]))
+                return True
+        return False
+
+    def refusal(self, session: Session, request: Request) -> list[object] | None:
+        """As `Mode.admit`, by any of the modes."""
+        refusals = (mode.admit(self, session, request) for mode in self.modes)
+        return next((refusal for refusal in refusals if refusal is not None), None)
+
+    async def _compare(self, socket: ServerConnection, session: Session, message: list[Any]) -> None:
+        is_new = message[0] == "NEG-OPEN"
+        self.comparisons += is_new
+        if is_new and await self._sends_nothing_else(socket):
+            return
+        bodies = (mode.compare(self, session, message) for mode in self.modes)
+        unknown: Body = [b'["NOTICE","ERROR: bad msg: unknown cmd"]'] if is_new else []
+        for said in next((body for body in bodies if body is not None), unknown):
+            await socket.send(said, text=True)
+
+    def shown(self, wanted: Filter) -> list[Held]:
+        """All that a patient asker is shown, newest first."""
+        matching = self._matching(wanted)
         for mode in self.modes:
-            refusal = mode.admit(self, session, request)
-            if refusal is not None:
-                label, text = refusal
-                await _send(socket, [label, request.subscription, text] if label == "CLOSED" else [label, text])
-                return
-        await self._answer(socket, session, request)
+            matching = mode.thin(matching)
+        return matching
 
     async def _answer(self, socket: ServerConnection, session: Session, request: Request) -> None:
         body = [request.event(item.raw) for item in self._page(request.filter)]

@@ -38,6 +38,7 @@ FLOORS: dict[str, list[str]] = {
         "databases",
         "locks",
         "ingest",
+        "holdings",
         "state",
     ],
     "defs": ["instance", "graph", "runs", "archive", "relays", "automation"],

@@ -97,6 +97,8 @@ class ProcessingConfig(_Options):
     lookback: Seconds = 86_400
     """Of the ages up to a day at which seconds are read again (17 minutes, 2.3 hours, 18 hours), those of at most
     so many seconds are kept; 0: none. Later ages (6 days, 48 days, ...) are kept in any case."""
+    trust_claims: bool = True
+    """Take a relay's word (NIP-77) that it holds an event which is stored already; false: it has to send it."""
     batch_size: int = Field(default=1000, ge=1, le=100_000)
     """Events in one transaction."""
     flush_interval: int = Field(default=50, ge=1)

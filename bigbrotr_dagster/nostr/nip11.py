@@ -27,7 +27,7 @@ MAX_PLAUSIBLE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Limitation:
-    """The parts of NIP-11's `limitation` that concern a reader; None where the relay does not say.
+    """The parts of NIP-11 that concern a reader, most of them of `limitation`; None where the relay does not say.
 
     `max_limit` and `default_limit` count events of one filter, `max_message_length` is in bytes.
     """
@@ -38,6 +38,7 @@ class Limitation:
     max_subid_length: int | None = None
     max_message_length: int | None = None
     auth_required: bool | None = None
+    supported_nips: frozenset[int] | None = None
 
 
 DOCUMENT_SECONDS = 5.0
@@ -90,9 +91,11 @@ def read_limits(raw: bytes) -> Limitation:
 
 def parse_limits(document: object) -> Limitation:
     """Read the limits from a decoded NIP-11 document; never raises, whatever it is."""
-    limitation = document.get("limitation") if isinstance(document, dict) else None
-    if not isinstance(limitation, dict):
+    if not isinstance(document, dict):
         return Limitation()
+    limitation, nips = document.get("limitation"), document.get("supported_nips")
+    if not isinstance(limitation, dict):
+        limitation = {}
     return Limitation(
         max_limit=_count(limitation, "max_limit"),
         default_limit=_count(limitation, "default_limit"),
@@ -100,6 +103,7 @@ def parse_limits(document: object) -> Limitation:
         max_subid_length=_count(limitation, "max_subid_length"),
         max_message_length=_count(limitation, "max_message_length"),
         auth_required=_flag(limitation, "auth_required"),
+        supported_nips=frozenset(one for one in nips if type(one) is int) if isinstance(nips, list) else None,
     )
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
@@ -17,6 +18,33 @@ from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
 from bigbrotr_dagster.windowing.tasks import Gap, Unproven
+
+
+class Nip77(StrEnum):
+    """Whether a relay can be reconciled with."""
+
+    UNKNOWN = ""
+    SPOKEN = "spoken"
+    UNSUPPORTED = "unsupported"
+    DISTRUSTED = "distrusted"
+    """What it said there was not what it answers a REQ."""
+
+
+NIP77_MEMORY = 86_400.0
+"""Seconds after which a relay that could not be reconciled with may be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass of reconciliations through the old seconds, from the newest ones down.
+
+    `since`: the first second that is compared already, None before the first one. `age`: seconds since it began.
+    `found`: it has found a difference.
+    """
+
+    since: int | None = None
+    age: float = 0.0
+    found: bool = False
 
 
 @dataclass(slots=True)
@@ -42,6 +70,13 @@ class SyncState:
     """Whether the sync before this one brought any event."""
     events_a_second: float = 1.0
     """How many the relay has got of late, or a few more."""
+    nip77: Nip77 = Nip77.UNKNOWN
+    learned_nip77: bool = False
+    """In this run."""
+    observations: int = 0
+    """Events that the relay was seen with in all its syncs."""
+    passes: dict[str, Pass] = field(default_factory=dict)
+    """By filter hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +122,8 @@ async def begin_attempt(
         async with connection.cursor(row_factory=dict_row) as cursor:
             habits = await (await cursor.execute(query("load_habits"), url)).fetchone()
     state = SyncState(attempt[0] if attempt else 0, {}, gaps, Habits(), retried)
-    for filter_hash, ranges, read, since in covered:
+    for filter_hash, ranges, read, since, compared, age, found in covered:
+        state.passes[filter_hash] = Pass(compared, age or 0.0, found)
         state.covered[filter_hash] = _seconds(ranges)
         state.read[filter_hash] = read_at(since) if read is None else tuple(map(_seconds, read))
     if habits is not None:
@@ -95,7 +131,10 @@ async def begin_attempt(
         state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
         state.went_well = habits["succeeded"] and not state.failures
         state.received_before = habits["received"]
-        state.events_a_second = habits["events_a_second"]
+        state.events_a_second, state.observations = habits["events_a_second"], habits["observations"]
+        state.nip77 = Nip77(habits["negentropy"])
+        if state.nip77 is not Nip77.SPOKEN and habits["negentropy_age"] > NIP77_MEMORY:
+            state.nip77 = Nip77.UNKNOWN
     return state
 
 
@@ -143,8 +182,9 @@ async def finish_attempt(
     result: AttemptResult,
     tally: Tally,
     read: Mapping[str, Read],
+    passes: Mapping[str, Pass],
 ) -> None:
-    """Record how the sync ended, what was learned, and what is read now at which age (by filter hash).
+    """Record how the sync ended, what was learned, and by filter hash what was read at which age, and compared.
 
     Raises:
         psycopg.Error: the database did not answer.
@@ -159,6 +199,8 @@ async def finish_attempt(
         "events_rejected": Jsonb(dict(tally.rejected)),
         "observations_new": tally.observations_new,
         "late_events": tally.late_events,
+        "events_claimed": tally.events_claimed,
+        "events_gone": tally.events_gone,
         "requests": result.requests,
         "bytes_received": result.bytes_received,
     }
@@ -170,6 +212,8 @@ async def finish_attempt(
         "forgotten": state.forgotten,
         "failures": failures,
         "retry_after": retry_after(failures, result.interval, chance) if failures else None,
+        "negentropy": state.nip77.value,
+        "negentropy_is_new": state.learned_nip77,
     }
     async with connection.transaction():
         await connection.execute(query("finish_attempt"), counts)
@@ -178,6 +222,11 @@ async def finish_attempt(
             values = {"read_at_ages": [_multirange(part) for part in by_age]}
             await connection.execute(
                 query("save_ages"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
+            )
+        for filter_hash, one in passes.items():
+            compared = {"since": one.since, "age": one.age, "found": one.found}
+            await connection.execute(
+                query("save_pass"), compared | {"relay_url": relay_url, "filter_hash": filter_hash}
             )
 
 

@@ -1,5 +1,6 @@
 """Asking one relay: a request goes out; what comes goes to the walk, then to the writer, and is counted."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from bigbrotr_dagster.nostr.connection import Connection, Conversation, Reply
 from bigbrotr_dagster.nostr.event import Event
+from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
-from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Delivery, Quarantined, Tally
+from bigbrotr_dagster.storage.ingest import BatchWriter, Compared, Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.sync.claims import NOTHING, Claims
 from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.history import History
@@ -22,6 +24,8 @@ from bigbrotr_dagster.windowing.policy import Reaction, reaction
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Unproven
 from bigbrotr_dagster.windowing.walk import Walk
 
+NOTHING_COMPARED = Compared()
+
 PAGE_BYTES = 64 * 2**20
 """Bytes of one answer, or of all that come side by side."""
 
@@ -34,6 +38,14 @@ class Traffic:
     events_received: int = 0
     bytes_received: int = 0
     insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """How many events a relay's first answer held, and how many seconds these span."""
+
+    events: int
+    seconds: int
 
 
 class Asking:
@@ -61,6 +73,7 @@ class Asking:
         self._writer = writer
         self._progress = progress
         self._cursor = cursor
+        self.first_page: FirstPage | None = None
         self._most_unproved = 0  # events of an answer that settled nothing
 
     def connected(self, connection: Connection) -> None:
@@ -166,6 +179,34 @@ class Asking:
         await self.deliver(history, page, Proof())
         return page
 
+    async def fetch(
+        self, connection: Connection, history: History, selection: Filter, most: int
+    ) -> Sequence[Event]:
+        """Ask for at most so many events by another filter than a walk's, and store them; they prove nothing.
+
+        Raises:
+            DatabaseUnavailable: what came cannot be stored.
+        """
+        page = await connection.request(
+            selection,
+            max_events=EVENTS_PER_PAGE * most,
+            max_bytes=PAGE_BYTES,
+            intake=_Intake(self, connection, history),
+        )
+        self._count(page)
+        await self.take_late(connection)
+        await self.deliver(history, page, Proof())
+        self.progress_at = time.monotonic()
+        if reaction(page.outcome) is Reaction.SLOW_DOWN and not connection.closed:
+            await asyncio.sleep(max(1.0, self._habits.pause))
+        return [event for event in page.events if isinstance(event, Event)]
+
+    def count_talk(self, rounds: int, received: int) -> None:
+        """A reconciliation took so many answers and bytes."""
+        self.traffic.requests += max(1, rounds)
+        self.traffic.bytes_received += received
+        self.progress_at = time.monotonic()
+
     async def supply(self, walk: Walk) -> None:
         """Tell the walk of a crowded second: who was active then, and what the relay says it answers at once."""
         if walk.crowded is not None:
@@ -182,7 +223,18 @@ class Asking:
                 self._count_events(late.page)
             await self.claims.take_late(came)
 
-    async def deliver(self, history: History, page: Reply, proof: Proof, disproved: Coverage = NOTHING) -> None:
+    async def deliver_compared(self, history: History, compared: Compared, proof: Proof) -> None:
+        """Have the writer store what a reconciliation has shown, and what that proves."""
+        await self.deliver(history, Reply(Outcome(Ending.EOSE)), proof, compared=compared)
+
+    async def deliver(
+        self,
+        history: History,
+        page: Reply,
+        proof: Proof,
+        disproved: Coverage = NOTHING,
+        compared: Compared = NOTHING_COMPARED,
+    ) -> None:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
         history.take_back(disproved)
         history.settle(proof)
@@ -206,6 +258,7 @@ class Asking:
                 again=history.proved_before,
                 gaps=proof.gaps,
                 cursor=self._cursor() if proof.covered or proof.gaps else None,
+                compared=compared,
                 weight=page.weight,
             )
         )
@@ -222,6 +275,9 @@ class Asking:
         self._conduct.received(page.received)
 
     async def _settle(self, history: History, walk: Walk, page: Reply, proof: Proof) -> None:
+        if self.first_page is None and page.events:
+            times = [event.created_at for event in page.events]
+            self.first_page = FirstPage(len(times), max(times) - min(times) + 1)
         proof, disproved = self.claims.checked(history, walk, page, proof)
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self.progress_at = time.monotonic()

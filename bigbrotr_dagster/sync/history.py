@@ -55,13 +55,14 @@ class History:
         self._claims_until: int | None = MAX_CREATED_AT
         self.restricted = restricted
 
-    def walks(self, limit: int, habits: Habits) -> list[Walk]:
+    def walks(self, limit: int, habits: Habits, *, is_compared: bool = False) -> list[Walk]:
         """One walk through what is pending, and what is asked for again; or two, which share what may be spent.
 
+        Where it `is_compared`, nothing of what is due has to be read.
         What is due to be read again may take all that a run may spend on a relay: then older seconds, where some
         are pending still, would never have their turn.
         """
-        pending, due = self.pending, self._ages.due
+        pending, due = self.pending, Coverage() if is_compared else self._ages.due - self._read
         if not due:
             return [Walk(pending | self._retried, limit, habits)]
         end = max(part.until for part in self._range)
@@ -86,18 +87,19 @@ class History:
         return self._since
 
     @property
-    def _settled(self) -> Coverage:
+    def settled(self) -> Coverage:
+        """Seconds that are covered, or a gap."""
         return self._covered | Coverage(gap.interval for gap in self.gaps)
 
     @property
     def pending(self) -> Coverage:
         """Seconds of the range that are neither covered nor a gap."""
-        return self._range - self._settled
+        return self._range - self.settled
 
     @property
     def reach(self) -> int | None:
         """The last second before the first pending one; None if `since` itself is pending."""
-        end = self._settled.end_of_stretch(self._claims_from)
+        end = self.settled.end_of_stretch(self._claims_from)
         return None if end is None or self._claims_until is None else min(end, self._claims_until)
 
     def claim_no_more(self, since: int, until: int | None) -> None:

@@ -19,9 +19,11 @@ from bigbrotr_dagster.storage.state import SyncState
 from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.budget import Budget
 from bigbrotr_dagster.sync.history import History
+from bigbrotr_dagster.sync.reconciling import Reconciling
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.restricted import Restricted
 from bigbrotr_dagster.sync.stated import Stated
+from bigbrotr_dagster.windowing.ages import DAY
 from bigbrotr_dagster.windowing.conduct import SHORT_WINDOW_REQUESTS, Conduct, Move
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
@@ -71,6 +73,16 @@ class RelaySync:
         self._asking = Asking(
             relay, state.habits, self._conduct, self._stated, writer, progress, lambda: self.cursor
         )
+        self._reconciling = Reconciling(
+            state,
+            self._asking,
+            writer,
+            self._stated,
+            relay_url=relay.url,
+            trust_claims=config.processing.trust_claims,
+            recent=int(config.processing.lookback) or DAY,
+            is_late=self._is_late,
+        )
         self._restricted = Restricted(
             state.habits, self.histories, has_key=private_key is not None, is_due=state.forgotten
         )
@@ -119,7 +131,9 @@ class RelaySync:
         return walks
 
     def _begin(self, history: History) -> list[tuple[History, Walk]]:
-        return [(history, walk) for walk in history.walks(self._config.processing.limit, self._state.habits)]
+        limit, is_compared = self._config.processing.limit, self._reconciling.takes(history)
+        walks = history.walks(limit, self._state.habits, is_compared=is_compared)
+        return [(history, walk) for walk in walks]
 
     @property
     def traffic(self) -> Traffic:
@@ -177,8 +191,9 @@ class RelaySync:
                     if all(walk.is_done for _, walk in walks):
                         opened = await self._restricted.probe(connection, self._asking)
                         self.histories += opened
-                        walks += [begun for each in opened for begun in self._begin(each)]
-                        if not opened:
+                        left = await self._reconciling.go_through(connection, self.histories)
+                        walks += [begun for each in (*opened, *left) for begun in self._begin(each)]
+                        if not opened and not left:
                             break
             await self._asking.take_late(connection)
             if all(walk.is_done for _, walk in walks):
@@ -222,6 +237,7 @@ class RelaySync:
             if outcome is not None:
                 return outcome
             self._check_progress()
+            await self._reconciling.take_over(connection, history, walk)
         return None
 
     async def _heed(self, connection: Connection, history: History, ask: Ask, outcome: Outcome) -> Outcome | None:

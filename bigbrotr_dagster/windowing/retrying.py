@@ -33,11 +33,11 @@ def retry_after(failures: int, interval: float, chance: float) -> float:
 def retry_gap_after(reason: Unproven, tries: int) -> float:
     """Seconds after which a gap is tried again that was tried so often.
 
-    At once, then at growing intervals of up to a day. A crowded second, which is read whole each time, from an
-    hour on, up to 30 days.
+    At once, then at growing intervals of up to a day. A crowded second, which is read whole each time, and what a
+    relay does not send though it says that it holds it, from an hour on, up to 30 days.
     """
     doubled = 2.0 ** min(max(0, tries - 1), 12)
-    if reason is Unproven.SATURATED:
+    if reason in (Unproven.SATURATED, Unproven.WITHHELD):
         return min(HOUR * doubled, 30 * DAY)
     return min(300 * (doubled - 1), DAY)
 

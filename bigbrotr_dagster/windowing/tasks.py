@@ -150,6 +150,7 @@ class Unproven(StrEnum):
     OVERSIZED = "oversized"
     NO_EOSE = "no-eose"
     REFUSED = "refused"
+    WITHHELD = "withheld"
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,12 @@ class Walk:
         self._tasks = self._first_tasks()
         self._asked.clear()
 
+    def proved_otherwise(self, pending: Coverage) -> None:
+        """Only these seconds are left to ask for; the others were proved by other means meanwhile."""
+        if self.pending - pending:
+            self.pending &= pending
+            self.restart(Coverage())
+
     def answered(self, ask: Ask, answer: Answer) -> Proof:
         """Take the answer to `ask`, which ended with EOSE."""
         task = self._asked.pop(ask, None)

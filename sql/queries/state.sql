@@ -5,7 +5,8 @@
 SELECT filter_hash, covered, read_at_ages, extract(epoch FROM coalesce(
            (SELECT succeeded_at FROM relay_limits WHERE relay_limits.relay_url = sync_coverage.relay_url),
            (SELECT min(started_at) FROM sync_attempt WHERE sync_attempt.relay_url = sync_coverage.relay_url)
-       ))::float8
+       ))::float8,
+       reconciled_from, extract(epoch FROM now() - reconciled_since)::float8, reconciled_found
 FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: note_gap_tries
@@ -45,7 +46,10 @@ SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answ
         FROM (SELECT started_at, observations_new, row_number() OVER (ORDER BY id) AS place
               FROM (SELECT id, started_at, observations_new FROM sync_attempt
                     WHERE sync_attempt.relay_url = relay_limits.relay_url ORDER BY id DESC LIMIT 100) AS last
-              WHERE started_at > now() - interval '1 day') AS lately) AS events_a_second
+              WHERE started_at > now() - interval '1 day') AS lately) AS events_a_second,
+       negentropy, coalesce(extract(epoch FROM now() - negentropy_at), 'infinity')::float8 AS negentropy_age,
+       coalesce((SELECT value FROM sync_total
+                 WHERE sync_total.relay_url = relay_limits.relay_url AND name = 'observations_new'), 0) AS observations
 FROM relay_limits WHERE relay_url = %(relay_url)s;
 
 -- name: forget_cursor
@@ -73,12 +77,19 @@ SELECT run_id, started_at FROM (
 UPDATE sync_attempt
 SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(events_received)s,
     events_new = %(events_new)s, events_known = %(events_known)s, events_rejected = %(events_rejected)s,
-    observations_new = %(observations_new)s, late_events = %(late_events)s, requests = %(requests)s, bytes_received = %(bytes_received)s
+    observations_new = %(observations_new)s, late_events = %(late_events)s, events_claimed = %(events_claimed)s,
+    events_gone = %(events_gone)s, requests = %(requests)s, bytes_received = %(bytes_received)s
 WHERE id = %(id)s;
 
 -- name: save_ages
 -- What was read at which age.
 UPDATE sync_coverage SET read_at_ages = %(read_at_ages)s::text[]::int8multirange[]
+WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
+
+-- name: save_pass
+-- How far the old seconds are compared, in a pass that began so many seconds ago, and whether it has found anything.
+UPDATE sync_coverage SET reconciled_from = %(since)s, reconciled_since = now() - make_interval(secs => %(age)s),
+    reconciled_found = %(found)s
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: save_limits
@@ -87,7 +98,8 @@ UPDATE relay_limits
 SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
     until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
     rung = %(rung)s, request_limit = %(limit)s, pause = %(pause)s, eose_grace = %(grace)s,
-    restricted_kinds = %(restricted)s, insecure = %(insecure)s,
+    restricted_kinds = %(restricted)s, negentropy = %(negentropy)s,
+    negentropy_at = CASE WHEN %(negentropy_is_new)s THEN now() ELSE negentropy_at END, insecure = %(insecure)s,
     learned_at = CASE WHEN %(forgotten)s THEN now() ELSE learned_at END,
     succeeded_at = CASE WHEN %(ok)s THEN now() ELSE succeeded_at END,
     failures = %(failures)s, retry_at = now() + make_interval(secs => %(retry_after)s)
@@ -129,6 +141,8 @@ WITH gone AS (
     DELETE FROM sync_gap WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
 ), limits AS (
     DELETE FROM relay_limits WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
+), withheld AS (
+    DELETE FROM withheld_event WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
 ), attempt AS (
     DELETE FROM sync_attempt WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
 )

@@ -6,7 +6,7 @@ back what was rejected. Memory is bounded by `room`, questions to the database b
 `commit`.
 """
 
-from bigbrotr_dagster.storage.ingest.delivery import Cursor, Delivery, Quarantined, Tally
+from bigbrotr_dagster.storage.ingest.delivery import Compared, Cursor, Delivery, Quarantined, Tally
 from bigbrotr_dagster.storage.ingest.prepare import verify_signatures
 from bigbrotr_dagster.storage.ingest.quarantine import Entry, release
 from bigbrotr_dagster.storage.ingest.rows import LAST_SECOND, unstorable
@@ -15,6 +15,7 @@ from bigbrotr_dagster.storage.ingest.writer import BatchWriter, batch_writer
 __all__ = [
     "LAST_SECOND",
     "BatchWriter",
+    "Compared",
     "Cursor",
     "Delivery",
     "Entry",

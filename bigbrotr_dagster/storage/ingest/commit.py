@@ -118,6 +118,8 @@ async def _late(
         if delivery.again:
             read_again = {event.id for event in delivery.events if event.created_at in delivery.again}
             relay = relays[delivery.relay_url]
+            if delivery.compared.are_late:
+                read_again.update(batch.claimed(delivery))
             pairs.update((events[id], relay) for id in read_again.intersection(batch.accepted(delivery)))
     if not pairs:
         return {}
@@ -165,9 +167,26 @@ async def _insert_claims_of(
         await connection.execute(query("close_gaps"), key | {"covered": multirange(delivery.covered)})
         covered = {"filter": Jsonb(delivery.filter), "covered": multirange(delivery.covered)}
         await connection.execute(query("extend_coverage"), key | covered)
+    await _insert_compared(connection, delivery)
     if delivery.cursor is not None:
         position = {"timestamp": delivery.cursor.timestamp, "id": delivery.cursor.id}
         await connection.execute(query("advance_cursor"), {"relay_url": delivery.relay_url} | position)
+
+
+async def _insert_compared(connection: AsyncConnection, delivery: Delivery) -> None:
+    """What a reconciliation has shown beside events and proofs."""
+    compared, relay = delivery.compared, {"relay_url": delivery.relay_url}
+    if compared.back:
+        await connection.execute(query("forget_gone"), relay | {"ids": list(compared.back)})
+    if compared.gone:
+        await connection.execute(query("record_gone"), relay | {"ids": list(compared.gone)})
+    key = relay | {"filter_hash": delivery.filter_hash}
+    if compared.settled:
+        await connection.execute(query("forget_withheld"), key | {"ids": list(compared.settled)})
+    if compared.withheld:
+        places = compared.withheld.values()
+        bounds = {"sinces": [place.since for place in places], "untils": [place.until for place in places]}
+        await connection.execute(query("record_withheld"), key | bounds | {"ids": list(compared.withheld)})
 
 
 def multirange(intervals: Iterable[Interval]) -> Multirange[int]:
@@ -191,6 +210,8 @@ def _count(
         unclaimed -= first
         tally.events_new += len(first)
         tally.events_known += len(accepted) - len(first)
+        tally.events_claimed += len(batch.claimed(delivery))
+        tally.events_gone += len(delivery.compared.gone)
         tally.observations_new += observed.pop(relay, 0)
         tally.late_events += late.pop(relay, 0)
         tally.rejected.update(delivery.rejected_counts)

@@ -1,7 +1,7 @@
 """What goes into the archive together: the events of one answer and what that answer proves."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.nostr.event import Event
@@ -38,7 +38,28 @@ class Tally:
     observations_new: int = 0
     late_events: int = 0
     """Of these, those in seconds that had been proved complete before."""
+    events_claimed: int = 0
+    """Of `events_known`, those that did not come: the relay says that it holds them."""
+    events_gone: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a reconciliation (NIP-77) has shown beside the events that it brought; ids are 32 bytes.
+
+    `claimed`: stored events that the relay holds, by its word; `are_late`: in seconds that had been proved before.
+    `gone`: events that it holds no more; `back`: events that it holds, whatever was said of them before. `withheld`:
+    what it did not send, and in which seconds each of these lies; `settled`: of what it had not sent before, what
+    has come, or is claimed no more.
+    """
+
+    claimed: Sequence[bytes] = ()
+    are_late: bool = False
+    gone: Sequence[bytes] = ()
+    back: Sequence[bytes] = ()
+    withheld: Mapping[bytes, Interval] = field(default_factory=dict)
+    settled: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +83,11 @@ class Delivery:
     again: Coverage = field(default_factory=Coverage)
     gaps: Sequence[Gap] = ()
     cursor: Cursor | None = None
+    compared: Compared = field(default_factory=Compared)
     weight: int = 0
     """Bytes of memory that it takes."""
+
+    @property
+    def size(self) -> int:
+        """Events whose observations it brings."""
+        return len(self.events) + len(self.compared.claimed)

@@ -55,9 +55,16 @@ class PreparedBatch:
 
     def accepted(self, delivery: Delivery) -> list[str]:
         """The ids of a delivery's events that are in the archive once the batch is stored."""
+        return [*self._sent(delivery), *self.claimed(delivery)]
+
+    def _sent(self, delivery: Delivery) -> list[str]:
         if not self.refused:
             return [event.id for event in delivery.events]
         return [event.id for event in delivery.events if (event.id, event.sig) not in self.refused]
+
+    def claimed(self, delivery: Delivery) -> list[str]:
+        """The ids of stored events that the relay holds by its word, as far as they are stored still."""
+        return [id for id in map(bytes.hex, delivery.compared.claimed) if id in self.known]
 
     def rejected(self, delivery: Delivery) -> list[Quarantined]:
         """What a delivery brought that is not stored."""
@@ -89,7 +96,8 @@ async def prepare(
     """
     copies = {(event.id, event.sig): event for delivery in deliveries for event in delivery.events}
     batch = PreparedBatch(deliveries, known.epoch, {}, {}, {})
-    batch.known = await known_events(connection, {id for id, _ in copies}, known)
+    claimed = {id.hex() for delivery in deliveries for id in delivery.compared.claimed}
+    batch.known = await known_events(connection, claimed.union(id for id, _ in copies), known)
     unknown = []
     for event in copies.values():
         before = verified and verified.get(event.id)

@@ -14,9 +14,11 @@ does not read from its relay: that is all the back-pressure there is, and it rea
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 
@@ -24,10 +26,12 @@ from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.ingest.commit import commit
 from bigbrotr_dagster.storage.ingest.delivery import Delivery, Tally
 from bigbrotr_dagster.storage.ingest.known import Known
-from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, authors_around, prepare
+from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, authors_around, known_events, prepare
 from bigbrotr_dagster.storage.ingest.room import Room
 from bigbrotr_dagster.storage.sessions import RETRY_DELAYS, AsyncConnection, Pool, is_back, is_given_up, retried
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable, database_trouble, one_line
+
+T = TypeVar("T")
 
 QUEUED_WEIGHT = 32 * 2**20
 """Bytes of memory that deliveries take which are not stored yet; one more comes on top."""
@@ -41,6 +45,9 @@ LARGE_WEIGHT = 16 * 2**20
 VOLATILE_WEIGHT = 16 * 2**20
 """Bytes of memory that may be kept of what a crash of the server could take back."""
 
+
+ASKED_AT_ONCE = 5_000
+"""Ids that the database is asked for in one statement."""
 
 DURABLE_EVERY = 4
 """Of so many commits the last one waits for the disk, as does one after which nothing is queued. A crash of the
@@ -76,7 +83,7 @@ class BatchWriter:
             await self._changed.wait_for(lambda: self._failure or not self._is_full())
             self._raise_failure()
             self._queue.append(delivery)
-            self._queued_events += len(delivery.events)
+            self._queued_events += delivery.size
             self._queued_weight += delivery.weight
             self._put += 1
             self._changed.notify_all()
@@ -102,7 +109,27 @@ class BatchWriter:
         Raises:
             DatabaseUnavailable: the database does not answer.
         """
-        return await retried(self._pool, lambda connection: authors_around(connection, second))
+        return await self.read(lambda connection: authors_around(connection, second))
+
+    async def read(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Ask the database what was stored.
+
+        Raises:
+            DatabaseUnavailable: it does not answer.
+        """
+        return await retried(self._pool, question)
+
+    async def stored(self, ids: Sequence[str]) -> set[str]:
+        """Those of these ids (hex) whose events are in the archive.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        found: set[str] = set()
+        for start in range(0, len(ids), ASKED_AT_ONCE):
+            some = ids[start : start + ASKED_AT_ONCE]
+            found.update(await self.read(partial(known_events, ids=some, known=self._known)))
+        return found
 
     async def run(self) -> None:
         """Store batches until cancelled, or until one has to be given up."""
@@ -208,23 +235,23 @@ class BatchWriter:
         async with self._changed:
             await self._changed.wait_for(lambda: self._queue)
             batch = [self._pop()]
-            events, relays = len(batch[0].events), {batch[0].relay_url}
+            events, relays = batch[0].size, {batch[0].relay_url}
             weight = batch[0].weight
-            while self._queue and events + len(self._queue[0].events) <= self._batch_size:
+            while self._queue and events + self._queue[0].size <= self._batch_size:
                 weight += self._queue[0].weight
                 if weight > BATCH_WEIGHT:
                     break
                 if len(relays | {self._queue[0].relay_url}) > self._flush_interval:
                     break
                 batch.append(self._pop())
-                events += len(batch[-1].events)
+                events += batch[-1].size
                 relays.add(batch[-1].relay_url)
             self._changed.notify_all()
             return batch
 
     def _pop(self) -> Delivery:
         delivery = self._queue.popleft()
-        self._queued_events -= len(delivery.events)
+        self._queued_events -= delivery.size
         return delivery
 
 

@@ -1,0 +1,156 @@
+"""What a reconciliation has shown is stored: claims, what is fetched, what is withheld, and what is gone."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from bigbrotr_dagster.negentropy import Reconciliation
+from bigbrotr_dagster.nostr.connection import Connection, ReconcileEnding
+from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.storage.holdings import Withheld, load_withheld
+from bigbrotr_dagster.storage.ingest import BatchWriter, Compared
+from bigbrotr_dagster.sync.asking import Asking
+from bigbrotr_dagster.sync.history import History
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.retrying import retry_gap_after
+from bigbrotr_dagster.windowing.tasks import Gap, Proof, Unproven
+
+MOST_IDS = 500
+"""Ids of one REQ: strfry answers no more of them, and takes no more than 128 KiB."""
+
+FEW_IDS = 16
+"""Where none of so many comes, none of them will."""
+
+MOST_IN_VAIN = 32
+"""REQs that may bring nothing at all, in one window."""
+
+MOST_WITHHELD = 1_000
+"""Events that a relay may claim under one filter and not send; one that claims more does not hold what it says."""
+
+AT_ONCE = 1_000
+"""Claims in one delivery."""
+
+
+class Differences:
+    """Stores what the talks of one run have shown. `found` counts it; `listed`, the ids that the relay listed."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        writer: BatchWriter,
+        relay_url: str,
+        *,
+        trust_claims: bool,
+        is_late: Callable[[], bool],
+    ) -> None:
+        self.found = 0
+        self.listed = 0
+        self._asking = asking
+        self._writer = writer
+        self._url = relay_url
+        self._trusts = trust_claims
+        self._is_late = is_late
+
+    async def resolve(
+        self, connection: Connection, history: History, window: Interval, reconciliation: Reconciliation
+    ) -> ReconcileEnding:
+        """Store what a finished talk about the window has shown, and what that proves.
+
+        Returns FINISHED; DISCONNECTED where not all of it could be fetched, so that nothing is proved; LIED where
+        the relay claims too much that it does not send.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        need = reconciliation.need
+        self.found += len(need) + len(reconciliation.have)
+        self.listed += len(need)
+        before = await self._writer.read(lambda database: load_withheld(database, self._url, history.hash))
+        stored = await self._writer.stored([id.hex() for id in need])
+        claimed = [id for id in need if id.hex() in stored] if self._trusts else []
+        waiting = {id for id in need if id in before and _waits(before[id])}.difference(claimed)
+        wanted = [id for id in need if id not in waiting and (not self._trusts or id.hex() not in stored)]
+        is_old = not Coverage([window]) - history.proved_before
+        for start in range(0, len(claimed), AT_ONCE):
+            some = claimed[start : start + AT_ONCE]
+            compared = Compared(claimed=some, are_late=is_old, back=some if is_old else ())
+            await self._asking.deliver_compared(history, compared, Proof())
+        came = await self._fetch(connection, history, wanted)
+        if came is None:
+            return ReconcileEnding.DISCONNECTED
+        missing = [id for id in wanted if id not in came]
+        if len(before.keys() | missing) > MOST_WITHHELD:
+            return ReconcileEnding.LIED
+        withheld = {id: _place(need[id], window) for id in missing}
+        compared = Compared(
+            gone=list(reconciliation.have),
+            back=[id for id in came if is_old],
+            withheld=withheld,
+            settled=[id for id in before if _is_settled(id, before[id].place, window, need, waiting, withheld)],
+        )
+        unsure = withheld | {id: _place(need[id], window) for id in waiting}
+        await self._asking.deliver_compared(history, compared, _proof(window, unsure.values()))
+        return ReconcileEnding.FINISHED
+
+    async def _fetch(
+        self, connection: Connection, history: History, ids: Sequence[bytes]
+    ) -> Collection[bytes] | None:
+        """Ask for events by their ids; returns those that are stored now, None where it could not go on.
+
+        An answer that is short shows how many the relay gives at once. Where nothing comes, half as many are next.
+        """
+        left, came, in_vain = (
+            deque([list(ids[at : at + MOST_IDS]) for at in range(0, len(ids), MOST_IDS)]),
+            set(),
+            0,
+        )
+        while left and in_vain < MOST_IN_VAIN:
+            if self._is_late() or connection.closed:
+                return None
+            some = left.popleft()
+            selection = Filter(ids=tuple(id.hex() for id in some), limit=len(some))
+            events = await self._asking.fetch(connection, history, selection, len(some))
+            got = {bytes.fromhex(event.id) for event in events}.intersection(some)
+            came |= got
+            rest = [id for id in some if id not in got]
+            in_vain += not got
+            if rest and (got or len(some) > FEW_IDS):
+                size = len(got) or -(-len(rest) // 2)
+                left.extendleft(reversed([rest[at : at + size] for at in range(0, len(rest), size)]))
+        if connection.closed and left:
+            return None
+        await self._writer.flush()
+        stored = await self._writer.stored([id.hex() for id in came])  # what is forged is not
+        return {id for id in came if id.hex() in stored}
+
+
+def _waits(withheld: Withheld) -> bool:
+    """Whether it is not the time yet to ask for it again."""
+    return withheld.age < retry_gap_after(Unproven.WITHHELD, withheld.tries)
+
+
+def _place(bounds: tuple[int, int], window: Interval) -> Interval:
+    """The seconds of the window in which an id lies that was listed between these two."""
+    since = min(max(bounds[0], window.since), window.until)
+    return Interval(since, max(since, min(bounds[1], window.until)))
+
+
+def _is_settled(
+    id: bytes,
+    place: Interval,
+    window: Interval,
+    need: Mapping[bytes, tuple[int, int]],
+    waiting: Collection[bytes],
+    withheld: Mapping[bytes, Interval],
+) -> bool:
+    """Whether something that had been withheld has come, or is claimed no more, as far as this window shows."""
+    if id in need:
+        return id not in waiting and id not in withheld
+    return window.since <= place.since and place.until <= window.until
+
+
+def _proof(window: Interval, unsure: Collection[Interval]) -> Proof:
+    """All of the window is proved but for the places of what is withheld."""
+    unproved = Coverage(unsure)
+    missing = {part: sum(place.since in part for place in unsure) for part in unproved}
+    gaps = tuple(Gap(part, Unproven.WITHHELD, missing=missing[part]) for part in unproved)
+    return Proof(tuple(Coverage([window]) - unproved), gaps)

@@ -1,0 +1,305 @@
+"""Reconciling with a relay (NIP-77) in place of reading again, or of reading what is known from other relays.
+
+Theory of operation. What the archive holds of this relay in a window is compared with what the relay says that it
+holds. Where both are the same, a few bytes show it, and that is proof like an EOSE. What the relay holds and we do
+not know of it is `need`: what is stored already was only not seen there, and becomes an observation by the relay's
+word; the rest is fetched by its ids. What does not come is a gap (`withheld`), and is asked for again at growing
+intervals. What we know of the relay and it holds no more (`have`) is noted as gone.
+
+The newest seconds are compared in every run. Below them a pass goes down, some 100,000 events a run; one that has
+found nothing is followed by the next one some hours later. Where a relay's first answer holds what the archive
+knows, its whole history is compared at once.
+
+A relay can claim what it does not hold, and hide what it holds. Its answers to REQ are compared with what it says
+here, at first, now and then, and where much is gone. Who fails, or lies, is read as ever, and tried again after a
+day.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from bigbrotr_dagster.negentropy import Reconciliation
+from bigbrotr_dagster.nostr.connection import Connection, ReconcileEnding
+from bigbrotr_dagster.storage.holdings import Item, held_of_relay
+from bigbrotr_dagster.storage.ingest import BatchWriter
+from bigbrotr_dagster.storage.state import Nip77, Pass, SyncState
+from bigbrotr_dagster.sync.asking import Asking
+from bigbrotr_dagster.sync.differences import Differences
+from bigbrotr_dagster.sync.history import History
+from bigbrotr_dagster.sync.stated import Stated
+from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE
+from bigbrotr_dagster.windowing.walk import Walk
+
+MOST_ITEMS = 100_000
+"""Events of ours that one talk compares, and that a run compares of what is old."""
+
+MOST_TALKS = 24
+"""Of one run about what is old."""
+
+WORTH = 1_000
+"""Events that a relay was seen with: of fewer, reading again costs less than to find out whether it speaks NIP-77."""
+
+LEAST_SAMPLE, LEAST_SHARE = 100, 0.5
+"""Events of a new relay's first answer, and the share of them that must be known for its ids to be listed."""
+
+LISTED_AT_ONCE = 50_000
+"""Ids that a talk about what was never read aims at."""
+
+REST = 6 * 3_600.0
+"""Seconds from the beginning of a pass that has found nothing to that of the next one."""
+
+ONE_IN = 16
+"""Of so many talks one is checked against what the relay answers a REQ."""
+
+CHECKED_EVENTS = 100
+
+MUCH_GONE = 20
+"""One event in so many that is gone from a window is a reason for a check."""
+
+
+class Reconciling:
+    """The reconciliations of one relay's run. `is_late` tells whether the rest is left for another one."""
+
+    def __init__(
+        self,
+        state: SyncState,
+        asking: Asking,
+        writer: BatchWriter,
+        stated: Stated,
+        *,
+        relay_url: str,
+        trust_claims: bool,
+        recent: int,
+        is_late: Callable[[], bool],
+    ) -> None:
+        self._state = state
+        self._asking = asking
+        self._writer = writer
+        self._stated = stated
+        self._url = relay_url
+        self._recent = recent
+        self._is_late = is_late
+        self._differences = Differences(asking, writer, relay_url, trust_claims=trust_claims, is_late=is_late)
+        self._began = False
+        self._looked = False  # whether the first answer holds what is known
+        self._is_checked = False
+
+    def takes(self, history: History) -> bool:
+        """Whether what is due of this history is compared, not read again."""
+        return self._state.nip77 is Nip77.SPOKEN and _is_comparable(history)
+
+    async def go_through(self, connection: Connection, histories: Sequence[History]) -> list[History]:
+        """Compare what is due, once a run, where the relay speaks NIP-77, or may; returns what has to be read yet.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        if self._began or connection.closed:
+            return []
+        self._began = True
+        taken = [history for history in histories if self.takes(history)]
+        if not taken and await self._may_speak(WORTH):
+            await self._compare_all(connection, [one for one in histories if _is_comparable(one)])
+            return []
+        return await self._compare_all(connection, taken)
+
+    async def _compare_all(self, connection: Connection, histories: Sequence[History]) -> list[History]:
+        """Returns those of which the newest seconds could not be compared."""
+        failed = []
+        for history in histories:
+            if not await self._compare_recent(connection, history):
+                failed.append(history)
+            elif not self._is_late():
+                await self._compare_old(connection, history)
+        return failed
+
+    async def _may_speak(self, least: int) -> bool:
+        """Whether it is worth a try, and nothing the relay says of itself (NIP-11) speaks against it."""
+        if self._state.nip77 is Nip77.SPOKEN:
+            return True
+        seen = self._state.observations + self._asking.tally.observations_new
+        if self._state.nip77 is not Nip77.UNKNOWN or seen < least:
+            return False
+        nips = (await self._stated.limits()).supported_nips
+        if nips is not None and 77 not in nips:
+            self._learn(Nip77.UNSUPPORTED)
+            return False
+        return True
+
+    def _learn(self, what: Nip77) -> None:
+        self._state.nip77, self._state.learned_nip77 = what, True
+
+    # -- what is proved already --
+
+    async def _compare_recent(self, connection: Connection, history: History) -> bool:
+        """Compare the newest seconds; returns whether that was possible."""
+        newest = next(reversed(list(history.settled)), None)
+        if newest is None:
+            return True
+        window = Interval(max(newest.since, newest.until - self._recent + 1), newest.until)
+        return await self._compare(connection, history, window)
+
+    async def _compare_old(self, connection: Connection, history: History) -> None:
+        """Go on with the pass through what is older, or begin another one."""
+        newest = next(reversed(list(history.settled)), None)
+        one = self._state.passes.get(history.hash, Pass())
+        if newest is None:
+            return
+        first = newest.until - self._recent
+        old = history.settled & Coverage.between(
+            0, min(first, (first + 1 if one.since is None else one.since) - 1)
+        )
+        if not old:
+            if not one.found and one.age < REST:
+                return
+            one, old = Pass(), history.settled & Coverage.between(0, first)
+        left, found = MOST_ITEMS, one.found
+        for _ in range(MOST_TALKS):
+            if not old or left <= 0 or self._is_late() or connection.closed:
+                break
+            window, items = await self._next_old(history, list(old)[-1], left)
+            before = self._differences.found
+            if not await self._compare(connection, history, window, items):
+                break
+            left -= len(items)
+            found |= self._differences.found > before
+            one = Pass(window.since, one.age, found)
+            self._state.passes[history.hash] = one
+            old &= Coverage.between(0, window.since - 1)
+
+    async def _next_old(self, history: History, window: Interval, most: int) -> tuple[Interval, list[Item]]:
+        """The newest part of the window that holds at most so many events of ours, or one second; and those."""
+        items = await self._held(history, window, most + 1)
+        if len(items) > most:
+            oldest = items[-1][0]
+            if oldest < window.until:
+                items = [item for item in items if item[0] > oldest]
+                return Interval(oldest + 1, window.until), items
+            return Interval(oldest, oldest), await self._held(history, Interval(oldest, oldest), 10 * MOST_ITEMS)
+        return window, items
+
+    async def _held(self, history: History, window: Interval, most: int) -> list[Item]:
+        await self._writer.flush()
+        return await self._writer.read(
+            lambda connection: held_of_relay(connection, self._url, history.filter, window, most)
+        )
+
+    # -- what was never read --
+
+    async def take_over(self, connection: Connection, history: History, walk: Walk) -> None:
+        """List the ids of a relay that is new, once a run, where its first answer holds what others have brought.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        page = self._asking.first_page
+        if self._looked or page is None or history.proved_before:
+            return
+        self._looked = True
+        await self._writer.flush()
+        tally = self._asking.tally
+        is_known = tally.events_known >= LEAST_SHARE * (tally.events_known + tally.events_new)
+        if (
+            page.events < LEAST_SAMPLE
+            or not is_known
+            or not _is_comparable(history)
+            or not await self._may_speak(0)
+        ):
+            return
+        seconds = max(1, page.seconds * LISTED_AT_ONCE // page.events)
+        while (pending := history.pending & walk.pending) and not self._is_late() and not connection.closed:
+            newest = list(pending)[-1]
+            window = Interval(max(newest.since, newest.until - seconds + 1), newest.until)
+            before = self._differences.listed
+            if not await self._compare(connection, history, window):
+                break
+            listed = self._differences.listed - before
+            seconds = max(1, min(16 * seconds, seconds * LISTED_AT_ONCE // max(1, listed)))
+        walk.proved_otherwise(history.pending)
+
+    # -- one window --
+
+    async def _compare(
+        self, connection: Connection, history: History, window: Interval, items: list[Item] | None = None
+    ) -> bool:
+        """Compare one window, in as many parts as it takes; returns whether that was possible."""
+        parts = [window]
+        while parts:
+            part = parts.pop()
+            if items is None:
+                items = await self._held(history, part, MOST_ITEMS + 1)
+            ended = None
+            if len(items) <= MOST_ITEMS or part.seconds == 1:
+                ended = await self._talk(connection, history, part, items)
+            if ended is ReconcileEnding.FINISHED:
+                items = None
+                continue
+            if ended not in (None, ReconcileEnding.TOO_MANY) or part.seconds == 1 or self._is_late():
+                return False
+            parts += _halves(part, items)
+            items = None
+        return True
+
+    async def _talk(
+        self, connection: Connection, history: History, window: Interval, items: list[Item]
+    ) -> ReconcileEnding:
+        """Have one talk, and store what comes of it; FINISHED only where all of it was stored, and is proved."""
+        reconciliation = Reconciliation(items)
+        selection = history.filter.narrowed(since=window.since, until=window.until)
+        talked = await connection.reconcile(selection, reconciliation)
+        self._asking.count_talk(talked.rounds, talked.bytes)
+        await self._asking.take_late(connection)
+        match talked.ending:
+            case ReconcileEnding.FINISHED:
+                if not await self._is_borne_out(connection, history, window, reconciliation, items):
+                    self._learn(Nip77.DISTRUSTED)
+                    return ReconcileEnding.LIED
+                if self._state.nip77 is not Nip77.SPOKEN:
+                    self._learn(Nip77.SPOKEN)
+                ended = await self._differences.resolve(connection, history, window, reconciliation)
+                if ended is ReconcileEnding.LIED:
+                    self._learn(Nip77.DISTRUSTED)
+                return ended
+            case ReconcileEnding.LIED:
+                self._learn(Nip77.DISTRUSTED)
+            case ReconcileEnding.UNSUPPORTED | ReconcileEnding.REFUSED:
+                self._learn(Nip77.UNSUPPORTED)
+            case ReconcileEnding.TOO_MANY if window.seconds == 1:
+                self._learn(Nip77.UNSUPPORTED)
+            case ReconcileEnding.DISCONNECTED if self._state.nip77 is Nip77.UNKNOWN:
+                self._learn(Nip77.UNSUPPORTED)
+        return talked.ending
+
+    async def _is_borne_out(
+        self,
+        connection: Connection,
+        history: History,
+        window: Interval,
+        reconciliation: Reconciliation,
+        items: list[Item],
+    ) -> bool:
+        """Whether what a REQ brings is what the relay said it holds; looked at where that is due."""
+        much_is_gone = len(reconciliation.have) > 1 + len(items) // MUCH_GONE
+        is_new = self._state.nip77 is not Nip77.SPOKEN and not self._is_checked
+        if not is_new and not much_is_gone and secrets.randbelow(ONE_IN):
+            return True
+        self._is_checked = True
+        until = secrets.choice(items)[0] if items else window.until
+        selection = history.filter.narrowed(since=window.since, until=until, limit=CHECKED_EVENTS)
+        came = await self._asking.fetch(connection, history, selection, CHECKED_EVENTS)
+        shown = {bytes.fromhex(event.id) for event in came if event.created_at in window}
+        said = {id for _, id in items} - reconciliation.have.keys() | reconciliation.need.keys()
+        return len(shown - said) <= 1 + len(shown) // TOLERATED_SHARE
+
+
+def _is_comparable(history: History) -> bool:
+    """What a filter without tags or ids lets through, the database finds as the relay does."""
+    return not history.filter.tags and history.filter.ids is None
+
+
+def _halves(window: Interval, items: Sequence[Item]) -> tuple[Interval, Interval]:
+    """The older and the newer half of a window, by our events where there are any."""
+    middle = items[len(items) // 2][0] if items else (window.since + window.until) // 2
+    middle = min(max(middle, window.since), window.until - 1)
+    return Interval(window.since, middle), Interval(middle + 1, window.until)

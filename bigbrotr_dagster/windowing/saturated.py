@@ -47,7 +47,7 @@ class Saturated:
     be narrowed any further and still filled its answer; `crowded` that one kind alone filled an answer, so that of
     it only known authors were asked for; `more` that the parts brought events which the first answer had not.
     `known` are authors who were active at that time, asked for where the second would be a gap otherwise; None
-    until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left; the
+    until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left; all
     parts had to agree with that. `looked`: nothing but what was rejected had come, and the second was asked for as
     a whole once more.
     """
@@ -163,7 +163,7 @@ class Saturated:
         return Step.gives_up(self._gap)
 
     def _is_proved(self, habits: Habits) -> bool:
-        """Whether nothing can be left. Where events are hidden, only answers for kinds that are not can show it."""
+        """Whether nothing can be left. Where events are hidden, only answers for other kinds can show it."""
         if habits.hides:
             return not self.full and not self.crowded
         return not self.more and (self.whole or (not self.full and habits.had_room(self.came, self.limit)))

@@ -47,9 +47,9 @@ class Saturated:
     be narrowed any further and still filled its answer; `crowded` that one kind alone filled an answer, so that of
     it only known authors were asked for; `more` that the parts brought events which the first answer had not.
     `known` are authors who were active at that time, asked for where the second would be a gap otherwise; None
-    until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left; all
-    parts had to agree with that. `looked`: nothing but what was rejected had come, and the second was asked for as
-    a whole once more.
+    until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left;
+    the parts then had to agree with it. `looked`: nothing but what was rejected had come, and the second was asked for
+    as a whole once more.
     """
 
     second: int

@@ -48,8 +48,8 @@ class Saturated:
     it only known authors were asked for; `more` that the parts brought events which the first answer had not.
     `known` are authors who were active at that time, asked for where the second would be a gap otherwise; None
     until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left;
-    the parts then had to agree with it. `looked`: nothing but what was rejected had come, and the second was asked for
-    as a whole once more.
+    the parts then had to agree with it. `looked`: nothing but what was rejected had come, and the second was
+    asked for as a whole once more.
     """
 
     second: int

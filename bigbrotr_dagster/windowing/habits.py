@@ -285,21 +285,16 @@ class Habits:
         until = window.until if self.until_exclusive is False else window.until + 1
         return since, until
 
-    def is_full(self, count: int, limit: int, *, readable: bool = False) -> bool:
-        """Whether an answer of `count` events to a REQ with `limit` is as long as this relay's ever are.
-
-        `readable`: only such kinds were asked for as nobody hides, so that nothing was removed from the answer.
-        """
-        is_short = self.hides and not readable
-        known_cap = (self.cut_at is not None and not self.varies) or is_short or self.order is Order.UNTRUSTED
+    def is_full(self, count: int, limit: int) -> bool:
+        """Whether an answer of `count` events to a REQ with `limit` is as long as this relay's ever are."""
+        known_cap = (self.cut_at is not None and not self.varies) or self.hides or self.order is Order.UNTRUSTED
         return count >= min(limit, self.largest if known_cap else max(self.largest, CREDIBLE_CAP))
 
-    def may_be_cut(self, count: int, limit: int, *, readable: bool = False) -> bool:
-        """Whether an answer of `count` events to a REQ with `limit` may have left events out; see `is_full`."""
+    def may_be_cut(self, count: int, limit: int) -> bool:
+        """Whether an answer of `count` events to a REQ with `limit` may have left events out."""
         if count == 0:
             return False
-        is_full = self.is_full(count, limit, readable=readable)
-        return is_full or (self.cut_at is not None and count >= self.cut_at)
+        return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
 
     @property
     def _has_one_cap(self) -> bool:

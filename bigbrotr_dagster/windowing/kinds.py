@@ -93,5 +93,5 @@ def all_but(kinds: Iterable[int]) -> tuple[Kinds, ...]:
     return ((*hidden, _NEVER_HIDDEN), *readable) if hidden else readable
 
 
-LARGE_WINDOW = 43_200
+LARGE_WINDOW = 2 * 86_400
 """Seconds: that nothing is left in a larger window is confirmed with `READABLE_KINDS` before it counts."""

@@ -261,7 +261,7 @@ class Confirm:
             return Step(tasks=(self,))
         if answer.is_cut_by_rejected(ask, habits):
             return Step(tasks=(Split(self._asking), *self._not_asked))
-        if self.entirely and habits.may_be_cut(answer.room(ask, habits), ask.limit, readable=True):
+        if self.entirely and habits.may_be_cut(answer.room(ask, habits), ask.limit):
             return self._crowded(ask, answer)
         if habits.hides and len(self.groups) > 1:
             return Step(tasks=(replace(self, groups=self.groups[1:], doubt=None),))

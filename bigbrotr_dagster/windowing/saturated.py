@@ -43,12 +43,13 @@ class Narrowed:
 class Saturated:
     """One `second`, of which an answer of `came` events came to a REQ with `limit`: it may have been cut.
 
-    `parts` are still to be asked, the next one last; `seen` maps ids to authors.
-    `full` says that a part could not be narrowed any further and still filled its answer; `more` that the
-    parts brought events which the first answer had not. `known` are authors who were active at that time, asked
-    for where the second would be a gap otherwise; None until somebody has told (`supplied`). `whole`: a REQ with
-    a larger limit had a longer answer, and room left; the parts had to agree with that. `looked`: nothing but what
-    was rejected had come, and the second was asked for as a whole once more.
+    `parts` are still to be asked, the next one last; `seen` maps ids to authors. `full` says that a part could not
+    be narrowed any further and still filled its answer; `crowded` that one kind alone filled an answer, so that of
+    it only known authors were asked for; `more` that the parts brought events which the first answer had not.
+    `known` are authors who were active at that time, asked for where the second would be a gap otherwise; None
+    until somebody has told (`supplied`). `whole`: a REQ with a larger limit had a longer answer, and room left;
+    the parts then had to agree with it. `looked`: nothing but what was rejected had come, and the second was
+    asked for as a whole once more.
     """
 
     second: int
@@ -58,6 +59,7 @@ class Saturated:
     seen: dict[str, str]
     kinds: frozenset[int]
     full: bool = False
+    crowded: bool = False
     more: bool = False
     known: tuple[str, ...] | None = None
     whole: bool = False
@@ -107,8 +109,7 @@ class Saturated:
             if habits.rejections > MOST_REJECTIONS:
                 return Step.gives_up(taken._gap)
         suspected = habits.is_full if habits.varies else habits.may_be_cut
-        is_cut = suspected(answer.room(ask, habits), ask.limit, readable=ask.is_narrow)
-        if is_cut or answer.is_cut_by_rejected(ask, habits):
+        if suspected(answer.room(ask, habits), ask.limit) or answer.is_cut_by_rejected(ask, habits):
             return taken._narrowed(ask, found, habits)
         if not ask.is_narrow:
             taken = replace(taken, came=answer.size)
@@ -136,7 +137,8 @@ class Saturated:
         by_author = ask.kinds is not None and len(ask.kinds) == 1
         left = self._left(ask)
         parts = (*narrower, *left) if by_author else (*left, *narrower)
-        return replace(self, parts=parts, full=self.full or not narrower)._next(habits)
+        full, crowded = self.full or not narrower, self.crowded or by_author
+        return replace(self, parts=parts, full=full, crowded=crowded)._next(habits)
 
     def _next(self, habits: Habits) -> Step:
         if not self.parts:
@@ -149,9 +151,7 @@ class Saturated:
         return Step(tasks=(self,))
 
     def _settled(self, habits: Habits) -> Step:
-        # Where events are hidden, how long an answer for all kinds was says nothing: the parts are the proof.
-        had_room = not self.full and (habits.hides or habits.had_room(self.came, self.limit))
-        if (habits.hides or not self.more) and (self.whole or had_room):
+        if self._is_proved(habits):
             return Step.covers(Interval(self.second, self.second))
         if not self.seen and not self.looked:
             return Step(tasks=(replace(self, parts=(Narrowed(None),), looked=True),))
@@ -161,6 +161,12 @@ class Saturated:
             parts = tuple(Narrowed(None, group) for group in groups[:MOST_GROUPS_KNOWN])
             return Step(tasks=(replace(self, parts=parts, known=()),))
         return Step.gives_up(self._gap)
+
+    def _is_proved(self, habits: Habits) -> bool:
+        """Whether nothing can be left. Where events are hidden, only answers for other kinds can show it."""
+        if habits.hides:
+            return not self.full and not self.crowded
+        return not self.more and (self.whole or (not self.full and habits.had_room(self.came, self.limit)))
 
     @property
     def _gap(self) -> Gap:

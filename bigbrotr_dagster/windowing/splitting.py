@@ -213,7 +213,7 @@ class Readable:
         if any(event.id not in self.seen for event in answer.inside(self.window)):
             habits.note_hiding()
             return Step(tasks=self.parts)
-        if habits.may_be_cut(answer.room(ask, habits), ask.limit, readable=True):
+        if habits.may_be_cut(answer.room(ask, habits), ask.limit):
             return Step(tasks=self.parts)
         if habits.hides and len(self.groups) > 1:
             return Step(tasks=(replace(self, groups=self.groups[1:]),))

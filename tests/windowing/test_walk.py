@@ -146,6 +146,20 @@ def test_so_is_what_lies_among_them(relay: Relay, habits: Habits, any_part: bool
     assert_the_promise(relay, Walk(RANGE, 40, replace(habits, order=order)))
 
 
+@pytest.mark.slow
+@given(
+    relays(
+        events=st.tuples(stamps(0, 1, 7), stamps(1059, least=5)).map(lambda both: [*both[0], *both[1]]),
+        hides=st.just(frozenset({1059})),
+    ),
+    st.booleans(),
+)
+def test_so_it_is_whatever_the_cap_is(relay: Relay, any_part: bool) -> None:
+    relay.random_subset = any_part
+    order = Order.UNTRUSTED if any_part else Order.NEWEST_FIRST
+    assert_the_promise(relay, Walk(RANGE, 40, Habits(hides=True, order=order)))
+
+
 @given(relays(), st.integers(1, 20))
 def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay, hint: int) -> None:
     habits = Habits(stated_limit=hint)

@@ -178,6 +178,11 @@ class Connection:
         `reconciliation` is a new one, of our items that `selection` matches; the filter's `limit` plays no part.
         What was found is in it afterwards, and is of worth as `Reconciliation` says; only a talk that finished
         proves anything of the whole window. More than `max_bytes` bytes end it.
+
+        Whatever the relay does is in what is returned.
+
+        Raises:
+            RuntimeError: `reconciliation` was used before.
         """
         async with self._line.turn:
             return await reconciled(self._line, selection, reconciliation, max_bytes)

@@ -1,6 +1,7 @@
 """One relay's state, loaded when its sync begins and saved when it ends."""
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from psycopg.types.multirange import Multirange
 from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection, BlockingConnection
-from bigbrotr_dagster.windowing.ages import Read, read_at
+from bigbrotr_dagster.windowing.ages import UNKNOWN_RATE, Rate, Read, read_at
 from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
@@ -40,8 +41,8 @@ class SyncState:
     """Whether the sync before this one succeeded."""
     received_before: bool = False
     """Whether the sync before this one brought any event."""
-    events_a_second: float = 1.0
-    """How many the relay has got of late, or a few more."""
+    rate: Rate = UNKNOWN_RATE
+    """How many events the relay has got of late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ async def begin_attempt(
         state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
         state.went_well = habits["succeeded"] and not state.failures
         state.received_before = habits["received"]
-        state.events_a_second = habits["events_a_second"]
+        state.rate = Rate((habits["lately"] + 1) / (habits["in_seconds"] + 1), time.time() - habits["in_seconds"])
     return state
 
 

@@ -57,7 +57,7 @@ def read_at(time: float) -> tuple[Coverage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many events a relay has got, on average, in the seconds after `since` (Unix time); before, nobody knows."""
+    """How many events a relay has got, on average, since that second (Unix time); before, nobody knows."""
 
     events_a_second: float
     since: float

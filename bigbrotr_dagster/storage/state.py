@@ -1,6 +1,7 @@
 """One relay's state, loaded when its sync begins and saved when it ends."""
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from psycopg.types.multirange import Multirange
 from bigbrotr_dagster.storage.ingest import Tally
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection, BlockingConnection
-from bigbrotr_dagster.windowing.ages import Read, read_at
+from bigbrotr_dagster.windowing.ages import UNKNOWN_RATE, Rate, Read, read_at
 from bigbrotr_dagster.windowing.habits import Habits, is_forgotten
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.retrying import TriedGap, gaps_to_try, retry_after
@@ -68,6 +69,7 @@ class SyncState:
     """Whether the sync before this one succeeded."""
     received_before: bool = False
     """Whether the sync before this one brought any event."""
+<<<<<<< HEAD
     events_a_second: float = 1.0
     """How many the relay has got of late, or a few more."""
     nip77: Nip77 = Nip77.UNKNOWN
@@ -77,6 +79,10 @@ class SyncState:
     """Events that the relay was seen with in all its syncs."""
     passes: dict[str, Pass] = field(default_factory=dict)
     """By filter hash."""
+=======
+    rate: Rate = UNKNOWN_RATE
+    """How many events the relay has got of late."""
+>>>>>>> ages
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +137,14 @@ async def begin_attempt(
         state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
         state.went_well = habits["succeeded"] and not state.failures
         state.received_before = habits["received"]
+<<<<<<< HEAD
         state.events_a_second, state.observations = habits["events_a_second"], habits["observations"]
         state.nip77 = Nip77(habits["negentropy"])
         if state.nip77 is not Nip77.SPOKEN and habits["negentropy_age"] > NIP77_MEMORY:
             state.nip77 = Nip77.UNKNOWN
+=======
+        state.rate = Rate((habits["lately"] + 1) / (habits["in_seconds"] + 1), time.time() - habits["in_seconds"])
+>>>>>>> ages
     return state
 
 

@@ -7,7 +7,7 @@ from bigbrotr_dagster.config import ProcessingConfig
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.state import SyncState
-from bigbrotr_dagster.windowing.ages import Ages, joined
+from bigbrotr_dagster.windowing.ages import Ages, Rate, joined
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.kinds import COMMON_KINDS, RESTRICTED_KINDS, grouped
@@ -20,7 +20,7 @@ class History:
 
     `until` is the last second that is wanted at all: events between it and `end` were only not waited for.
     `retried` are the gaps whose turn it is, `ages` tells which covered seconds are due to be read again, where
-    late events arrive, and `events_a_second` how many are expected. `proved_before` is what earlier runs covered.
+    late events arrive, and `rate` how many are expected. `proved_before` is what earlier runs covered.
     `named` is what a relay is asked for that refuses to give all kinds: the common ones by number, a few
     at a time, each few under a filter and a coverage of their own. `restricted` is what of it some relays give
     only to whom asks for nothing else, and only with our key; None where the filter is of no such kinds, or of no
@@ -35,7 +35,7 @@ class History:
         gaps: list[Gap],
         retried: Coverage,
         ages: Ages,
-        events_a_second: float,
+        rate: Rate,
         named: "tuple[History, ...]" = (),
         restricted: "History | None" = None,
     ) -> None:
@@ -48,7 +48,7 @@ class History:
         self.proved_before = covered
         self._retried = retried & self._range
         self._ages = ages
-        self._events_a_second = events_a_second
+        self._rate = rate
         self._read = Coverage()  # in this run
         self.named = named
         self._claims_from = self._since
@@ -60,14 +60,20 @@ class History:
 
         Where it `is_compared`, nothing of what is due has to be read.
         What is due to be read again may take all that a run may spend on a relay: then older seconds, where some
-        are pending still, would never have their turn.
+        are pending still, would never have their turn. Where there is nothing to ask for, the last second is asked
+        for again: a run tells whether the relay is there.
         """
+<<<<<<< HEAD
         pending, due = self.pending, Coverage() if is_compared else self._ages.due - self._read
+=======
+        pending, due = self.pending, self._ages.due
+        end = max((part.until for part in self._range), default=-1)
+>>>>>>> ages
         if not due:
-            return [Walk(pending | self._retried, limit, habits)]
-        end = max(part.until for part in self._range)
+            todo = pending | self._retried
+            return [Walk(todo or Coverage.between(end, end) & self._range, limit, habits)]
         newest = Coverage(part for part in pending if part.until == end)
-        again = joined(due | newest, self._covered, self._events_a_second)
+        again = joined(due | newest, self._covered, self._rate)
         rest = (pending | self._retried) - again
         return [Walk(todo, limit, habits) for todo in (again, rest) if todo]
 
@@ -194,7 +200,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
         asked = Coverage.between(bounds[0], min(end, bounds[2]))
         ages = Ages(state.read.get(name, ()), covered, asked, now, wanted.lookback)
         gaps = state.gaps.get(name, [])
-        return History(key, bounds, covered, gaps, retried, ages, state.events_a_second, named, restricted)
+        return History(key, bounds, covered, gaps, retried, ages, state.rate, named, restricted)
 
     private = tuple(kind for kind in RESTRICTED_KINDS if selection.kinds is None or kind in selection.kinds)
     is_mixed = private and private != selection.kinds

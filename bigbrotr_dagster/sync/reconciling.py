@@ -38,7 +38,7 @@ MOST_TALKS = 24
 """Of one run about what is old."""
 
 WORTH = 1_000
-"""Events that a relay was seen with: of fewer, reading again costs less than to find out whether it speaks NIP-77."""
+"""Events that a relay was seen with: of fewer, reading again costs less than to find out what it speaks."""
 
 LEAST_SAMPLE, LEAST_SHARE = 100, 0.5
 """Events of a new relay's first answer, and the share of them that must be known for its ids to be listed."""

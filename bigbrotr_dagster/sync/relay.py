@@ -15,7 +15,7 @@ from bigbrotr_dagster.errors import RelayError
 from bigbrotr_dagster.nostr.connection import ConnectError, Connection, Reply, connect
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.storage.ingest import BatchWriter, Cursor, Tally
-from bigbrotr_dagster.storage.state import SyncState
+from bigbrotr_dagster.storage.state import Nip77, SyncState
 from bigbrotr_dagster.sync.asking import Asking, Traffic
 from bigbrotr_dagster.sync.budget import Budget
 from bigbrotr_dagster.sync.history import History
@@ -144,6 +144,11 @@ class RelaySync:
     def tally(self) -> Tally:
         """What the writer has counted of it so far."""
         return self._asking.tally
+
+    @property
+    def proved_by(self) -> str:
+        """How it is known that nothing is missing of what had been proved before."""
+        return "reconciled" if self._state.nip77 is Nip77.SPOKEN else "paged"
 
     @property
     def without_kinds(self) -> tuple[int, ...]:

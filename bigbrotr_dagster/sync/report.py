@@ -40,6 +40,12 @@ class RelayReport:
     observations_new: int = 0
     late_events: int = 0
     """New ones among seconds that had been proved complete: the relay's drift."""
+    events_claimed: int = 0
+    """Of `events_known`, those that were not sent: the relay says that it holds them (NIP-77)."""
+    events_gone: int = 0
+    """Events that the relay was seen with, and holds no more."""
+    proved_by: str = "paged"
+    """How it is known that nothing is missing of what had been proved: "reconciled" (NIP-77) or "paged"."""
     requests: int = 0
     bytes_received: int = 0
     cursor: Cursor | None = None
@@ -65,6 +71,9 @@ class RelayReport:
             "events_received": self.events_received,
             "events_new": self.events_new,
             "late_events": self.late_events,
+            "events_claimed": self.events_claimed,
+            "events_gone": self.events_gone,
+            "proved_by": self.proved_by,
             "requests": self.requests,
             "cursor": cursor,
             "gaps": [

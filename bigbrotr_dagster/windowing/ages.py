@@ -13,7 +13,9 @@ over what was read, and over what is not covered; a run that reads nothing leave
 Where hardly any event lies between two windows, both are read with one request (`joined`).
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
@@ -53,15 +55,26 @@ def read_at(time: float) -> tuple[Coverage, ...]:
     return tuple(Coverage.between(0, int(time) - age) for age in AGES)
 
 
-def joined(todo: Coverage, covered: Coverage, events_a_second: float) -> Coverage:
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many events a relay has got, on average, since that second (Unix time); before, nobody knows."""
+
+    events_a_second: float
+    since: float
+
+
+UNKNOWN_RATE = Rate(0.0, math.inf)
+
+
+def joined(todo: Coverage, covered: Coverage, rate: Rate) -> Coverage:
     """`todo`, with what is covered between two windows of it where few events are expected there."""
     windows = list(todo)
     holes = [
         Interval(earlier.until + 1, later.since - 1)
         for earlier, later in pairwise(windows)
-        if later.since - earlier.until - 1 <= LONGEST_HOLE
+        if later.since - earlier.until - 1 <= LONGEST_HOLE and earlier.until >= rate.since
     ]
-    few = Coverage(hole for hole in holes if hole.seconds * events_a_second <= FEW_EVENTS)
+    few = Coverage(hole for hole in holes if hole.seconds * rate.events_a_second <= FEW_EVENTS)
     whole = few & covered
     return todo | Coverage(hole for hole in few if hole in set(whole))
 

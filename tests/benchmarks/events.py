@@ -10,7 +10,7 @@ from bigbrotr_dagster.nostr.event import Tag
 from bigbrotr_dagster.nostr.keys import public_key, sign_event
 
 END = 1_750_000_000
-"""Second of the newest event: no sync's `lookback` reaches it, whenever the benchmarks are run."""
+"""Second of the newest event: long past, whenever the benchmarks are run."""
 
 SPAN = 10_000_000
 """Seconds of the history."""

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from bigbrotr_dagster.nostr.filter import Filter
+from bigbrotr_dagster.windowing.intervals import Coverage
 from tests.negentropy.relay_side import FINGERPRINT, ID_LIST, INFINITY, SKIP, Item, RelaySide, Sent, read, written
-from tests.relays.hostile import DAY, FOREIGN, NOW, Body, Comparison, HostileRelay, Mode, Request, Session
+from tests.relays.hostile import DAY, FOREIGN, NOW, WHOLE, Body, Comparison, HostileRelay, Mode, Request, Session
 
 FRAME = 60_000
 """Bytes of an answer."""
@@ -93,6 +94,10 @@ class HidesIds(Negentropy):
 class ClaimsIds(Negentropy):
     """Fifty ids more, of events that nobody has."""
 
+    def warrants(self, relay: HostileRelay) -> Coverage:
+        """Where what nobody has would lie, nobody knows."""
+        return WHOLE
+
     def items(self, relay: HostileRelay, session: Session, selection: Filter) -> list[Item]:
         random = Random(relay.seed)
         claimed = [(NOW - random.randrange(400 * DAY), random.randbytes(32)) for _ in range(50)]
@@ -104,6 +109,10 @@ class ClaimsIds(Negentropy):
 @dataclass(frozen=True)
 class ForeignIds(Negentropy):
     """The ids of another relay's events, too."""
+
+    def warrants(self, relay: HostileRelay) -> Coverage:
+        """Where what nobody has would lie, nobody knows."""
+        return WHOLE
 
     def items(self, relay: HostileRelay, session: Session, selection: Filter) -> list[Item]:
         foreign = [_item(event.created_at, event.id) for event in FOREIGN if selection.matches(event)]

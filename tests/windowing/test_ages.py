@@ -15,6 +15,7 @@ from bigbrotr_dagster.windowing.ages import (
     MOST_PARTS,
     PAUSES,
     Ages,
+    Rate,
     joined,
     read_at,
     used_ages,
@@ -187,8 +188,9 @@ def test_an_age_that_was_left_out_goes_on_from_where_it_is_taken_in_again() -> N
 def test_windows_are_joined_where_few_events_are_between_them_and_all_is_covered() -> None:
     todo, covered = Coverage([Interval(1_000, 2_000), Interval(9_000, 9_500)]), Coverage.between(0, 20_000)
     whole = Coverage.between(1_000, 9_500)
-    assert joined(todo, covered, FEW_EVENTS / 6_999) == whole
-    assert joined(todo, covered, FEW_EVENTS / 6_998) == todo
-    assert joined(todo, covered - Coverage.between(5_000, 5_000), 0.0) == todo
+    assert joined(todo, covered, Rate(FEW_EVENTS / 6_999, 2_000)) == whole
+    assert joined(todo, covered, Rate(FEW_EVENTS / 6_998, 2_000)) == todo
+    assert joined(todo, covered, Rate(0.0, 2_001)) == todo, "nobody knows how many"
+    assert joined(todo, covered - Coverage.between(5_000, 5_000), Rate(0.0, 0)) == todo
     far = todo | Coverage.between(9_502 + LONGEST_HOLE, 19_000)
-    assert joined(far, covered, 0.0) == whole | (far - todo)
+    assert joined(far, covered, Rate(0.0, 0)) == whole | (far - todo)

@@ -49,9 +49,9 @@ class Compared:
     """What a reconciliation (NIP-77) has shown beside the events that it brought; ids are 32 bytes.
 
     `claimed`: stored events that the relay holds, by its word; `are_late`: in seconds that had been proved before.
-    `gone`: events that it holds no more; `back`: events that it holds, whatever was said of them before. `withheld`:
-    what it did not send, and in which seconds each of these lies; `settled`: of what it had not sent before, what
-    has come, or is claimed no more.
+    `gone`: events that it holds no more; `back`: events that it holds, whatever was said of them before.
+    `withheld`: what it did not send, and in which seconds each of these lies; `settled`: of what it had not sent
+    before, what has come, or is claimed no more.
     """
 
     claimed: Sequence[bytes] = ()

@@ -69,9 +69,8 @@ class SyncState:
     """Whether the sync before this one succeeded."""
     received_before: bool = False
     """Whether the sync before this one brought any event."""
-<<<<<<< HEAD
-    events_a_second: float = 1.0
-    """How many the relay has got of late, or a few more."""
+    rate: Rate = UNKNOWN_RATE
+    """How many events the relay has got of late."""
     nip77: Nip77 = Nip77.UNKNOWN
     learned_nip77: bool = False
     """In this run."""
@@ -79,10 +78,6 @@ class SyncState:
     """Events that the relay was seen with in all its syncs."""
     passes: dict[str, Pass] = field(default_factory=dict)
     """By filter hash."""
-=======
-    rate: Rate = UNKNOWN_RATE
-    """How many events the relay has got of late."""
->>>>>>> ages
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +132,11 @@ async def begin_attempt(
         state.forgotten, state.failures = is_forgotten(habits["age"]), habits["failures"]
         state.went_well = habits["succeeded"] and not state.failures
         state.received_before = habits["received"]
-<<<<<<< HEAD
-        state.events_a_second, state.observations = habits["events_a_second"], habits["observations"]
+        state.rate = Rate((habits["lately"] + 1) / (habits["in_seconds"] + 1), time.time() - habits["in_seconds"])
+        state.observations = habits["observations"]
         state.nip77 = Nip77(habits["negentropy"])
         if state.nip77 is not Nip77.SPOKEN and habits["negentropy_age"] > NIP77_MEMORY:
             state.nip77 = Nip77.UNKNOWN
-=======
-        state.rate = Rate((habits["lately"] + 1) / (habits["in_seconds"] + 1), time.time() - habits["in_seconds"])
->>>>>>> ages
     return state
 
 

@@ -41,18 +41,9 @@ SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answ
        coalesce((SELECT events_received > 0 FROM sync_attempt
                  WHERE sync_attempt.relay_url = relay_limits.relay_url AND finished_at IS NOT NULL
                  ORDER BY id DESC LIMIT 1), false) AS received,
-<<<<<<< HEAD
-       (SELECT (1 + coalesce(sum(observations_new) FILTER (WHERE place > 1), 0))::float8
-               / greatest(1, extract(epoch FROM now() - min(started_at)))
-        FROM (SELECT started_at, observations_new, row_number() OVER (ORDER BY id) AS place
-              FROM (SELECT id, started_at, observations_new FROM sync_attempt
-                    WHERE sync_attempt.relay_url = relay_limits.relay_url ORDER BY id DESC LIMIT 100) AS last
-              WHERE started_at > now() - interval '1 day') AS lately) AS events_a_second,
        negentropy, coalesce(extract(epoch FROM now() - negentropy_at), 'infinity')::float8 AS negentropy_age,
        coalesce((SELECT value FROM sync_total
-                 WHERE sync_total.relay_url = relay_limits.relay_url AND name = 'observations_new'), 0) AS observations
-FROM relay_limits WHERE relay_url = %(relay_url)s;
-=======
+                 WHERE sync_total.relay_url = relay_limits.relay_url AND name = 'observations_new'), 0) AS observations,
        lately.events AS lately, lately.seconds AS in_seconds
 FROM relay_limits
 CROSS JOIN LATERAL (
@@ -64,7 +55,6 @@ CROSS JOIN LATERAL (
           WHERE started_at > now() - interval '1 day') AS attempts
 ) AS lately
 WHERE relay_url = %(relay_url)s;
->>>>>>> ages
 
 -- name: forget_cursor
 -- A cursor that claims what is not proved goes: another program left it, or more is asked for than when it was proved.

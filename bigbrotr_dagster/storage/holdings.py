@@ -15,10 +15,12 @@ Item = tuple[int, bytes]
 class Withheld:
     """An event that a relay says it holds, and did not send when it was asked for it so many `tries`.
 
-    `place`: the seconds in which it lies; `age`: seconds since the last try.
+    `place`: the seconds in which it lies; `is_refused`: what came is no event, and is in quarantine; `age`: seconds
+    since the last try.
     """
 
     place: Interval
+    is_refused: bool
     tries: int
     age: float
 
@@ -70,4 +72,4 @@ async def load_withheld(connection: AsyncConnection, relay_url: str, filter_hash
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(query("load_withheld"), key)
         rows = await cursor.fetchall()
-    return {id: Withheld(Interval(since, until), tries, age) for id, since, until, tries, age in rows}
+    return {id: Withheld(Interval(since, until), *rest) for id, since, until, *rest in rows}

@@ -179,9 +179,7 @@ class Asking:
         await self.deliver(history, page, Proof())
         return page
 
-    async def fetch(
-        self, connection: Connection, history: History, selection: Filter, most: int
-    ) -> Sequence[Event]:
+    async def fetch(self, connection: Connection, history: History, selection: Filter, most: int) -> Reply:
         """Ask for at most so many events by another filter than a walk's, and store them; they prove nothing.
 
         Raises:
@@ -199,7 +197,7 @@ class Asking:
         self.progress_at = time.monotonic()
         if reaction(page.outcome) is Reaction.SLOW_DOWN and not connection.closed:
             await asyncio.sleep(max(1.0, self._habits.pause))
-        return [event for event in page.events if isinstance(event, Event)]
+        return page
 
     def count_talk(self, rounds: int, received: int) -> None:
         """A reconciliation took so many answers and bytes."""

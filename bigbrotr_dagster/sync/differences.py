@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bigbrotr_dagster.negentropy import Reconciliation
-from bigbrotr_dagster.nostr.connection import Connection, ReconcileEnding
+from bigbrotr_dagster.nostr.connection import Connection, ReconcileEnding, Reply
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.holdings import Withheld, load_withheld
 from bigbrotr_dagster.storage.ingest import BatchWriter, Compared
@@ -74,9 +74,10 @@ class Differences:
             some = claimed[start : start + AT_ONCE]
             compared = Compared(claimed=some, are_late=is_old, back=some if is_old else ())
             await self._asking.deliver_compared(history, compared, Proof())
-        came = await self._fetch(connection, history, wanted)
-        if came is None:
+        fetched = await self._fetch(connection, history, wanted)
+        if fetched is None:
             return ReconcileEnding.DISCONNECTED
+        came, refused = fetched
         missing = [id for id in wanted if id not in came]
         if len(before.keys() | missing) > MOST_WITHHELD:
             return ReconcileEnding.LIED
@@ -85,42 +86,56 @@ class Differences:
             gone=list(reconciliation.have),
             back=[id for id in came if is_old],
             withheld=withheld,
+            refused=refused,
             settled=[id for id in before if _is_settled(id, before[id].place, window, need, waiting, withheld)],
         )
-        unsure = withheld | {id: _place(need[id], window) for id in waiting}
-        await self._asking.deliver_compared(history, compared, _proof(window, unsure.values()))
+        unsure = [place for id, place in withheld.items() if id not in refused]
+        unsure += [_place(need[id], window) for id in waiting if not before[id].is_refused]
+        await self._asking.deliver_compared(history, compared, _proof(window, unsure))
         return ReconcileEnding.FINISHED
 
     async def _fetch(
         self, connection: Connection, history: History, ids: Sequence[bytes]
-    ) -> Collection[bytes] | None:
-        """Ask for events by their ids; returns those that are stored now, None where it could not go on.
+    ) -> tuple[Collection[bytes], Collection[bytes]] | None:
+        """Ask for events by their ids; returns which are stored now, and for which came what is no event.
+
+        None where it could not go on.
 
         An answer that is short shows how many the relay gives at once. Where nothing comes, half as many are next.
         """
-        left, came, in_vain = (
-            deque([list(ids[at : at + MOST_IDS]) for at in range(0, len(ids), MOST_IDS)]),
-            set(),
-            0,
-        )
+        left = deque(list(ids[at : at + MOST_IDS]) for at in range(0, len(ids), MOST_IDS))
+        came: set[bytes] = set()
+        refused: set[bytes] = set()
+        in_vain = 0
         while left and in_vain < MOST_IN_VAIN:
             if self._is_late() or connection.closed:
                 return None
             some = left.popleft()
             selection = Filter(ids=tuple(id.hex() for id in some), limit=len(some))
-            events = await self._asking.fetch(connection, history, selection, len(some))
-            got = {bytes.fromhex(event.id) for event in events}.intersection(some)
+            page = await self._asking.fetch(connection, history, selection, len(some))
+            got = {bytes.fromhex(event.id) for event in page.events}.intersection(some)
+            bad = _refused(page, [id for id in some if id not in got])
             came |= got
-            rest = [id for id in some if id not in got]
-            in_vain += not got
-            if rest and (got or len(some) > FEW_IDS):
-                size = len(got) or -(-len(rest) // 2)
+            refused |= bad
+            in_vain += not got and not bad
+            rest = [id for id in some if id not in got and id not in bad]
+            if rest and (got or bad or len(some) > FEW_IDS):
+                size = len(got) + len(bad) or -(-len(rest) // 2)
                 left.extendleft(reversed([rest[at : at + size] for at in range(0, len(rest), size)]))
         if connection.closed and left:
             return None
         await self._writer.flush()
-        stored = await self._writer.stored([id.hex() for id in came])  # what is forged is not
-        return {id for id in came if id.hex() in stored}
+        stored = await self._writer.stored([id.hex() for id in came])
+        valid = {id for id in came if id.hex() in stored}
+        return valid, refused | (came - valid)  # what is forged is in quarantine by now
+
+
+def _refused(page: Reply, rest: Sequence[bytes]) -> set[bytes]:
+    """Those of the ids in whose place came what is no event: by what it claims to be, or for want of another."""
+    if page.refused >= len(rest):
+        return set(rest)
+    hexed = {id.hex(): id for id in rest}
+    return {hexed[item.id] for item in page.rejected if item.id in hexed}
 
 
 def _waits(withheld: Withheld) -> bool:

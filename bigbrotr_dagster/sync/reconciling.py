@@ -279,16 +279,25 @@ class Reconciling:
         reconciliation: Reconciliation,
         items: list[Item],
     ) -> bool:
-        """Whether what a REQ brings is what the relay said it holds; looked at where that is due."""
+        """Whether what a REQ brings is what the relay said it holds; looked at where that is due.
+
+        Of seconds that were never read that is always so, and just below what is known there: a relay that says
+        that there is no more has more to show.
+        """
+        is_unread = bool(Coverage([window]) - history.proved_before)
         much_is_gone = len(reconciliation.have) > 1 + len(items) // MUCH_GONE
         is_new = self._state.nip77 is not Nip77.SPOKEN and not self._is_checked
-        if not is_new and not much_is_gone and secrets.randbelow(ONE_IN):
+        if not (is_unread or is_new or much_is_gone) and secrets.randbelow(ONE_IN):
             return True
         self._is_checked = True
-        until = secrets.choice(items)[0] if items else window.until
+        places = [since for since, _ in reconciliation.need.values()] or [second for second, _ in items]
+        until = window.until
+        if places:
+            until = min(places) if is_unread and not reconciliation.need else secrets.choice(places)
+        until = min(max(until, window.since), window.until)
         selection = history.filter.narrowed(since=window.since, until=until, limit=CHECKED_EVENTS)
-        came = await self._asking.fetch(connection, history, selection, CHECKED_EVENTS)
-        shown = {bytes.fromhex(event.id) for event in came if event.created_at in window}
+        page = await self._asking.fetch(connection, history, selection, CHECKED_EVENTS)
+        shown = {bytes.fromhex(event.id) for event in page.events if event.created_at in window}
         said = {id for _, id in items} - reconciliation.have.keys() | reconciliation.need.keys()
         return len(shown - said) <= 1 + len(shown) // TOLERATED_SHARE
 

@@ -21,13 +21,15 @@ CREATE TABLE gone_event (
     PRIMARY KEY (relay_id, event_seq)
 );
 
--- Events that a relay says it holds, and does not send when it is asked for them; each lies between the two seconds.
+-- Events that a relay says it holds, and does not send when it is asked for them, or sends as what is no event, and
+-- is in quarantine; each lies between the two seconds.
 CREATE TABLE withheld_event (
     relay_url   text NOT NULL,
     filter_hash text NOT NULL,
     event_id    bytea NOT NULL,
     since       bigint NOT NULL,
     until       bigint NOT NULL,
+    is_refused  boolean NOT NULL,
     first_seen  timestamptz NOT NULL DEFAULT now(),
     last_try    timestamptz NOT NULL DEFAULT now(),
     tries       integer NOT NULL DEFAULT 1,

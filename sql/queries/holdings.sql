@@ -17,18 +17,20 @@ ORDER BY event.created_at DESC, event.id DESC LIMIT %(most)s;
 SELECT EXISTS (SELECT FROM event);
 
 -- name: load_withheld
--- What a relay says it holds under a filter, and did not send: between which seconds it lies, how often it was asked
--- for, and how many seconds ago it last was.
-SELECT event_id, since, until, tries, extract(epoch FROM now() - last_try)::float8
+-- What a relay says it holds under a filter, and did not send: between which seconds it lies, whether something else
+-- came in its place, how often it was asked for, and how many seconds ago it last was.
+SELECT event_id, since, until, is_refused, tries, extract(epoch FROM now() - last_try)::float8
 FROM withheld_event WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: record_withheld
 -- These did not come, once more.
-INSERT INTO withheld_event AS kept (relay_url, filter_hash, event_id, since, until)
-SELECT %(relay_url)s, %(filter_hash)s, id, first, last
-FROM unnest(%(ids)s::bytea[], %(sinces)s::bigint[], %(untils)s::bigint[]) AS given (id, first, last) ORDER BY id
+INSERT INTO withheld_event AS kept (relay_url, filter_hash, event_id, since, until, is_refused)
+SELECT %(relay_url)s, %(filter_hash)s, id, first, last, refused
+FROM unnest(%(ids)s::bytea[], %(sinces)s::bigint[], %(untils)s::bigint[], %(refused)s::boolean[])
+    AS given (id, first, last, refused)
+ORDER BY id
 ON CONFLICT (relay_url, filter_hash, event_id)
-DO UPDATE SET since = excluded.since, until = excluded.until, last_try = now(), tries = kept.tries + 1;
+DO UPDATE SET since = excluded.since, until = excluded.until, is_refused = excluded.is_refused, last_try = now(), tries = kept.tries + 1;
 
 -- name: forget_withheld
 -- These have come, or the relay claims them no more.

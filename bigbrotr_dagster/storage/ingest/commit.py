@@ -186,7 +186,8 @@ async def _insert_compared(connection: AsyncConnection, delivery: Delivery) -> N
     if compared.withheld:
         places = compared.withheld.values()
         bounds = {"sinces": [place.since for place in places], "untils": [place.until for place in places]}
-        await connection.execute(query("record_withheld"), key | bounds | {"ids": list(compared.withheld)})
+        what = {"ids": list(compared.withheld), "refused": [id in compared.refused for id in compared.withheld]}
+        await connection.execute(query("record_withheld"), key | bounds | what)
 
 
 def multirange(intervals: Iterable[Interval]) -> Multirange[int]:

@@ -1,7 +1,7 @@
 """What goes into the archive together: the events of one answer and what that answer proves."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.nostr.event import Event
@@ -50,8 +50,8 @@ class Compared:
 
     `claimed`: stored events that the relay holds, by its word; `are_late`: in seconds that had been proved before.
     `gone`: events that it holds no more; `back`: events that it holds, whatever was said of them before.
-    `withheld`: what it did not send, and in which seconds each of these lies; `settled`: of what it had not sent
-    before, what has come, or is claimed no more.
+    `withheld`: what it did not send, and in which seconds each of these lies; `refused`: those of them in whose
+    place came what is no event. `settled`: of what it had not sent before, what has come, or is claimed no more.
     """
 
     claimed: Sequence[bytes] = ()
@@ -59,6 +59,7 @@ class Compared:
     gone: Sequence[bytes] = ()
     back: Sequence[bytes] = ()
     withheld: Mapping[bytes, Interval] = field(default_factory=dict)
+    refused: Collection[bytes] = ()
     settled: Sequence[bytes] = ()
 
 

@@ -15,8 +15,8 @@ Item = tuple[int, bytes]
 class Withheld:
     """An event that a relay says it holds, and did not send when it was asked for it so many `tries`.
 
-    `place`: the seconds in which it lies; `is_refused`: what came is no event, and is in quarantine; `age`: seconds
-    since the last try.
+    `place`: the seconds in which it lies; `is_refused`: what came is no event, and is in quarantine; `age`:
+    seconds since the last try.
     """
 
     place: Interval

@@ -28,6 +28,7 @@ from bigbrotr_dagster.sync.differences import Differences
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.stated import Stated
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
+from bigbrotr_dagster.windowing.policy import Reaction, reaction
 from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE
 from bigbrotr_dagster.windowing.walk import Walk
 
@@ -252,9 +253,11 @@ class Reconciling:
         await self._asking.take_late(connection)
         match talked.ending:
             case ReconcileEnding.FINISHED:
-                if not await self._is_borne_out(connection, history, window, reconciliation, items):
-                    self._learn(Nip77.DISTRUSTED)
-                    return ReconcileEnding.LIED
+                doubt = await self._doubt(connection, history, window, reconciliation, items)
+                if doubt is not None:
+                    if doubt is ReconcileEnding.LIED:
+                        self._learn(Nip77.DISTRUSTED)
+                    return doubt
                 if self._state.nip77 is not Nip77.SPOKEN:
                     self._learn(Nip77.SPOKEN)
                 ended = await self._differences.resolve(connection, history, window, reconciliation)
@@ -271,25 +274,24 @@ class Reconciling:
                 self._learn(Nip77.UNSUPPORTED)
         return talked.ending
 
-    async def _is_borne_out(
+    async def _doubt(
         self,
         connection: Connection,
         history: History,
         window: Interval,
         reconciliation: Reconciliation,
         items: list[Item],
-    ) -> bool:
-        """Whether what a REQ brings is what the relay said it holds; looked at where that is due.
+    ) -> ReconcileEnding | None:
+        """LIED where a REQ brings what the relay said it does not hold, None where all is well.
 
-        Of seconds that were never read that is always so, and just below what is known there: a relay that says
+        It is looked at where that is due. DISCONNECTED: the REQ was not answered. Of seconds that were never read that is always so, and just below what is known there: a relay that says
         that there is no more has more to show.
         """
         is_unread = bool(Coverage([window]) - history.proved_before)
         much_is_gone = len(reconciliation.have) > 1 + len(items) // MUCH_GONE
         is_new = self._state.nip77 is not Nip77.SPOKEN and not self._is_checked
         if not (is_unread or is_new or much_is_gone) and secrets.randbelow(ONE_IN):
-            return True
-        self._is_checked = True
+            return None
         places = [since for since, _ in reconciliation.need.values()] or [second for second, _ in items]
         until = window.until
         if places:
@@ -299,7 +301,12 @@ class Reconciling:
         page = await self._asking.fetch(connection, history, selection, CHECKED_EVENTS)
         shown = {bytes.fromhex(event.id) for event in page.events if event.created_at in window}
         said = {id for _, id in items} - reconciliation.have.keys() | reconciliation.need.keys()
-        return len(shown - said) <= 1 + len(shown) // TOLERATED_SHARE
+        if len(shown - said) > 1 + len(shown) // TOLERATED_SHARE:
+            return ReconcileEnding.LIED
+        if reaction(page.outcome) is not Reaction.PROVED:
+            return ReconcileEnding.DISCONNECTED
+        self._is_checked = True
+        return None
 
 
 def _is_comparable(history: History) -> bool:

@@ -28,6 +28,9 @@ AGES = tuple(1024 * 8**power for power in range(7))
 PAUSES = tuple(min(512 * 4**power, 131_072) for power in range(7))
 """Seconds that the first unread second waits for others, so that a request reads much: 1.5 days at most."""
 
+QUIET = 500
+"""Events a day of a relay that is spared requests rather than events, at most."""
+
 MOST_PARTS = 64
 """Stretches that are remembered as read at one age. What is forgotten is read once more."""
 
@@ -65,7 +68,7 @@ def joined(todo: Coverage, covered: Coverage, rate: Rate, page: int) -> Coverage
 
     Only windows less than a day apart are joined: those that are due most often.
     """
-    if rate.events_a_second * DAY > page:
+    if rate.events_a_second * DAY > min(page, QUIET):
         return todo
     windows = list(todo)
     holes = [

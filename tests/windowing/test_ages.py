@@ -187,7 +187,8 @@ def test_windows_are_joined_where_a_page_holds_a_day_and_all_between_them_is_cov
     todo, covered = Coverage([Interval(1_000, 2_000), Interval(9_000, 9_500)]), Coverage.between(0, 10**6)
     whole = Coverage.between(1_000, 9_500)
     assert joined(todo, covered, Rate(500 / DAY, 2_000), 500) == whole
-    assert joined(todo, covered, Rate(501 / DAY, 2_000), 500) == todo
+    assert joined(todo, covered, Rate(501 / DAY, 2_000), 5_000) == todo
+    assert joined(todo, covered, Rate(101 / DAY, 2_000), 100) == todo
     assert joined(todo, covered, Rate(0.0, 2_001), 500) == todo, "nobody knows how many"
     assert joined(todo, covered - Coverage.between(5_000, 5_000), Rate(0.0, 0), 500) == todo
     far = todo | Coverage.between(9_501 + DAY, 10**6)

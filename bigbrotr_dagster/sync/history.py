@@ -68,7 +68,8 @@ class History:
             todo = pending | self._retried
             return [Walk(todo or Coverage.between(end, end) & self._range, limit, habits)]
         newest = Coverage(part for part in pending if part.until == end)
-        again = joined(due | newest, self._covered, self._rate)
+        page = habits.enough(habits.most(limit))
+        again = joined(due | newest, self._covered, self._rate, page)
         rest = (pending | self._retried) - again
         return [Walk(todo, limit, habits) for todo in (again, rest) if todo]
 

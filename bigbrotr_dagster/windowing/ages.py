@@ -10,7 +10,7 @@ among them is unread. It is due once the first of it has waited for the age's pa
 than a moment. What is pending needs no such care: whenever it is read, it is older than now. A mark rises only
 over what was read, and over what is not covered; a run that reads nothing leaves all as it was.
 
-Where hardly any event lies between two windows, both are read with one request (`joined`).
+Of a quiet relay one request reads several windows, and what lies between them (`joined`).
 """
 
 import math
@@ -25,14 +25,11 @@ DAY = 86_400
 AGES = tuple(1024 * 8**power for power in range(7))
 """Seconds: 17 minutes, 2.3 hours, 18 hours, 6 days, 48 days, a year, 8.5 years."""
 
-PAUSES = tuple(min(512 * 4**power, 32_768) for power in range(7))
-"""Seconds that the first unread second waits for others; a window that long is not yet a wide one for a walk."""
+PAUSES = tuple(min(512 * 4**power, 131_072) for power in range(7))
+"""Seconds that the first unread second waits for others, so that a request reads much: 1.5 days at most."""
 
-FEW_EVENTS = 40
-"""Events that may come once more where that spares a request."""
-
-LONGEST_HOLE = 8_192
-"""Seconds between two windows that may be read as one: further apart are only those that are rarely due."""
+QUIET = 500
+"""Events a day of a relay that is spared requests rather than events, at most."""
 
 MOST_PARTS = 64
 """Stretches that are remembered as read at one age. What is forgotten is read once more."""
@@ -66,17 +63,21 @@ class Rate:
 UNKNOWN_RATE = Rate(0.0, math.inf)
 
 
-def joined(todo: Coverage, covered: Coverage, rate: Rate) -> Coverage:
-    """`todo`, with what is covered between two windows of it where few events are expected there."""
+def joined(todo: Coverage, covered: Coverage, rate: Rate, page: int) -> Coverage:
+    """`todo`, with what is covered between two windows of it, if an answer of `page` events holds a whole day's.
+
+    Only windows less than a day apart are joined: those that are due most often.
+    """
+    if rate.events_a_second * DAY > min(page, QUIET):
+        return todo
     windows = list(todo)
     holes = [
         Interval(earlier.until + 1, later.since - 1)
         for earlier, later in pairwise(windows)
-        if later.since - earlier.until - 1 <= LONGEST_HOLE and earlier.until >= rate.since
+        if later.since - earlier.until <= DAY and earlier.until >= rate.since
     ]
-    few = Coverage(hole for hole in holes if hole.seconds * rate.events_a_second <= FEW_EVENTS)
-    whole = few & covered
-    return todo | Coverage(hole for hole in few if hole in set(whole))
+    whole = set(Coverage(holes) & covered)
+    return todo | Coverage(hole for hole in holes if hole in whole)
 
 
 class Ages:

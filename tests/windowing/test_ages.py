@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from bigbrotr_dagster.windowing.ages import (
     AGES,
     DAY,
-    FEW_EVENTS,
-    LONGEST_HOLE,
     MOST_PARTS,
     PAUSES,
     Ages,
@@ -78,9 +76,9 @@ def test_each_second_is_read_at_each_age_and_at_most_six_times_in_its_first_year
     seconds = [BEGAN - 100 * DAY, BEGAN - 5_000, BEGAN + 1, *Random(interval).sample(range(BEGAN, end - DAY), 40)]
     for second in seconds:
         assert len([age for age in follower.times(second) if age <= YEAR]) <= 6
-        for age in AGES:
-            if second > BEGAN and second + age + bound(0) + 2 * interval + 40_000 < end:
-                assert any(age <= read < age + max(PAUSES) + interval for read in follower.times(second))
+        for age, pause in zip(AGES, PAUSES, strict=True):
+            if second > BEGAN and second + age + pause + 2 * interval < end:
+                assert any(age <= read < age + pause + interval for read in follower.times(second))
         if second > BEGAN:
             assert_found_in_time(follower, second, interval, end - interval)
 
@@ -185,12 +183,13 @@ def test_an_age_that_was_left_out_goes_on_from_where_it_is_taken_in_again() -> N
     assert follower.due(BEGAN + 5 * DAY + 300) == Coverage()
 
 
-def test_windows_are_joined_where_few_events_are_between_them_and_all_is_covered() -> None:
-    todo, covered = Coverage([Interval(1_000, 2_000), Interval(9_000, 9_500)]), Coverage.between(0, 20_000)
+def test_windows_are_joined_where_a_page_holds_a_day_and_all_between_them_is_covered() -> None:
+    todo, covered = Coverage([Interval(1_000, 2_000), Interval(9_000, 9_500)]), Coverage.between(0, 10**6)
     whole = Coverage.between(1_000, 9_500)
-    assert joined(todo, covered, Rate(FEW_EVENTS / 6_999, 2_000)) == whole
-    assert joined(todo, covered, Rate(FEW_EVENTS / 6_998, 2_000)) == todo
-    assert joined(todo, covered, Rate(0.0, 2_001)) == todo, "nobody knows how many"
-    assert joined(todo, covered - Coverage.between(5_000, 5_000), Rate(0.0, 0)) == todo
-    far = todo | Coverage.between(9_502 + LONGEST_HOLE, 19_000)
-    assert joined(far, covered, Rate(0.0, 0)) == whole | (far - todo)
+    assert joined(todo, covered, Rate(500 / DAY, 2_000), 500) == whole
+    assert joined(todo, covered, Rate(501 / DAY, 2_000), 5_000) == todo
+    assert joined(todo, covered, Rate(101 / DAY, 2_000), 100) == todo
+    assert joined(todo, covered, Rate(0.0, 2_001), 500) == todo, "nobody knows how many"
+    assert joined(todo, covered - Coverage.between(5_000, 5_000), Rate(0.0, 0), 500) == todo
+    far = todo | Coverage.between(9_501 + DAY, 10**6)
+    assert joined(far, covered, Rate(0.0, 0), 500) == whole | (far - todo)

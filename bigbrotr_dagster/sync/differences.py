@@ -69,7 +69,7 @@ class Differences:
         claimed = [id for id in need if id.hex() in stored] if self._trusts else []
         waiting = {id for id in need if id in before and _waits(before[id])}.difference(claimed)
         wanted = [id for id in need if id not in waiting and (not self._trusts or id.hex() not in stored)]
-        is_old = not Coverage([window]) - history.proved_before
+        is_old = window.since in history.proved_before  # up to what this run has read, at the newest end
         for start in range(0, len(claimed), AT_ONCE):
             some = claimed[start : start + AT_ONCE]
             compared = Compared(claimed=some, are_late=is_old, back=some if is_old else ())

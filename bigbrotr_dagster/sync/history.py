@@ -59,8 +59,8 @@ class History:
         """One walk through what is pending, and what is asked for again; or two, which share what may be spent.
 
         Where it `is_compared`, nothing of what is due is read. To read that again may take all that a run may
-        spend on a relay: then older seconds, where some are pending still, would never have their turn. Where there
-        is nothing to ask for, the last second is asked for again: a run tells whether the relay is there.
+        spend on a relay: then older seconds, where some are pending still, would never have their turn. Where
+        there is nothing to ask for, the last second is asked for again: a run tells whether the relay is there.
         """
         pending, due = self.pending, Coverage() if is_compared else self._ages.due - self._read
         end = max((part.until for part in self._range), default=-1)

@@ -284,8 +284,8 @@ class Reconciling:
     ) -> ReconcileEnding | None:
         """LIED where a REQ brings what the relay said it does not hold, None where all is well.
 
-        It is looked at where that is due. DISCONNECTED: the REQ was not answered. Of seconds that were never read it
-        is always due, and just below what is known there: who says that there is no more has more to show.
+        It is looked at where that is due. DISCONNECTED: the REQ was not answered. Of seconds that were never read
+        it is always due, and just below what is known there: who says that there is no more has more to show.
         """
         is_unread = bool(Coverage([window]) - history.proved_before)
         much_is_gone = len(reconciliation.have) > 1 + len(items) // MUCH_GONE

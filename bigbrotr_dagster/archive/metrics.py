@@ -33,6 +33,8 @@ COUNTERS = (
     ("events_received", "bigbrotr_events_received", "Events that relays sent."),
     ("events_new", "bigbrotr_events_new", "Events that were stored."),
     ("events_known", "bigbrotr_events_known", "Events that were in the archive already."),
+    ("events_claimed", "bigbrotr_events_claimed", "Of these, events that relays say they hold, and did not send."),
+    ("events_gone", "bigbrotr_events_gone", "Events that relays were seen with, and hold no more."),
     ("late_events", "bigbrotr_events_late", "New observations in seconds that had been proved complete before."),
     ("observations_new", "bigbrotr_observations_new", "Events seen at a relay for the first time."),
     ("requests", "bigbrotr_requests", "Requests sent to relays."),

@@ -31,6 +31,8 @@ class RelayState:
     error: str | None
     lacks_restricted: bool
     """What is covered is covered without the kinds that relays keep for whom they concern."""
+    is_reconciled: bool
+    """What was proved is compared with what the relay holds (NIP-77), and not read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def cursors_show(url: str | None) -> None:
         error = safe_line(state.error or "")  # an older row may hold what a relay said as it said it
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
         without = f"\t{WITHOUT}" if state.lacks_restricted else ""
-        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}")
+        how = "\treconciled" if state.is_reconciled else ""
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}{how}")
 
 
 @cursors.command("reset")

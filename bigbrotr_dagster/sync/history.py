@@ -6,7 +6,7 @@ from dataclasses import replace
 from bigbrotr_dagster.config import ProcessingConfig
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
 from bigbrotr_dagster.nostr.filter import Filter
-from bigbrotr_dagster.storage.state import SyncState
+from bigbrotr_dagster.storage.state import Nip77, SyncState
 from bigbrotr_dagster.windowing.ages import Ages, Rate, joined
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
@@ -156,6 +156,13 @@ class History:
         return self.filter.narrowed(**changes)
 
 
+def _compared(state: SyncState, name: str) -> Coverage:
+    """Gaps that only a reconciliation can close, where there are any: what is withheld, no page shows."""
+    if state.nip77 is not Nip77.SPOKEN:
+        return Coverage()
+    return Coverage(gap.interval for gap in state.gaps.get(name, []) if gap.reason is Unproven.WITHHELD)
+
+
 def cursor_claims(wanted: ProcessingConfig) -> list[tuple[str, int]]:
     """What a cursor claims to be settled: for each filter's hash the first second (Unix time)."""
     filters = [Filter.from_dict(given) for given in wanted.filters]
@@ -191,7 +198,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
 
     def under(key: Filter, named: tuple[History, ...] = (), restricted: History | None = None) -> History:
         name = key.hash()
-        retried = Coverage(state.retried.get(name, []))
+        retried = Coverage(state.retried.get(name, [])) - _compared(state, name)
         covered = state.covered.get(name, Coverage())
         asked = Coverage.between(bounds[0], min(end, bounds[2]))
         ages = Ages(state.read.get(name, ()), covered, asked, now, wanted.lookback)

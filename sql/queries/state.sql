@@ -121,7 +121,8 @@ SELECT relay.url, relay.network,
        (cursor.state_value ->> 'timestamp')::bigint, cursor.state_value ->> 'id',
        (SELECT count(*) FROM sync_gap WHERE sync_gap.relay_url = relay.url),
        last.finished_at, last.ok, last.error,
-       coalesce(restricted_kinds IN ('withheld', 'refused') OR (hides AND restricted_kinds <> 'given'), false)
+       coalesce(restricted_kinds IN ('withheld', 'refused') OR (hides AND restricted_kinds <> 'given'), false),
+       coalesce(negentropy = 'spoken', false)
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 LEFT JOIN service_state AS cursor

@@ -77,7 +77,8 @@ class SyncState:
     observations: int = 0
     """Events that the relay was seen with in all its syncs."""
     passes: dict[str, Pass] = field(default_factory=dict)
-    """By filter hash."""
+    """By filter hash; `passed` has those that went on in this run."""
+    passed: dict[str, Pass] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +185,8 @@ async def finish_attempt(
     result: AttemptResult,
     tally: Tally,
     read: Mapping[str, Read],
-    passes: Mapping[str, Pass],
 ) -> None:
-    """Record how the sync ended, what was learned, and by filter hash what was read at which age, and compared.
+    """Record how the sync ended, what was learned, and by filter hash what was read at which age.
 
     Raises:
         psycopg.Error: the database did not answer.
@@ -225,7 +225,7 @@ async def finish_attempt(
             await connection.execute(
                 query("save_ages"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
             )
-        for filter_hash, one in passes.items():
+        for filter_hash, one in state.passed.items():
             compared = {"since": one.since, "age": one.age, "found": one.found}
             await connection.execute(
                 query("save_pass"), compared | {"relay_url": relay_url, "filter_hash": filter_hash}

@@ -118,9 +118,7 @@ async def _finish(cycle: Cycle, sync: RelaySync, state: SyncState, error: str | 
     changed = {hash: by_age for hash, by_age in read.items() if by_age != state.read.get(hash)}
     await retried(
         cycle.pool,
-        lambda connection: finish_attempt(
-            connection, sync.relay.url, state, result, sync.tally, changed, state.passes
-        ),
+        lambda connection: finish_attempt(connection, sync.relay.url, state, result, sync.tally, changed),
     )
 
 

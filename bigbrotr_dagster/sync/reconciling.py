@@ -15,28 +15,20 @@ here, at first, now and then, and where much is gone. Who fails, or lies, is rea
 day.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 
-from bigbrotr_dagster.negentropy import Reconciliation
-from bigbrotr_dagster.nostr.connection import Connection, ReconcileEnding
-from bigbrotr_dagster.storage.holdings import Item, held_of_relay
+from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.storage.ingest import BatchWriter
 from bigbrotr_dagster.storage.state import Nip77, Pass, SyncState
 from bigbrotr_dagster.sync.asking import Asking
-from bigbrotr_dagster.sync.differences import Differences
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.stated import Stated
+from bigbrotr_dagster.sync.talks import MOST_ITEMS, Talks
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
-from bigbrotr_dagster.windowing.policy import Reaction, reaction
-from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE
 from bigbrotr_dagster.windowing.walk import Walk
 
-MOST_ITEMS = 100_000
-"""Events of ours that one talk compares, and that a run compares of what is old."""
-
 MOST_TALKS = 24
-"""Of one run about what is old."""
+"""Of one run about what is old: as many events as one talk compares at most."""
 
 WORTH = 1_000
 """Events that a relay was seen with: of fewer, reading again costs less than to find out what it speaks."""
@@ -49,14 +41,6 @@ LISTED_AT_ONCE = 50_000
 
 REST = 6 * 3_600.0
 """Seconds from the beginning of a pass that has found nothing to that of the next one."""
-
-ONE_IN = 16
-"""Of so many talks one is checked against what the relay answers a REQ."""
-
-CHECKED_EVENTS = 100
-
-MUCH_GONE = 20
-"""One event in so many that is gone from a window is a reason for a check."""
 
 
 class Reconciling:
@@ -78,13 +62,12 @@ class Reconciling:
         self._asking = asking
         self._writer = writer
         self._stated = stated
-        self._url = relay_url
         self._recent = recent
         self._is_late = is_late
-        self._differences = Differences(asking, writer, relay_url, trust_claims=trust_claims, is_late=is_late)
+        self._talks = Talks(state, asking, writer, relay_url, trust_claims=trust_claims, is_late=is_late)
+        self._differences = self._talks.differences
         self._began = False
         self._looked = False  # whether the first answer holds what is known
-        self._is_checked = False
 
     def takes(self, history: History) -> bool:
         """Whether what is due of this history is compared, not read again."""
@@ -124,12 +107,9 @@ class Reconciling:
             return False
         nips = (await self._stated.limits()).supported_nips
         if nips is not None and 77 not in nips:
-            self._learn(Nip77.UNSUPPORTED)
+            self._talks.learn(Nip77.UNSUPPORTED)
             return False
         return True
-
-    def _learn(self, what: Nip77) -> None:
-        self._state.nip77, self._state.learned_nip77 = what, True
 
     # -- what is proved already --
 
@@ -139,7 +119,7 @@ class Reconciling:
         if newest is None:
             return True
         window = Interval(max(newest.since, newest.until - self._recent + 1), newest.until)
-        return await self._compare(connection, history, window)
+        return await self._talks.compare(connection, history, window)
 
     async def _compare_old(self, connection: Connection, history: History) -> None:
         """Go on with the pass through what is older, or begin another one."""
@@ -159,32 +139,15 @@ class Reconciling:
         for _ in range(MOST_TALKS):
             if not old or left <= 0 or self._is_late() or connection.closed:
                 break
-            window, items = await self._next_old(history, list(old)[-1], left)
             before = self._differences.found
-            if not await self._compare(connection, history, window, items):
+            done = await self._talks.compare_newest(connection, history, list(old)[-1], left)
+            if done is None:
                 break
-            left -= len(items)
+            left -= done.items
             found |= self._differences.found > before
-            one = Pass(window.since, one.age, found)
-            self._state.passes[history.hash] = one
-            old &= Coverage.between(0, window.since - 1)
-
-    async def _next_old(self, history: History, window: Interval, most: int) -> tuple[Interval, list[Item]]:
-        """The newest part of the window that holds at most so many events of ours, or one second; and those."""
-        items = await self._held(history, window, most + 1)
-        if len(items) > most:
-            oldest = items[-1][0]
-            if oldest < window.until:
-                items = [item for item in items if item[0] > oldest]
-                return Interval(oldest + 1, window.until), items
-            return Interval(oldest, oldest), await self._held(history, Interval(oldest, oldest), 10 * MOST_ITEMS)
-        return window, items
-
-    async def _held(self, history: History, window: Interval, most: int) -> list[Item]:
-        await self._writer.flush()
-        return await self._writer.read(
-            lambda connection: held_of_relay(connection, self._url, history.filter, window, most)
-        )
+            one = Pass(done.window.since, one.age, found)
+            self._state.passed[history.hash] = one
+            old &= Coverage.between(0, done.window.since - 1)
 
     # -- what was never read --
 
@@ -213,109 +176,13 @@ class Reconciling:
             newest = list(pending)[-1]
             window = Interval(max(newest.since, newest.until - seconds + 1), newest.until)
             before = self._differences.listed
-            if not await self._compare(connection, history, window):
+            if not await self._talks.compare(connection, history, window):
                 break
             listed = self._differences.listed - before
             seconds = max(1, min(16 * seconds, seconds * LISTED_AT_ONCE // max(1, listed)))
         walk.proved_otherwise(history.pending)
 
-    # -- one window --
-
-    async def _compare(
-        self, connection: Connection, history: History, window: Interval, items: list[Item] | None = None
-    ) -> bool:
-        """Compare one window, in as many parts as it takes; returns whether that was possible."""
-        parts = [window]
-        while parts:
-            part = parts.pop()
-            if items is None:
-                items = await self._held(history, part, MOST_ITEMS + 1)
-            ended = None
-            if len(items) <= MOST_ITEMS or part.seconds == 1:
-                ended = await self._talk(connection, history, part, items)
-            if ended is ReconcileEnding.FINISHED:
-                items = None
-                continue
-            if ended not in (None, ReconcileEnding.TOO_MANY) or part.seconds == 1 or self._is_late():
-                return False
-            parts += _halves(part, items)
-            items = None
-        return True
-
-    async def _talk(
-        self, connection: Connection, history: History, window: Interval, items: list[Item]
-    ) -> ReconcileEnding:
-        """Have one talk, and store what comes of it; FINISHED only where all of it was stored, and is proved."""
-        reconciliation = Reconciliation(items)
-        selection = history.filter.narrowed(since=window.since, until=window.until)
-        talked = await connection.reconcile(selection, reconciliation)
-        self._asking.count_talk(talked.rounds, talked.bytes)
-        await self._asking.take_late(connection)
-        match talked.ending:
-            case ReconcileEnding.FINISHED:
-                doubt = await self._doubt(connection, history, window, reconciliation, items)
-                if doubt is not None:
-                    if doubt is ReconcileEnding.LIED:
-                        self._learn(Nip77.DISTRUSTED)
-                    return doubt
-                if self._state.nip77 is not Nip77.SPOKEN:
-                    self._learn(Nip77.SPOKEN)
-                ended = await self._differences.resolve(connection, history, window, reconciliation)
-                if ended is ReconcileEnding.LIED:
-                    self._learn(Nip77.DISTRUSTED)
-                return ended
-            case ReconcileEnding.LIED:
-                self._learn(Nip77.DISTRUSTED)
-            case ReconcileEnding.UNSUPPORTED | ReconcileEnding.REFUSED:
-                self._learn(Nip77.UNSUPPORTED)
-            case ReconcileEnding.TOO_MANY if window.seconds == 1:
-                self._learn(Nip77.UNSUPPORTED)
-            case ReconcileEnding.DISCONNECTED if self._state.nip77 is Nip77.UNKNOWN:
-                self._learn(Nip77.UNSUPPORTED)
-        return talked.ending
-
-    async def _doubt(
-        self,
-        connection: Connection,
-        history: History,
-        window: Interval,
-        reconciliation: Reconciliation,
-        items: list[Item],
-    ) -> ReconcileEnding | None:
-        """LIED where a REQ brings what the relay said it does not hold, None where all is well.
-
-        It is looked at where that is due. DISCONNECTED: the REQ was not answered. Of seconds that were never read
-        it is always due, and just below what is known there: who says that there is no more has more to show.
-        """
-        is_unread = bool(Coverage([window]) - history.proved_before)
-        much_is_gone = len(reconciliation.have) > 1 + len(items) // MUCH_GONE
-        is_new = self._state.nip77 is not Nip77.SPOKEN and not self._is_checked
-        if not (is_unread or is_new or much_is_gone) and secrets.randbelow(ONE_IN):
-            return None
-        places = [since for since, _ in reconciliation.need.values()] or [second for second, _ in items]
-        until = window.until
-        if places:
-            until = min(places) if is_unread and not reconciliation.need else secrets.choice(places)
-        until = min(max(until, window.since), window.until)
-        selection = history.filter.narrowed(since=window.since, until=until, limit=CHECKED_EVENTS)
-        page = await self._asking.fetch(connection, history, selection, CHECKED_EVENTS)
-        shown = {bytes.fromhex(event.id) for event in page.events if event.created_at in window}
-        said = {id for _, id in items} - reconciliation.have.keys() | reconciliation.need.keys()
-        if len(shown - said) > 1 + len(shown) // TOLERATED_SHARE:
-            return ReconcileEnding.LIED
-        if reaction(page.outcome) is not Reaction.PROVED:
-            return ReconcileEnding.DISCONNECTED
-        self._is_checked = True
-        return None
-
 
 def _is_comparable(history: History) -> bool:
     """What a filter without tags or ids lets through, the database finds as the relay does."""
     return not history.filter.tags and history.filter.ids is None
-
-
-def _halves(window: Interval, items: Sequence[Item]) -> tuple[Interval, Interval]:
-    """The older and the newer half of a window, by our events where there are any."""
-    middle = items[len(items) // 2][0] if items else (window.since + window.until) // 2
-    middle = min(max(middle, window.since), window.until - 1)
-    return Interval(window.since, middle), Interval(middle + 1, window.until)

@@ -92,7 +92,7 @@ async def attempt(database: str, url: str, *, ok: bool, received: int = 0, rejec
     async with open_pool(database) as pool, pool.connection() as connection:
         state = await begin_attempt(connection, url, "run", [])
         for _ in range(2):  # an answer to COMMIT may be lost, and all of it done again
-            await finish_attempt(connection, url, state, result, tally, {}, {})
+            await finish_attempt(connection, url, state, result, tally, {})
 
 
 async def fill(database: str) -> None:

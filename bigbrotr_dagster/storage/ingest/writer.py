@@ -42,6 +42,9 @@ BATCH_WEIGHT = 8 * 2**20
 LARGE_WEIGHT = 16 * 2**20
 """Bytes of memory that large events take, of all relays, between being decoded and being put."""
 
+COMPARED_WEIGHT = 64 * 2**20
+"""Bytes of memory that sets of events take which are compared with what relays hold, of all relays."""
+
 VOLATILE_WEIGHT = 16 * 2**20
 """Bytes of memory that may be kept of what a crash of the server could take back."""
 
@@ -68,6 +71,7 @@ class BatchWriter:
         self._stored = 0
         self._changed = asyncio.Condition()
         self._room = Room(LARGE_WEIGHT)
+        self._room_to_compare = Room(COMPARED_WEIGHT)
         self._failure: Exception | None = None
         self._known = Known()
         self._volatile: list[list[Delivery]] = []  # of commits that a crash may take back, in order
@@ -91,6 +95,10 @@ class BatchWriter:
     def room(self, weight: int) -> AbstractAsyncContextManager[None]:
         """Room to decode a large event, over all relays, until it is put."""
         return self._room.taken(weight)
+
+    def room_to_compare(self, weight: int) -> AbstractAsyncContextManager[None]:
+        """Room for a set of events that is compared with what a relay holds, over all relays."""
+        return self._room_to_compare.taken(weight)
 
     async def flush(self) -> None:
         """Wait until everything that was put before this call is stored.

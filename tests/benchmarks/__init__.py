@@ -7,6 +7,7 @@
     rtt       rate at round trips of 0, 50, 300 and 900 ms
     overlap   ten relays that share 80% of their events: rate, bytes received per stored event
     memory    resident memory over a million events
+    second-day  a week of one relay, with NIP-77 and without: transfers, bytes, requests, CPU an event
 
 Every figure is a median over `--repeat` runs, each in a process of its own, on a fresh database. Relays and
 PostgreSQL are started on loopback and stopped again; what takes long to make (signed events, BigBrotr's virtual

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import benchmarks
-from tests.benchmarks import memory, overlap, round_trips, stages, versus_bigbrotr
+from tests.benchmarks import memory, overlap, round_trips, second_day, stages, versus_bigbrotr
 from tests.benchmarks.figures import Options, Result, write
 from tests.benchmarks.processes import ROOT
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "rtt": round_trips.measure,
     "overlap": overlap.measure,
     "memory": memory.measure,
+    "second-day": second_day.measure,
 }
 
 BUILD = ROOT / ".benchmarks"

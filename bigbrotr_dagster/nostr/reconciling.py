@@ -45,7 +45,11 @@ _TOO_MANY = re.compile(
     r"|(query|results?|filter|window|range|set)[ _](is[ _]|are[ _])?too[ _](big|large|broad|wide)",
     re.IGNORECASE,
 )
-"""strfry: "blocked: too many query results"; NIP-77: "blocked: this query is too big", once RESULTS_TOO_BIG."""
+"""strfry: "blocked: too many query results"; LocalRelay: "rate-limited: too many negentropy items"; NIP-77:
+"blocked: this query is too big", once RESULTS_TOO_BIG."""
+
+_IN_TIME = re.compile(r"\b(second|minute|hour|day)s?\b", re.IGNORECASE)
+"""What is too many in some time is not too many at a time."""
 
 _NAMES_NIP_77 = re.compile(r"\bneg(entropy|-open|-msg)?\b|\bunknown\b", re.IGNORECASE)
 """A NOTICE with such a word is an answer to us: "negentropy disabled", "unknown cmd", "too many NEG requests"."""
@@ -282,6 +286,6 @@ def _judged(prefix: str, text: str) -> _End:
     said = f"{prefix}: {text}" if prefix else text
     if prefix in ("auth-required", "restricted"):
         return _End(ReconcileEnding.REFUSED, said)
-    if prefix != "rate-limited" and _TOO_MANY.search(text):
+    if _TOO_MANY.search(text) and not _IN_TIME.search(text):
         return _End(ReconcileEnding.TOO_MANY, said)
     return _End(ReconcileEnding.UNSUPPORTED, said)

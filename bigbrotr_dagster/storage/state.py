@@ -35,19 +35,6 @@ NIP77_MEMORY = 86_400.0
 """Seconds after which a relay that could not be reconciled with may be asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A pass of reconciliations through the old seconds, from the newest ones down.
-
-    `since`: the first second that is compared already, None before the first one. `age`: seconds since it began.
-    `found`: it has found a difference.
-    """
-
-    since: int | None = None
-    age: float = 0.0
-    found: bool = False
-
-
 @dataclass(slots=True)
 class SyncState:
     """What is known of one relay: coverage and gaps by filter hash, and its habits.
@@ -76,9 +63,9 @@ class SyncState:
     """In this run."""
     observations: int = 0
     """Events that the relay was seen with in all its syncs."""
-    passes: dict[str, Pass] = field(default_factory=dict)
-    """By filter hash; `passed` has those that went on in this run."""
-    passed: dict[str, Pass] = field(default_factory=dict)
+    compared_from: dict[str, int] = field(default_factory=dict)
+    """By filter hash: the first second down to which the old ones are compared. `compared` has this run's."""
+    compared: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +111,9 @@ async def begin_attempt(
         async with connection.cursor(row_factory=dict_row) as cursor:
             habits = await (await cursor.execute(query("load_habits"), url)).fetchone()
     state = SyncState(attempt[0] if attempt else 0, {}, gaps, Habits(), retried)
-    for filter_hash, ranges, read, since, compared, age, found in covered:
-        state.passes[filter_hash] = Pass(compared, age or 0.0, found)
+    for filter_hash, ranges, read, since, compared_from in covered:
+        if compared_from is not None:
+            state.compared_from[filter_hash] = compared_from
         state.covered[filter_hash] = _seconds(ranges)
         state.read[filter_hash] = read_at(since) if read is None else tuple(map(_seconds, read))
     if habits is not None:
@@ -225,11 +213,9 @@ async def finish_attempt(
             await connection.execute(
                 query("save_ages"), values | {"relay_url": relay_url, "filter_hash": filter_hash}
             )
-        for filter_hash, one in state.passed.items():
-            compared = {"since": one.since, "age": one.age, "found": one.found}
-            await connection.execute(
-                query("save_pass"), compared | {"relay_url": relay_url, "filter_hash": filter_hash}
-            )
+        for filter_hash, first in state.compared.items():
+            place = {"since": first, "relay_url": relay_url, "filter_hash": filter_hash}
+            await connection.execute(query("save_compared"), place)
 
 
 def _multirange(seconds: Coverage) -> str:

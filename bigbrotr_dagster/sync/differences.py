@@ -31,7 +31,7 @@ AT_ONCE = 1_000
 
 
 class Differences:
-    """Stores what the talks of one run have shown. `found` counts it; `listed`, the ids that the relay listed."""
+    """Stores what the talks of one run have shown. `listed` counts the ids that the relay holds and we do not."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class Differences:
         trust_claims: bool,
         is_late: Callable[[], bool],
     ) -> None:
-        self.found = 0
         self.listed = 0
         self._asking = asking
         self._writer = writer
@@ -62,7 +61,6 @@ class Differences:
             DatabaseUnavailable: the database does not answer.
         """
         need = reconciliation.need
-        self.found += len(need) + len(reconciliation.have)
         self.listed += len(need)
         before = await self._writer.read(lambda database: load_withheld(database, self._url, history.hash))
         stored = await self._writer.stored([id.hex() for id in need])

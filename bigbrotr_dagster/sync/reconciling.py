@@ -6,9 +6,8 @@ not know of it is `need`: what is stored already was only not seen there, and be
 word; the rest is fetched by its ids. What does not come is a gap (`withheld`), and is asked for again at growing
 intervals. What we know of the relay and it holds no more (`have`) is noted as gone.
 
-The newest seconds are compared in every run. Below them a pass goes down, some 100,000 events a run; one that has
-found nothing is followed by the next one some hours later. Where a relay's first answer holds what the archive
-knows, its whole history is compared at once.
+The newest seconds are compared in every run. Below them a pass goes down, some 100,000 events a run, and then the
+next one. Where a relay's first answer holds what the archive knows, its whole history is compared at once.
 
 A relay can claim what it does not hold, and hide what it holds. Its answers to REQ are compared with what it says
 here, at first, now and then, and where much is gone. Who fails, or lies, is read as ever, and tried again after a
@@ -19,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from bigbrotr_dagster.nostr.connection import Connection
 from bigbrotr_dagster.storage.ingest import BatchWriter
-from bigbrotr_dagster.storage.state import Nip77, Pass, SyncState
+from bigbrotr_dagster.storage.state import Nip77, SyncState
 from bigbrotr_dagster.sync.asking import Asking
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.stated import Stated
@@ -38,9 +37,6 @@ LEAST_SAMPLE, LEAST_SHARE = 100, 0.5
 
 LISTED_AT_ONCE = 50_000
 """Ids that a talk about what was never read aims at."""
-
-REST = 6 * 3_600.0
-"""Seconds from the beginning of a pass that has found nothing to that of the next one."""
 
 
 class Reconciling:
@@ -122,31 +118,21 @@ class Reconciling:
         return await self._talks.compare(connection, history, window)
 
     async def _compare_old(self, connection: Connection, history: History) -> None:
-        """Go on with the pass through what is older, or begin another one."""
+        """Go on with the pass through what is older; where that has ended, begin the next one."""
         newest = next(reversed(list(history.settled)), None)
-        one = self._state.passes.get(history.hash, Pass())
         if newest is None:
             return
-        first = newest.until - self._recent
-        old = history.settled & Coverage.between(
-            0, min(first, (first + 1 if one.since is None else one.since) - 1)
-        )
-        if not old:
-            if not one.found and one.age < REST:
-                return
-            one, old = Pass(), history.settled & Coverage.between(0, first)
-        left, found = MOST_ITEMS, one.found
+        all_old = history.settled & Coverage.between(0, newest.until - self._recent)
+        old = all_old & Coverage.between(0, self._state.compared_from.get(history.hash, newest.until) - 1)
+        old, left = old or all_old, MOST_ITEMS
         for _ in range(MOST_TALKS):
             if not old or left <= 0 or self._is_late() or connection.closed:
                 break
-            before = self._differences.found
             done = await self._talks.compare_newest(connection, history, list(old)[-1], left)
             if done is None:
                 break
             left -= done.items
-            found |= self._differences.found > before
-            one = Pass(done.window.since, one.age, found)
-            self._state.passed[history.hash] = one
+            self._state.compared[history.hash] = done.window.since
             old &= Coverage.between(0, done.window.since - 1)
 
     # -- what was never read --

@@ -98,7 +98,7 @@ class Talks:
                 ended = await self._talk(connection, history, part, items)
                 if ended is ReconcileEnding.FINISHED:
                     if self._longest is not None:
-                        self._longest = 2 * part.seconds
+                        self._longest = (2 if items else 64) * part.seconds
                     return Compared(part, len(items))
                 if ended is not ReconcileEnding.TOO_MANY or part.seconds == 1 or self._is_late():
                     return None

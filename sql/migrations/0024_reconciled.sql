@@ -6,12 +6,8 @@ ALTER TABLE relay_limits
     ADD COLUMN negentropy    text NOT NULL DEFAULT '',
     ADD COLUMN negentropy_at timestamptz;
 
--- The pass through the old seconds, from the newest ones down: the first second that is compared already, when the
--- pass began, and whether it has found anything.
-ALTER TABLE sync_coverage
-    ADD COLUMN reconciled_from  bigint,
-    ADD COLUMN reconciled_since timestamptz,
-    ADD COLUMN reconciled_found boolean NOT NULL DEFAULT false;
+-- The old seconds are compared from the newest ones down, and again: the first one that was compared last.
+ALTER TABLE sync_coverage ADD COLUMN reconciled_from bigint;
 
 -- Events that a relay held once and holds no more: deleted, expired, replaced. Nothing is ever deleted for that.
 CREATE TABLE gone_event (

@@ -5,8 +5,7 @@
 SELECT filter_hash, covered, read_at_ages, extract(epoch FROM coalesce(
            (SELECT succeeded_at FROM relay_limits WHERE relay_limits.relay_url = sync_coverage.relay_url),
            (SELECT min(started_at) FROM sync_attempt WHERE sync_attempt.relay_url = sync_coverage.relay_url)
-       ))::float8,
-       reconciled_from, extract(epoch FROM now() - reconciled_since)::float8, reconciled_found
+       ))::float8, reconciled_from
 FROM sync_coverage WHERE relay_url = %(relay_url)s;
 
 -- name: note_gap_tries
@@ -90,10 +89,9 @@ WHERE id = %(id)s;
 UPDATE sync_coverage SET read_at_ages = %(read_at_ages)s::text[]::int8multirange[]
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
--- name: save_pass
--- How far the old seconds are compared, in a pass that began so many seconds ago, and whether it has found anything.
-UPDATE sync_coverage SET reconciled_from = %(since)s, reconciled_since = now() - make_interval(secs => %(age)s),
-    reconciled_found = %(found)s
+-- name: save_compared
+-- The first second down to which the old ones are compared (NIP-77).
+UPDATE sync_coverage SET reconciled_from = %(since)s
 WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 
 -- name: save_limits

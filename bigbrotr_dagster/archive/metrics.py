@@ -182,6 +182,7 @@ def _of_attempts(totals: dict[tuple[str, str], float]) -> Iterator[Metric]:
     for prefix, name, label, help_text in (
         ("attempts", "bigbrotr_syncs", "outcome", "Syncs of a relay that ended."),
         ("rejected", "bigbrotr_events_rejected", "reason", "Events that were not stored."),
+        ("late", "bigbrotr_events_late_by_age", "age", "Late events, by their age when they were found, at most."),
     ):
         counter = CounterMetricFamily(name, help_text, labels=["network", label])
         for (network, counted), value in totals.items():

@@ -33,6 +33,8 @@ class RelayState:
     """What is covered is covered without the kinds that relays keep for whom they concern."""
     is_reconciled: bool
     """What was proved is compared with what the relay holds (NIP-77), and not read again."""
+    transfers: float | None
+    """Events that the relay sent in the last day, for each that was new of it; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ def cursors_show(url: str | None) -> None:
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
         without = f"\t{WITHOUT}" if state.lacks_restricted else ""
         how = "\treconciled" if state.is_reconciled else ""
-        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}{how}")
+        cost = "" if state.transfers is None else f"\t{state.transfers:.2f} transfers an event"
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}{how}{cost}")
 
 
 @cursors.command("reset")

@@ -189,6 +189,7 @@ async def finish_attempt(
         "events_rejected": Jsonb(dict(tally.rejected)),
         "observations_new": tally.observations_new,
         "late_events": tally.late_events,
+        "late_by": Jsonb(dict(tally.late_by)),
         "events_claimed": tally.events_claimed,
         "events_gone": tally.events_gone,
         "requests": result.requests,

@@ -136,6 +136,7 @@ def _report(cycle: Cycle, sync: RelaySync, error: str | None, seconds: float) ->
         events_rejected=dict(tally.rejected),
         observations_new=tally.observations_new,
         late_events=tally.late_events,
+        late_by=dict(tally.late_by),
         events_claimed=tally.events_claimed,
         events_gone=tally.events_gone,
         proved_by=sync.proved_by,

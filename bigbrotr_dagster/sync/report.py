@@ -40,6 +40,8 @@ class RelayReport:
     observations_new: int = 0
     late_events: int = 0
     """New ones among seconds that had been proved complete: the relay's drift."""
+    late_by: dict[str, int] = field(default_factory=dict)
+    """Of these, by their age when they were found, at most: hour, day, week, month, year, more."""
     events_claimed: int = 0
     """Of `events_known`, those that were not sent: the relay says that it holds them (NIP-77)."""
     events_gone: int = 0
@@ -71,6 +73,7 @@ class RelayReport:
             "events_received": self.events_received,
             "events_new": self.events_new,
             "late_events": self.late_events,
+            "late_by": self.late_by,
             "events_claimed": self.events_claimed,
             "events_gone": self.events_gone,
             "proved_by": self.proved_by,

@@ -33,6 +33,7 @@ CREATE TABLE withheld_event (
 );
 
 ALTER TABLE sync_attempt
+    ADD COLUMN late_by        jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN events_claimed bigint NOT NULL DEFAULT 0,
     ADD COLUMN events_gone    bigint NOT NULL DEFAULT 0;
 
@@ -53,7 +54,10 @@ BEGIN
            ('bytes_received', attempt.bytes_received)
     UNION ALL
     SELECT 'rejected:' || rejected.reason, rejected.events::bigint
-    FROM jsonb_each_text(attempt.events_rejected) AS rejected (reason, events);
+    FROM jsonb_each_text(attempt.events_rejected) AS rejected (reason, events)
+    UNION ALL
+    SELECT 'late:' || late.age, late.events::bigint
+    FROM jsonb_each_text(attempt.late_by) AS late (age, events);
 END $$;
 
 -- An event that somebody deletes takes what is known of it along.

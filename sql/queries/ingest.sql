@@ -50,12 +50,14 @@ ON CONFLICT DO NOTHING
 RETURNING id, seq;
 
 -- name: late_observations
--- Of these pairs, those that are not stored yet, counted per relay.
-SELECT relay_id, count(*)
-FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS late (event_seq, relay_id)
-WHERE NOT EXISTS (SELECT FROM observation AS kept
-                  WHERE kept.event_seq = late.event_seq AND kept.relay_id = late.relay_id)
-GROUP BY relay_id;
+-- Of these pairs, those that are not stored yet: the relay, and the event's created_at.
+WITH late AS MATERIALIZED (
+    SELECT event_seq, relay_id
+    FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS given (event_seq, relay_id)
+    WHERE NOT EXISTS (SELECT FROM observation AS kept
+                      WHERE kept.event_seq = given.event_seq AND kept.relay_id = given.relay_id)
+)
+SELECT late.relay_id, event.created_at FROM late JOIN event ON event.seq = late.event_seq;
 
 -- name: insert_observations
 -- First seen wins. In order of the key, as above. Returns the number of new rows per relay.

@@ -80,7 +80,7 @@ SELECT run_id, started_at FROM (
 UPDATE sync_attempt
 SET finished_at = now(), ok = %(ok)s, error = %(error)s, events_received = %(events_received)s,
     events_new = %(events_new)s, events_known = %(events_known)s, events_rejected = %(events_rejected)s,
-    observations_new = %(observations_new)s, late_events = %(late_events)s, events_claimed = %(events_claimed)s,
+    observations_new = %(observations_new)s, late_events = %(late_events)s, late_by = %(late_by)s, events_claimed = %(events_claimed)s,
     events_gone = %(events_gone)s, requests = %(requests)s, bytes_received = %(bytes_received)s
 WHERE id = %(id)s;
 
@@ -120,7 +120,9 @@ SELECT relay.url, relay.network,
        (SELECT count(*) FROM sync_gap WHERE sync_gap.relay_url = relay.url),
        last.finished_at, last.ok, last.error,
        coalesce(restricted_kinds IN ('withheld', 'refused') OR (hides AND restricted_kinds <> 'given'), false),
-       coalesce(negentropy = 'spoken', false)
+       coalesce(negentropy = 'spoken', false),
+       (SELECT sum(events_received)::float8 / nullif(sum(observations_new), 0) FROM sync_attempt
+        WHERE sync_attempt.relay_url = relay.url AND started_at > now() - interval '1 day')
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
 LEFT JOIN service_state AS cursor

@@ -89,6 +89,7 @@ async def attempt(database: str, url: str, *, ok: bool, received: int = 0, rejec
     )
     tally = Tally(events_new=received, late_events=1)
     tally.rejected["bad_id"] = rejected
+    tally.late_by["week"] = 1
     async with open_pool(database) as pool, pool.connection() as connection:
         state = await begin_attempt(connection, url, "run", [])
         for _ in range(2):  # an answer to COMMIT may be lost, and all of it done again
@@ -136,6 +137,7 @@ async def test_the_figures_are_those_of_the_archive(any_database: str, tmp_path:
         sample("bigbrotr_events_new_total", **clearnet): 25,
         sample("bigbrotr_events_known_total", **clearnet): 0,
         sample("bigbrotr_events_late_total", **clearnet): 3,
+        sample("bigbrotr_events_late_by_age_total", age="week", **clearnet): 3,
         sample("bigbrotr_events_rejected_total", reason="bad_id", **clearnet): 2,
         sample("bigbrotr_requests_total", **clearnet): 9,
         sample("bigbrotr_received_bytes_total", **clearnet): 3_000,

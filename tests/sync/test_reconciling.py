@@ -64,6 +64,8 @@ async def test_what_comes_late_is_found_by_the_next_run_however_old_it_is(databa
         report = await synced(database, url)
     assert {event.id for event in late} <= stored_ids(database)
     assert report.late_events == len(late)
+    assert sum(report.late_by.values()) == len(late)
+    assert report.late_by["year"] + report.late_by["more"] > 30
     assert report.events_received <= 3 * len(late)
 
 

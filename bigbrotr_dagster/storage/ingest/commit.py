@@ -111,8 +111,8 @@ async def _insert_events(connection: AsyncConnection, events: Collection[Event])
 
 async def _late(
     connection: AsyncConnection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
-) -> dict[int, int]:
-    """The number of new observations in seconds that had been proved complete, by relay."""
+) -> dict[int, list[int]]:
+    """By relay, the seconds of new observations that had been proved complete: `created_at` of each event."""
     pairs: set[tuple[int, int]] = set()
     for delivery in batch.deliveries:
         if delivery.again:
@@ -124,7 +124,10 @@ async def _late(
     if not pairs:
         return {}
     values = {"events": [event for event, _ in pairs], "relays": [relay for _, relay in pairs]}
-    return dict(await (await connection.execute(query("late_observations"), values)).fetchall())
+    late: dict[int, list[int]] = {}
+    for relay, created_at in await (await connection.execute(query("late_observations"), values)).fetchall():
+        late.setdefault(relay, []).append(created_at)
+    return late
 
 
 async def _insert_observations(
@@ -200,7 +203,7 @@ def _count(
     relays: Mapping[str, int],
     stored: Iterable[str],
     observed: dict[int, int],
-    late: dict[int, int],
+    late: dict[int, list[int]],
 ) -> None:
     """Tell each relay's tally. A new event counts for the first relay of the batch that brought it."""
     unclaimed = set(stored)
@@ -214,7 +217,7 @@ def _count(
         tally.events_claimed += len(batch.claimed(delivery))
         tally.events_gone += len(delivery.compared.gone)
         tally.observations_new += observed.pop(relay, 0)
-        tally.late_events += late.pop(relay, 0)
+        tally.add_late(delivery.seen_at - second for second in late.pop(relay, []))
         tally.rejected.update(delivery.rejected_counts)
         refused = batch.rejected(delivery)[len(delivery.rejected) :]
         tally.rejected.update(item.reason for item in refused)

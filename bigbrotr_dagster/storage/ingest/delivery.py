@@ -1,7 +1,7 @@
 """What goes into the archive together: the events of one answer and what that answer proves."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.nostr.event import Event
@@ -29,6 +29,10 @@ class Cursor:
     id: str = "f" * 64
 
 
+LATENESS = (("hour", 3_600), ("day", 86_400), ("week", 7 * 86_400), ("month", 30 * 86_400), ("year", 365 * 86_400))
+"""How late an event can be, at most, in seconds; what is later still is "more"."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What the writer did with one relay's deliveries, so far."""
@@ -38,10 +42,18 @@ class Tally:
     observations_new: int = 0
     late_events: int = 0
     """Of these, those in seconds that had been proved complete before."""
+    late_by: Counter[str] = field(default_factory=Counter)
+    """Of these, by their age when they were found: see `LATENESS`."""
     events_claimed: int = 0
     """Of `events_known`, those that did not come: the relay says that it holds them."""
     events_gone: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def add_late(self, seconds: Iterable[int]) -> None:
+        """Count events that were so many seconds old when they were found."""
+        for age in seconds:
+            self.late_events += 1
+            self.late_by[next((name for name, most in LATENESS if age <= most), "more")] += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,8 @@ async def test_counters_never_go_down(database: str) -> None:
 
 async def test_attempts_from_before_the_totals_are_counted(database: str) -> None:
     await fill(database)
-    totals = "SELECT * FROM sync_total WHERE value > 0 ORDER BY 1, 2"
+    # How late events came was not counted when the totals began.
+    totals = "SELECT * FROM sync_total WHERE value > 0 AND name NOT LIKE 'late:%' ORDER BY 1, 2"
     counted = ask(database, totals)
     drop = "DROP TABLE sync_total; DROP TRIGGER sync_attempt_add_to_total ON sync_attempt;"
     drop += "DROP FUNCTION sync_attempt_add_to_total; DROP FUNCTION sync_attempt_counts;"

@@ -49,7 +49,7 @@ def parsed(text: str) -> dict[Sample, float]:
     return {sample(one.name, **one.labels): one.value for family in families for one in family.samples}
 
 
-def scrape(port: int, seconds: float = 30) -> dict[Sample, float]:
+def scrape(port: int, seconds: float = 120) -> dict[Sample, float]:
     """One answer; waits for the server to listen.
 
     Raises:

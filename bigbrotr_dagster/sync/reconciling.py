@@ -72,22 +72,21 @@ class Reconciling:
     async def go_through(self, connection: Connection, histories: Sequence[History]) -> list[History]:
         """Compare what is due, once a run, where the relay speaks NIP-77, or may; returns what has to be read yet.
 
+        What this run alone has read is new, and a trial is of the newest seconds: they cost the least.
+
         Raises:
             DatabaseUnavailable: the database does not answer.
         """
-        if self._began or connection.closed:
+        known = [history for history in histories if history.proved_before and _is_comparable(history)]
+        if self._began or connection.closed or not known:
             return []
         self._began = True
-        taken = [history for history in histories if self.takes(history)]
-        if not taken and await self._may_speak(WORTH):
-            await self._compare_all(connection, [one for one in histories if _is_comparable(one)])
+        if self._state.nip77 is not Nip77.SPOKEN:
+            if await self._may_speak(WORTH):
+                await self._compare_recent(connection, known[0])
             return []
-        return await self._compare_all(connection, taken)
-
-    async def _compare_all(self, connection: Connection, histories: Sequence[History]) -> list[History]:
-        """Returns those of which the newest seconds could not be compared."""
         failed = []
-        for history in histories:
+        for history in known:
             if not await self._compare_recent(connection, history):
                 failed.append(history)
             elif not self._is_late():

@@ -73,7 +73,8 @@ async def had(
     ):
         result = await talk(connection, ours, selection)
         page = await connection.request(Filter(limit=5), max_events=100, max_bytes=10**6)
-        assert (page.outcome.ending, len(page.events)) == (Ending.EOSE, 5)
+        if NEGENTROPY["floods-events"] not in relay.modes:  # it may be at that still
+            assert (page.outcome.ending, len(page.events)) == (Ending.EOSE, 5)
     assert relay.comparisons >= 1
     return result
 

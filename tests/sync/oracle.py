@@ -28,6 +28,7 @@ from tests.relays.hostile import (
     AuthRequired,
     Crowded,
     Damaged,
+    Garbage,
     Held,
     HostileRelay,
     IgnoresSince,
@@ -117,7 +118,13 @@ def warranted(relay: HostileRelay) -> Coverage:
     allowed = Coverage(Interval(second, second) for second in crowds)
     for mode in relay.modes:
         allowed |= mode.warrants(relay)
-    return WHOLE if _cannot_advance(relay) else allowed
+    return WHOLE if _cannot_advance(relay) or _claims_rubbish(relay) else allowed
+
+
+def _claims_rubbish(relay: HostileRelay) -> bool:
+    """It says that it holds (NIP-77) what comes as something else: that is withheld, and lies anywhere."""
+    kinds = {type(mode) for mode in relay.modes}
+    return Garbage in kinds and any(issubclass(kind, Negentropy) for kind in kinds)
 
 
 def _cannot_advance(relay: HostileRelay) -> bool:
@@ -173,6 +180,8 @@ def known_to_speak(database: str, url: str) -> None:
 
 
 def _is_busy(relay: HostileRelay) -> bool:
+    if any(isinstance(mode, Negentropy) for mode in relay.modes) and relay.round < 2:
+        return True  # what a first sync reads is not compared
     return any(isinstance(mode, Arriving) and relay.round < mode.stops_in_round for mode in relay.modes)
 
 

@@ -11,7 +11,7 @@ from tests.sync.oracle import Verdict, assert_the_promise, verdicts_on
 
 pytestmark = pytest.mark.slow
 
-BESIDE = ("cap-20", "random-order", "garbage", "oldest-first", "drops-every-3rd", "restricted-kinds", "arriving")
+BESIDE = ("cap-20", "random-order", "garbage", "oldest-first", "drops-every-3rd", "restricted-kinds")
 """Modes that each misuse of NIP-77 is tried together with."""
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from bigbrotr_dagster.archive.proof import mark_gaps, relay_gaps, relay_states, reset_cursor
+from bigbrotr_dagster.archive.proof import RelayState, mark_gaps, relay_gaps, relay_states, reset_cursor
 from bigbrotr_dagster.cli.common import archive_to_read, one_relay_url, ready_database, relay_urls, shown_time
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.ingest import LAST_SECOND
@@ -18,7 +18,10 @@ def cursors() -> None:
 
 @cursors.command("show")
 @click.argument("url", required=False)
-def cursors_show(url: str | None) -> None:
+@click.option(
+    "--cost", is_flag=True, help="Also how it is proved, and events sent for each new one, the last day."
+)
+def cursors_show(url: str | None, *, cost: bool) -> None:
     """Print the cursor, the gaps and the last outcome of every relay, or of one."""
     url = one_relay_url(url)
     states = relay_states(archive_to_read(), url)
@@ -29,9 +32,13 @@ def cursors_show(url: str | None) -> None:
         error = safe_line(state.error or "")  # an older row may hold what a relay said as it said it
         outcome = "never tried" if state.ok is None else "ok" if state.ok else f"failed: {error}"
         without = f"\t{WITHOUT}" if state.lacks_restricted else ""
-        how = "\treconciled" if state.is_reconciled else ""
-        cost = "" if state.transfers is None else f"\t{state.transfers:.2f} transfers an event"
-        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}{how}{cost}")
+        spent = f"\t{_spent(state)}" if cost else ""
+        print(f"{state.url}\t{at}\t{state.gaps} gaps\t{outcome}{without}{spent}")
+
+
+def _spent(state: RelayState) -> str:
+    how = "reconciled" if state.is_reconciled else "paged"
+    return how if state.transfers is None else f"{how}\t{state.transfers:.2f} transfers an event"
 
 
 @cursors.command("reset")

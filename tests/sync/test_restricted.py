@@ -1,5 +1,7 @@
 """Kinds that a relay keeps for whom they concern: with a key they are archived, without one that is said."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -73,6 +75,8 @@ async def test_without_a_key_the_coverage_says_that_it_is_without_them(
     monkeypatch.setenv("BIGBROTR_DATABASE_URL", database)
     shown = CliRunner().invoke(cli, ["cursors", "show", relay.url])
     assert shown.output.endswith("\tok\twithout kinds 4 and 1059, and rare kinds that these may hide\n")
+    with_cost = CliRunner().invoke(cli, ["cursors", "show", relay.url, "--cost"])
+    assert re.search(r"may hide\tpaged\t\d\.\d\d transfers an event\n$", with_cost.output)
 
 
 @pytest.mark.slow

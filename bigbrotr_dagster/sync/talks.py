@@ -32,7 +32,7 @@ MUCH_GONE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedWindow:
     """A `window` that is compared, and proved; `items` events of ours lie in it."""
 
     window: Interval
@@ -83,7 +83,7 @@ class Talks:
 
     async def compare_newest(
         self, connection: Connection, history: History, window: Interval, most: int
-    ) -> Compared | None:
+    ) -> ComparedWindow | None:
         """Compare the newest part of a window that holds at most so many events of ours, or one second.
 
         Returns what was compared; None where that was not possible.
@@ -99,7 +99,7 @@ class Talks:
                 if ended is ReconcileEnding.FINISHED:
                     if self._longest is not None:
                         self._longest = (2 if items else 64) * part.seconds
-                    return Compared(part, len(items))
+                    return ComparedWindow(part, len(items))
                 if ended is not ReconcileEnding.TOO_MANY or part.seconds == 1 or self._is_late():
                     return None
                 part = _newer_half(part, items)

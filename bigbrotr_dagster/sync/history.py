@@ -98,6 +98,10 @@ class History:
         """Seconds of the range that are neither covered nor a gap."""
         return self._range - self.settled
 
+    def unread(self, seconds: Coverage) -> Coverage:
+        """Those of `seconds` that this run has not settled; an old gap that is tried again is among them."""
+        return seconds - self._read
+
     @property
     def reach(self) -> int | None:
         """The last second before the first pending one; None if `since` itself is pending."""

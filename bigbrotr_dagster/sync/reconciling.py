@@ -157,15 +157,15 @@ class Reconciling:
         ):
             return
         seconds = max(1, page.seconds * LISTED_AT_ONCE // page.events)
-        while (pending := history.pending & walk.pending) and not self._is_late() and not connection.closed:
-            newest = list(pending)[-1]
+        while (left := history.unread(walk.pending)) and not self._is_late() and not connection.closed:
+            newest = list(left)[-1]
             window = Interval(max(newest.since, newest.until - seconds + 1), newest.until)
             before = self._differences.listed
             if not await self._talks.compare(connection, history, window):
                 break
             listed = self._differences.listed - before
             seconds = max(1, min(16 * seconds, seconds * LISTED_AT_ONCE // max(1, listed)))
-        walk.proved_otherwise(history.pending)
+        walk.proved_otherwise(history.unread(walk.pending))
 
 
 def _is_comparable(history: History) -> bool:

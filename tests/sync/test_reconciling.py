@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
+from bigbrotr_dagster.archive.registry import register_relays
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.sync import sync_relays
 from bigbrotr_dagster.sync.report import RelayReport
 from tests.nostr.helpers import signed
 from tests.relays.local_relay import LocalRelayProcess, load
-from tests.sync.helpers import ask, config, stored_ids
+from tests.sync.helpers import ask, config, stored_ids, tell
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +82,21 @@ async def test_what_another_relay_has_brought_is_not_sent_again(database: str, t
         assert stored_ids(database, second) == {event.id for event in (*events, *only_there)}
         again = await synced(database, second)
     assert (again.events_new, again.gaps, report.gaps) == (0, [], [])
+
+
+async def test_a_gap_of_a_first_sync_that_broke_off_is_listed_too(database: str, tmp_path: Path) -> None:
+    events = drawn(1_500, DAY)
+    with local_relay(tmp_path, events) as first, local_relay(tmp_path, events) as second:
+        await synced(database, first)
+        register_relays(database, [second])
+        tell(
+            database,
+            "INSERT INTO sync_gap (relay_url, filter_hash, since, until, reason, tries, last_try)"
+            f" SELECT '{second}', filter_hash, 0, {int(time.time())}, 'no-eose', 1, now() FROM sync_coverage",
+        )
+        report = await synced(database, second)
+    assert (report.gaps_before, report.gaps) == (1, [])
+    assert stored_ids(database, second) == {event.id for event in events}
 
 
 async def test_without_trust_each_event_has_to_come(database: str, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class Asking:
             proof = await self._judged(talk, ask, page)
         else:
             proof = self._proof(talk.walk, ask, page, under_way)
-        await self._settle(talk.history, talk.walk, page, proof)
+        await self._settle(talk, ask, page, proof)
 
     async def _judged(self, talk: "_Talk", ask: Ask, page: Reply) -> Proof:
         """What an answer that came alone proves; whatever it was, something is learned of the relay."""
@@ -272,15 +272,15 @@ class Asking:
         self._progress.events_received += page.received
         self._conduct.received(page.received)
 
-    async def _settle(self, history: History, walk: Walk, page: Reply, proof: Proof) -> None:
+    async def _settle(self, talk: "_Talk", ask: Ask, page: Reply, proof: Proof) -> None:
         if self.first_page is None and page.events:
             times = [event.created_at for event in page.events]
             self.first_page = FirstPage(len(times), max(times) - min(times) + 1)
-        proof, disproved = self.claims.checked(history, walk, page, proof)
+        proof, disproved = self.claims.checked(talk.history, talk.walk, ask, page, proof)
         if proof.covered or proof.gaps or len(page.events) > self._most_unproved:
             self.progress_at = time.monotonic()
             self._most_unproved = max(self._most_unproved, 0 if proof.covered else len(page.events))
-        await self.claims.write(history, walk, page, proof, disproved)
+        await self.claims.write(talk.history, talk.walk, page, proof, disproved)
 
 
 @dataclass(slots=True)

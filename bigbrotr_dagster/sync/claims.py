@@ -69,8 +69,10 @@ class Claims:
         self._lateness: dict[str, Lateness] = {}  # by filter hash
         self._false_eoses = 0  # less those that turned out to be none
         self._all_false = 0
+        self._unclaimed = 0  # false EOSEs after which nothing had been claimed
         self._answers = 0
         self._held: list[tuple[History, Walk, Proof]] = []
+        self._named: list[tuple[History, Walk, Coverage]] = []  # gaps that answers have shown
 
     @property
     def are_deceived(self) -> bool:
@@ -98,22 +100,42 @@ class Claims:
         for late in came:
             if late.selection not in self._asked:
                 continue
-            history, walk = self._asked[late.selection]
+            history, _ = self._asked[late.selection]
             second = min((late.selection.since or 0) + 1, late.selection.until or 0)
             came_late: list[Stamped] = [*late.page.events, *_damaged(late.page, second)]
-            disproved = self._late(history).came_late(came_late) if late.contradict else NOTHING
-            if disproved:
-                self._heed_false_eose(walk, disproved, late.lag)
+            disproved = NOTHING
+            if late.contradict:
+                disproved = self._contradict(late, came_late)
             await self._deliver(history, late.page, Proof(), disproved)
 
-    def checked(self, history: History, walk: Walk, page: Reply, proof: Proof) -> tuple[Proof, Coverage]:
+    def _contradict(self, late: LateEvents, came_late: Sequence[Stamped]) -> Coverage:
+        """Heed what came after an EOSE; returns what was claimed although it was not there."""
+        history, walk = self._asked[late.selection]
+        lateness = self._late(history)
+        news = lateness.expect(late.selection, came_late)
+        disproved = lateness.contradicted()
+        if disproved:
+            self._heed_false_eose(walk, disproved, late.lag)
+        elif news > 1 and self._unclaimed < FALSE_EOSES:
+            # That EOSE proved nothing yet, but what is thought of the relay's answers may rest on it. One event
+            # may have just arrived.
+            self._unclaimed += 1
+            self._begin_anew(walk, NOTHING, late.lag)
+        return disproved
+
+    def checked(self, history: History, walk: Walk, ask: Ask, page: Reply, proof: Proof) -> tuple[Proof, Coverage]:
         """The proof without what is contradicted by events that came late, and did not come now; and that."""
         self._answers += 1
         lateness = self._late(history)
         arrived: list[Stamped] = [*page.events, *_damaged(page, 0)]
-        if reaction(page.outcome) is Reaction.PROVED and lateness.came(arrived) and not page.late:
+        selection = history.selection(ask)
+        if reaction(page.outcome) is Reaction.PROVED and lateness.came(selection, arrived) and not page.late:
             self._false_eoses = max(0, self._false_eoses - 1)
         disproved = lateness.claim(proof.covered)
+        if proof.gaps:
+            named = Coverage(gap.interval for gap in proof.gaps)
+            lateness.name(named)
+            self._named.append((history, walk, named))
         if not disproved:
             return proof, NOTHING
         self._heed_false_eose(walk, disproved)
@@ -143,9 +165,18 @@ class Claims:
         """Ask again for what an EOSE was no proof of, and wait longer after the next one."""
         self._false_eoses += 1
         self._all_false += 1
+        self._begin_anew(walk, disproved, lag)
+
+    def _begin_anew(self, walk: Walk, disproved: Coverage, lag: float) -> None:
+        """Forget what was concluded from answers that ended too early, and ask again for what rests on it."""
         self._distance.alone = True
         self._habits.note_false_eose(lag)
         walk.restart(disproved)
         held, self._held = self._held, []
         for _, other, proof in held:
             other.restart(Coverage(proof.covered))
+        # A second is a gap where answers look cut, or differ: so do those that ended before their events came.
+        named, self._named = self._named, []
+        for history, other, gaps in named:
+            history.take_back(gaps)
+            other.restart(gaps)

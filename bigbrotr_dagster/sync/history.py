@@ -124,17 +124,16 @@ class History:
         covered, unproved = Coverage(proof.covered), Coverage(gap.interval for gap in proof.gaps)
         settled = covered | unproved
         if self.gaps:
-            self.gaps = [
-                replace(gap, interval=part) for gap in self.gaps for part in Coverage([gap.interval]) - settled
-            ]
+            self.gaps = _without(self.gaps, settled)
         self.gaps.extend(proof.gaps)
         self._covered = (self._covered - unproved) | covered
         self._read |= settled
 
     def take_back(self, disproved: Coverage) -> None:
-        """These seconds were covered by mistake; they are pending again."""
+        """These seconds were covered, or named a gap, by mistake; they are pending again."""
         if disproved:
             self._covered -= disproved
+            self.gaps = _without(self.gaps, disproved)
             self._read -= disproved
 
     def give_up(self, reason: Unproven, detail: str) -> Proof:
@@ -158,6 +157,11 @@ class History:
                 return None
             changes[name] = tuple(narrowed)
         return self.filter.narrowed(**changes)
+
+
+def _without(gaps: Sequence[Gap], seconds: Coverage) -> list[Gap]:
+    """What is left of these gaps outside `seconds`."""
+    return [replace(gap, interval=part) for gap in gaps for part in Coverage([gap.interval]) - seconds]
 
 
 def _compared(state: SyncState, name: str) -> Coverage:

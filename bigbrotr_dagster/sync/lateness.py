@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Ask, Stamped
 
@@ -18,7 +19,7 @@ ASKED_IN_VAIN = 2
 """Answers without an awaited event, after which it is taken to be gone: deleted, replaced, expired. Few are."""
 
 PAGES_REMEMBERED = 4
-"""Answers whose events are known again: some relays send an event once more after the EOSE."""
+"""Answers whose events are known again: some relays send an event of theirs once more after the EOSE."""
 
 MOST_AWAITED = 20_000
 MOST_CLAIMS = 1_000
@@ -41,22 +42,32 @@ class Lateness:
 
     _awaited: dict[str, _Awaited] = field(default_factory=dict)  # by id
     _claims: deque[Interval] = field(default_factory=lambda: deque(maxlen=MOST_CLAIMS))
-    _pages: deque[frozenset[str]] = field(default_factory=lambda: deque(maxlen=PAGES_REMEMBERED))
+    _pages: dict[Filter | None, frozenset[str]] = field(default_factory=dict)  # ids, the latest answer last
     _oldest: int | None = None  # second of an event that came
     _came_late: int = 0
     _gone: int = 0
 
-    def came_late(self, events: Iterable[Stamped]) -> Coverage:
-        """Await these events, which came after an EOSE; returns what was claimed although they were not there."""
+    def expect(self, selection: Filter, events: Iterable[Stamped]) -> int:
+        """Await these events, which came after the EOSE of a REQ for `selection`; returns how many it had not."""
+        came_before = self._came_late
+        before = self._pages.get(selection)
+        known = frozenset[str]().union(*self._pages.values()) if before is None else before
         for event in events:
-            is_known = any(event.id in page for page in self._pages)
-            if not is_known and event.kind not in EPHEMERAL and len(self._awaited) < MOST_AWAITED:
+            if event.id not in known and event.kind not in EPHEMERAL and len(self._awaited) < MOST_AWAITED:
                 self._awaited[event.id] = _Awaited(event.created_at)
                 self._came_late += 1
+        return self._came_late - came_before
+
+    def contradicted(self) -> Coverage:
+        """What was claimed although awaited events were not there; it is claimed no more."""
         wrong = self._contradicted(self._claims)
         for claim in wrong:
             self._claims.remove(claim)
         return Coverage(wrong)
+
+    def name(self, gaps: Iterable[Interval]) -> None:
+        """Answers have shown that these seconds cannot be had whole: they claim that no more of them will come."""
+        self._claims.extend(gaps)
 
     def lacks_what_was_due(self, ask: Ask, events: Sequence[Stamped]) -> bool:
         """Whether an answer is empty although it continues another one, and should begin with its last second."""
@@ -68,11 +79,13 @@ class Lateness:
             return False
         return self._oldest <= ask.until <= self._oldest + 1
 
-    def came(self, events: Sequence[Stamped]) -> bool:
+    def came(self, selection: Filter | None, events: Sequence[Stamped]) -> bool:
         """These came as they should; returns whether that explains a contradiction: nothing was wrong with it."""
         ids = frozenset(event.id for event in events)
-        if ids:
-            self._pages.append(ids)
+        self._pages.pop(selection, None)
+        self._pages[selection] = ids
+        if len(self._pages) > PAGES_REMEMBERED:
+            del self._pages[next(iter(self._pages))]
         found = [self._awaited.pop(id) for id in self._awaited.keys() & ids]
         return any(each.has_contradicted for each in found)
 

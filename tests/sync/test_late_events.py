@@ -160,3 +160,17 @@ async def test_what_comes_late_in_place_of_events_disproves_an_eose_as_well(data
     assert (report.ok, report.pending_seconds) == (True, 0)
     assert stored_ids(database) == ALL
     assert report.events_rejected["malformed"] >= 100
+
+
+@pytest.mark.parametrize("late", [4, 5])
+async def test_what_an_answer_taught_that_ended_too_early_is_forgotten(database: str, late: int) -> None:
+    """An answer that is empty where more is looks as if the relay removed events, or cut them at the wrong end."""
+
+    def hesitant(number: int, subscription: str, honest: list[list[object]]) -> Messages:
+        return early_eose(0.3 if number == late else 0, subscription, honest)
+
+    async with scripted(EVENTS, cap=100, twist=hesitant) as relay:
+        [report] = (await sync_relays(database, config(), [relay.url])).relays
+    assert (report.ok, report.gaps, report.pending_seconds) == (True, [], 0)
+    assert stored_ids(database) == ALL
+    assert ask(database, "SELECT answer_order, cut_at, hides FROM relay_limits") == [("newest-first", 100, False)]

@@ -77,7 +77,8 @@ async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: O
             await _finish(cycle, sync, state, error if interruption is None else interruption.value)
             if interruption is None:
                 report = _report(cycle, sync, error, time.monotonic() - started)
-                done(replace(report, gaps_before=gaps_before, went_well_before=state.went_well))
+                report = replace(report, gaps_before=gaps_before, went_well_before=state.went_well)
+                done(replace(report, transfers_per_event=_transfers(report, state)))
 
         await _to_its_end(end())
 
@@ -149,3 +150,9 @@ def _report(cycle: Cycle, sync: RelaySync, error: str | None, seconds: float) ->
         without_kinds=sync.without_kinds,
         seconds=seconds,
     )
+
+
+def _transfers(report: RelayReport, state: SyncState) -> float | None:
+    """What the relay sent in the last day, this sync among it, by event that was new of it."""
+    new = state.new_lately + report.observations_new
+    return round((state.received_lately + report.events_received) / new, 3) if new else None

@@ -48,6 +48,8 @@ class RelayReport:
     """Events that the relay was seen with, and holds no more."""
     proved_by: str = "paged"
     """How it is known that nothing is missing of what had been proved: "reconciled" (NIP-77) or "paged"."""
+    transfers_per_event: float | None = None
+    """Events that the relay sent in the last day for each that was new of it, this sync among it; None without."""
     requests: int = 0
     bytes_received: int = 0
     cursor: Cursor | None = None
@@ -77,6 +79,7 @@ class RelayReport:
             "events_claimed": self.events_claimed,
             "events_gone": self.events_gone,
             "proved_by": self.proved_by,
+            "transfers_per_event": self.transfers_per_event,
             "requests": self.requests,
             "cursor": cursor,
             "gaps": [

@@ -43,13 +43,14 @@ SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answ
        negentropy, coalesce(extract(epoch FROM now() - negentropy_at), 'infinity')::float8 AS negentropy_age,
        coalesce((SELECT value FROM sync_total
                  WHERE sync_total.relay_url = relay_limits.relay_url AND name = 'observations_new'), 0) AS observations,
-       lately.events AS lately, lately.seconds AS in_seconds
+       lately.events AS lately, lately.received AS received_lately, lately.seconds AS in_seconds
 FROM relay_limits
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(observations_new) FILTER (WHERE place > 1), 0)::float8 AS events,
+           coalesce(sum(events_received) FILTER (WHERE place > 1), 0)::float8 AS received,
            coalesce(extract(epoch FROM now() - min(started_at)), 0)::float8 AS seconds
-    FROM (SELECT started_at, observations_new, row_number() OVER (ORDER BY id) AS place
-          FROM (SELECT id, started_at, observations_new FROM sync_attempt
+    FROM (SELECT started_at, observations_new, events_received, row_number() OVER (ORDER BY id) AS place
+          FROM (SELECT id, started_at, observations_new, events_received FROM sync_attempt
                 WHERE sync_attempt.relay_url = relay_limits.relay_url ORDER BY id DESC LIMIT 300) AS last
           WHERE started_at > now() - interval '1 day') AS attempts
 ) AS lately

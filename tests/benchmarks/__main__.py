@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import benchmarks
-from tests.benchmarks import memory, overlap, round_trips, second_day, stages, versus_bigbrotr
+from tests.benchmarks import late, memory, overlap, round_trips, second_day, stages, versus_bigbrotr
 from tests.benchmarks.figures import Options, Result, write
 from tests.benchmarks.processes import ROOT
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "overlap": overlap.measure,
     "memory": memory.measure,
     "second-day": second_day.measure,
+    "late": late.measure,
 }
 
 BUILD = ROOT / ".benchmarks"

@@ -23,6 +23,7 @@ METADATA = {
     "events_claimed",
     "events_gone",
     "proved_by",
+    "transfers_per_event",
     "requests",
     "bytes_received",
     "cursor",

@@ -1,10 +1,10 @@
 """nostr-sdk's LocalRelay, a relay that nobody here wrote, in a process of its own.
 
-    python -m tests.relays.local_relay PORT EVENTS.jsonl [CAP SUBSCRIPTIONS]
+    python -m tests.relays.local_relay PORT EVENTS.jsonl [CAP SUBSCRIPTIONS [FOLDER]]
 
 serves the events of a JSON-lines file on ws://127.0.0.1:PORT, at most CAP in an answer, to connections of at most
 SUBSCRIPTIONS at once; prints READY once all are stored, and runs until it is killed. `LocalRelayProcess` does that
-from a test.
+from a test. It keeps 75,000 events in memory, or with an empty FOLDER any number there (LMDB), and is slower then.
 """
 
 import asyncio
@@ -40,12 +40,13 @@ class LocalRelayProcess(RelayProcess):
         ready_within: float = READY_WITHIN,
         cap: int = CAP,
         subscriptions: int = SUBSCRIPTIONS,
+        folder: Path | None = None,
     ) -> None:
         self.port = port if port is not None else free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self._events = events
         self._ready_within = ready_within
-        self._limits = (str(cap), str(subscriptions))
+        self._limits = (str(cap), str(subscriptions), *([] if folder is None else [str(folder)]))
 
     @property
     def pid(self) -> int:
@@ -64,14 +65,33 @@ class LocalRelayProcess(RelayProcess):
             raise RuntimeError(f"LocalRelay on port {self.port} did not start: {line!r}")
 
 
-async def serve(port: int, events: Path, cap: int = CAP, subscriptions: int = SUBSCRIPTIONS) -> None:
+async def serve(
+    port: int, events: Path, cap: int = CAP, subscriptions: int = SUBSCRIPTIONS, folder: Path | None = None
+) -> None:
     limits = nostr_sdk.RateLimit(max_reqs=subscriptions, notes_per_minute=100_000_000)
     builder = nostr_sdk.LocalRelayBuilder().addr("127.0.0.1").port(port)
-    relay = builder.rate_limit(limits).max_filter_limit(cap).build()
+    builder = builder.rate_limit(limits).max_filter_limit(cap)
+    held = events.read_bytes().splitlines()
+    if folder is not None:
+        builder = builder.database(await _stored(folder, held))
+    relay = builder.build()  # which lives as long as it is held
     await relay.run()
-    await load(f"ws://127.0.0.1:{port}", events.read_bytes().splitlines())
+    if folder is None:
+        await load(f"ws://127.0.0.1:{port}", held)
     print("READY", flush=True)
     await asyncio.Event().wait()
+
+
+async def _stored(folder: Path, events: list[bytes]) -> nostr_sdk.NostrLmdb:
+    """A database in that folder with these events; the relay calls it through Python, which needs a loop."""
+    nostr_sdk.uniffi_set_event_loop(asyncio.get_running_loop())
+    database = await nostr_sdk.NostrLmdb.open(str(folder))
+    for start in range(0, len(events), EVENTS_PER_CONNECTION):
+        parsed = (
+            nostr_sdk.Event.from_json(event.decode()) for event in events[start : start + EVENTS_PER_CONNECTION]
+        )
+        await asyncio.gather(*(database.save_event(event) for event in parsed))
+    return database
 
 
 async def load(url: str, events: list[bytes]) -> None:
@@ -86,4 +106,8 @@ async def load(url: str, events: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))
+    given = sys.argv[3:]
+    cap, subscriptions = map(int, given[:2] or (CAP, SUBSCRIPTIONS))
+    asyncio.run(
+        serve(int(sys.argv[1]), Path(sys.argv[2]), cap, subscriptions, Path(given[2]) if given[2:] else None)
+    )

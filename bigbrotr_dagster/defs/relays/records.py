@@ -144,6 +144,8 @@ def relay_metadata(report: RelayReport) -> Mapping[str, Any]:
         metadata["lag_seconds"] = report.lag_seconds
     if any(report.events_rejected.values()):
         metadata["rejected_by_reason"] = dg.MetadataValue.json(dict(report.events_rejected))
+    if report.transfers_per_event is not None:
+        metadata["transfers_per_event"] = report.transfers_per_event
     if report.late_by:
         metadata["late_by_age"] = dg.MetadataValue.json(dict(report.late_by))
     if report.gaps:

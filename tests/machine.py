@@ -1,7 +1,7 @@
 """How busy the machine is. A bound in seconds is what holds on an idle one; beside others, all of us are slower.
 
-So bounds are stretched by how many processes want each core, as `/proc/loadavg` tells of the moment: nothing is
-looser on an idle machine, and nothing fails because others use it too.
+So bounds are stretched by how many processes want each core, as `/proc/loadavg` tells of the moment and of the
+last minute: nothing is looser on an idle machine, and nothing fails because others use it too.
 """
 
 import os
@@ -17,9 +17,10 @@ SAMPLE_SECONDS = 0.2
 
 
 def crowding() -> float:
-    """Processes and threads that want each core now, this one included; at least 1."""
-    running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
-    return max(1.0, int(running) / len(os.sched_getaffinity(0)))
+    """Processes and threads that want each core, this one included: now, or lately if that is more; at least 1."""
+    lately, _, _, tasks, _ = Path("/proc/loadavg").read_text().split()
+    running, _, _ = tasks.partition("/")
+    return max(1.0, max(int(running), float(lately)) / len(os.sched_getaffinity(0)))
 
 
 @dataclass

@@ -181,7 +181,7 @@ class Talks:
         places = [since for since, _ in reconciliation.need.values()] or [second for second, _ in items]
         until = window.until
         if places:
-            until = min(places) if is_unread and not reconciliation.need else secrets.choice(places)
+            until = min(places) if is_unread and not reconciliation.need else _place_above(places, most)
         until = min(max(until, window.since), window.until)
         selection = history.filter.narrowed(since=window.since, until=until, limit=most)
         page = await self._asking.fetch(connection, history, selection, most)
@@ -193,6 +193,11 @@ class Talks:
             return ReconcileEnding.DISCONNECTED
         self._is_checked = True
         return None
+
+
+def _place_above(places: list[int], events: int) -> int:
+    """One of these seconds by chance, with so many of them below it; the newest one if there are not so many."""
+    return sorted(places, reverse=True)[secrets.randbelow(max(1, len(places) - events))]
 
 
 def _newest_seconds(window: Interval, most: int | None) -> Interval:

@@ -10,14 +10,14 @@ from bigbrotr_dagster.nostr.connection import Connection, Reconciled, ReconcileE
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.windowing.outcome import Ending
-from tests.machine import within
+from tests.machine import crowding, within
 from tests.negentropy.relay_side import Item
 from tests.nostr.helpers import KEY
 from tests.relays.hostile import DAY, FOREIGN, MODES, NOW, HostileRelay, Mode, hostile
 from tests.relays.reconciling import NEGENTROPY
 
 PATIENCE = 1.0
-"""Seconds of silence that end a talk."""
+"""Seconds of silence that end a talk, on an idle machine."""
 
 BOUND = 20.0
 """Seconds for a talk: ten times `PATIENCE` in all, and a busy machine."""
@@ -69,7 +69,9 @@ async def had(
     """The talk; a REQ is answered after it."""
     async with (
         hostile(relay),
-        connect(parse_relay_url(relay.url), timeout=PATIENCE, allow_private=True, private_key=key) as connection,
+        connect(
+            parse_relay_url(relay.url), timeout=PATIENCE * crowding(), allow_private=True, private_key=key
+        ) as connection,
     ):
         result = await talk(connection, ours, selection)
         page = await connection.request(Filter(limit=5), max_events=100, max_bytes=10**6)
@@ -161,7 +163,7 @@ async def test_with_what_else_a_relay_does(name: str) -> None:
         async with (
             hostile(relay),
             connect(
-                parse_relay_url(relay.url), timeout=PATIENCE, allow_private=True, private_key=KEY
+                parse_relay_url(relay.url), timeout=PATIENCE * crowding(), allow_private=True, private_key=KEY
             ) as connection,
         ):
             result = await talk(connection, ours)

@@ -48,7 +48,8 @@ async def held_of_relay(
         "most": most,
     }
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(query("held_of_relay"), values)
+        # Planned anew each time: the plan for any relay takes a hundred times as long for a small one's years.
+        await cursor.execute(query("held_of_relay"), values, prepare=False)
         return await cursor.fetchall()
 
 

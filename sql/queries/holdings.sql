@@ -1,10 +1,12 @@
 -- What the archive holds of a relay, as NIP-77 compares it, and what that has shown.
 
 -- name: held_of_relay
--- The newest events of these seconds that the relay was seen with, by place; without those that it holds no more.
+-- The newest events of these seconds that the relay was seen with, by place; without those that it holds no more. An
+-- event is not seen before it is made, or a day before at most: one that was, the relay claims once more, at no harm.
 SELECT event.created_at, event.id
 FROM observation JOIN event ON event.seq = observation.event_seq
 WHERE observation.relay_id = %(relay_id)s AND event.created_at BETWEEN %(since)s AND %(until)s
+  AND observation.seen_at >= %(since)s - 86400
   AND (%(kinds)s::integer[] IS NULL OR event.kind = ANY(%(kinds)s))
   AND (%(authors)s::bytea[] IS NULL OR event.pubkey = ANY(%(authors)s))
   AND NOT EXISTS (SELECT FROM gone_event

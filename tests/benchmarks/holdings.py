@@ -75,7 +75,7 @@ def held(connection: Connection, relay_id: int, since: int, until: int) -> tuple
     laps = []
     for _ in range(REPEAT):
         started = time.monotonic()
-        rows = connection.execute(query("held_of_relay"), values, binary=True).fetchall()
+        rows = connection.execute(query("held_of_relay"), values, binary=True, prepare=False).fetchall()
         laps.append(time.monotonic() - started)
     return len(rows), statistics.median(laps) * 1000
 

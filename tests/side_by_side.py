@@ -32,6 +32,8 @@ LONGEST = (
     "tests/defs/test_clicks.py",
     "one `dev`",
     "tests/e2e/test_failing_servers.py",
+    "tests/windowing/test_transitions.py",
+    "tests/windowing/test_walk.py",
     "tests/defs/test_daemon.py",
     "tests/e2e/test_dev_killed.py",
     "tests/defs/test_dead_runs.py",

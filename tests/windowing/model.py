@@ -78,10 +78,11 @@ class Relay:
             1 if event.damage == "lies" else event.created_at for event in refused if event.damage != "silent"
         ]
         asked = [event for event in sent if ask.kinds is None or event.kind in ask.kinds]
-        off_filter = len([event for event in sent if event not in asked and event not in refused])
-        sent = [event for event in asked if event not in refused]
+        unwanted = set(refused)
+        off_filter = len(set(sent) - set(asked) - unwanted)
+        sent = [event for event in asked if event not in unwanted]
         inside = [event for event in sent if ask.since <= event.created_at <= ask.until]
-        strays = [event for event in sent if event not in inside]
+        strays = [event for event in sent if not ask.since <= event.created_at <= ask.until]
         on_top = range(self.random.randint(0, self.strewn))
         ids |= {f"strewn {self.random.getrandbits(64)}" for _ in on_top}
         hint = Hint.NONE
@@ -110,7 +111,8 @@ class Relay:
         matching.sort(key=lambda event: event.created_at, reverse=not self.oldest_first)
         if self.until_in_part:
             last = [event for event in matching if event.created_at == ask.until]
-            matching = [event for event in matching if event not in last[1:]]
+            left_out = set(last[1:])
+            matching = [event for event in matching if event not in left_out]
         return matching
 
     def _cut(self, matching: list[Stamp], size: int) -> list[Stamp]:

@@ -164,7 +164,8 @@ class Reconciling:
             if not await self._talks.compare(connection, history, window):
                 break
             listed = self._differences.listed - before
-            seconds = max(1, min(16 * seconds, seconds * LISTED_AT_ONCE // max(1, listed)))
+            grown = min(16 * seconds, seconds * LISTED_AT_ONCE // listed) if listed else newest.until + 1
+            seconds = max(1, grown)
         walk.proved_otherwise(history.unread(walk.pending))
 
 

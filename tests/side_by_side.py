@@ -29,14 +29,21 @@ SHARES = {"tests/sync/test_hostile.py": 4}
 
 LONGEST = (
     *(f"tests/sync/test_hostile.py {number}" for number in range(SHARES["tests/sync/test_hostile.py"])),
+    "tests/sync/test_week.py",
+    "tests/e2e/test_failing_servers.py",
     "tests/defs/test_clicks.py",
     "one `dev`",
-    "tests/e2e/test_failing_servers.py",
+    "tests/e2e/test_relay_programs.py",
+    "tests/e2e/test_sync_command.py",
     "tests/windowing/test_transitions.py",
     "tests/windowing/test_walk.py",
     "tests/defs/test_daemon.py",
-    "tests/e2e/test_dev_killed.py",
     "tests/defs/test_dead_runs.py",
+    "tests/sync/test_late_events.py",
+    "tests/e2e/test_dev_killed.py",
+    "tests/windowing/test_ages.py",
+    "tests/storage/test_run_lock.py",
+    "tests/defs/test_interrupted.py",
     "tests/defs/test_caps.py",
 )
 """Files that take a minute or more, or what `TOGETHER` calls several of them; the longest first."""

@@ -59,7 +59,7 @@ class SyncState:
     rate: Rate = UNKNOWN_RATE
     """How many events the relay has got of late."""
     received_lately: float = 0.0
-    """Events that the relay sent in the last day's syncs, but for the oldest; `new_lately`: the new ones."""
+    """Events that the relay sent in the syncs of the last day; `new_lately`: those that were new of it."""
     new_lately: float = 0.0
     nip77: Nip77 = Nip77.UNKNOWN
     learned_nip77: bool = False
@@ -126,7 +126,7 @@ async def begin_attempt(
         state.received_before = habits["received"]
         state.rate = Rate((habits["lately"] + 1) / (habits["in_seconds"] + 1), time.time() - habits["in_seconds"])
         state.observations = habits["observations"]
-        state.received_lately, state.new_lately = habits["received_lately"], habits["lately"]
+        state.received_lately, state.new_lately = habits["received_lately"], habits["new_lately"]
         state.nip77 = Nip77(habits["negentropy"])
         if state.nip77 is not Nip77.SPOKEN and habits["negentropy_age"] > NIP77_MEMORY:
             state.nip77 = Nip77.UNKNOWN

@@ -43,11 +43,12 @@ SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answ
        negentropy, coalesce(extract(epoch FROM now() - negentropy_at), 'infinity')::float8 AS negentropy_age,
        coalesce((SELECT value FROM sync_total
                  WHERE sync_total.relay_url = relay_limits.relay_url AND name = 'observations_new'), 0) AS observations,
-       lately.events AS lately, lately.received AS received_lately, lately.seconds AS in_seconds
+       lately.events AS lately, lately.new AS new_lately, lately.received AS received_lately,
+       lately.seconds AS in_seconds
 FROM relay_limits
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(observations_new) FILTER (WHERE place > 1), 0)::float8 AS events,
-           coalesce(sum(events_received) FILTER (WHERE place > 1), 0)::float8 AS received,
+           coalesce(sum(observations_new), 0)::float8 AS new, coalesce(sum(events_received), 0)::float8 AS received,
            coalesce(extract(epoch FROM now() - min(started_at)), 0)::float8 AS seconds
     FROM (SELECT started_at, observations_new, events_received, row_number() OVER (ORDER BY id) AS place
           FROM (SELECT id, started_at, observations_new, events_received FROM sync_attempt

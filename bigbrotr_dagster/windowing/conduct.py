@@ -182,6 +182,7 @@ class Conduct:
         """What the answer to `ask` is, which brought so many events; and what it teaches us."""
         if reaction(outcome) is Reaction.PROVED:
             self._has_proved = True
+            del self._unanswered[ask]  # it can be answered: only those in a row count
             return Verdict.ANSWERED
         if ask.is_narrow and not received and self._is_set_aside(ask, outcome):
             return Verdict.SET_ASIDE

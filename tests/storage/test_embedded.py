@@ -1,19 +1,22 @@
 """The embedded server: shared by processes, stopped by the last one, one line for whatever stands in the way."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 
 from bigbrotr_dagster.storage import embedded
-from bigbrotr_dagster.storage.embedded import postgres_server
+from bigbrotr_dagster.storage.embedded import postgres_server, server_account
 
 pytestmark = pytest.mark.slow
 
@@ -190,3 +193,25 @@ def test_a_left_over_lock_of_a_dead_server_is_no_server(tmp_path: Path) -> None:
     pgdata.mkdir()
     (pgdata / "postmaster.pid").write_text(f"{os.getpid()}\n{pgdata}\n1\n5432\n{pgdata}\n\n\nready\n")
     assert postgres_server.postmaster(pgdata) is None
+
+
+def _account_under(name: str, gate: Any, found: Any) -> None:
+    server_account.SYSTEM_USER = name
+    gate.wait()
+    found.put(server_account.server_account(Path("/nonexistent")).uid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_first_starts_at_once_find_one_account() -> None:
+    name, at_once, context = f"bigbrotr-test-{os.getpid()}", 8, get_context("spawn")
+    gate, found = context.Barrier(at_once), context.Queue()
+    starts = [context.Process(target=_account_under, args=(name, gate, found)) for _ in range(at_once)]
+    try:
+        for start in starts:
+            start.start()
+        uids = {found.get(timeout=60) for _ in starts}
+        assert uids == {pwd.getpwnam(name).pw_uid}
+    finally:
+        for start in starts:
+            start.join()
+        subprocess.run(["userdel", name], check=False)

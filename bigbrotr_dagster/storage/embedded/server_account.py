@@ -5,6 +5,7 @@ to it, and opening that folder is not for us to do. Its programs are given the d
 call it by `/proc/self/fd`: the kernel takes whoever follows such a link to the folder itself.
 """
 
+import fcntl
 import os
 import pwd
 import re
@@ -101,21 +102,33 @@ def server_account(pgdata: Path) -> ServerAccount:
 
 
 def _system_user() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        pass
-    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if useradd is not None:
-        shell = shutil.which("nologin", path="/usr/sbin:/sbin") or "/bin/false"
-        command = [useradd, "--system", "--no-create-home", "--shell", shell, SYSTEM_USER]
-        subprocess.run(command, check=False, capture_output=True)
+    with _one_at_a_time():
+        try:
+            return pwd.getpwnam(SYSTEM_USER)
+        except KeyError:
+            pass
+        useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        if useradd is not None:
+            shell = shutil.which("nologin", path="/usr/sbin:/sbin") or "/bin/false"
+            command = [useradd, "--system", "--no-create-home", "--shell", shell, SYSTEM_USER]
+            subprocess.run(command, check=False, capture_output=True)
     for name in (SYSTEM_USER, "nobody"):  # no useradd, or a read-only /etc
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
     raise EmbeddedUnavailable("PostgreSQL refuses to run as root and there is no other system user")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two useradd at once both succeed, and the second one changes the number that the first one gave."""
+    fd = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)  # a lock on it needs no file, and writes nothing
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _entry(uid: int) -> pwd.struct_passwd:

@@ -21,8 +21,9 @@ BELOW: dict[str, set[str]] = {
     "storage": {"nostr", "windowing"},
     "sync": {"storage", "config", "nostr", "negentropy", "windowing"},
     "archive": {"sync", "storage", "config", "nostr", "windowing"},
-    "defs": {"archive", "sync", "storage", "config", "nostr"},
-    "cli": {"defs", "archive", "sync", "storage", "config", "nostr", "demo", "windowing"},
+    "discovery": {"sync", "storage", "config", "nostr", "windowing"},
+    "defs": {"archive", "discovery", "sync", "storage", "config", "nostr"},
+    "cli": {"defs", "archive", "discovery", "sync", "storage", "config", "nostr", "demo", "windowing"},
     "demo": {"nostr"},
 }
 """The rooms, from the ground up, and what each may import beside itself."""

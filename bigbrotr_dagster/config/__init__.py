@@ -1,10 +1,12 @@
 """The options: their names, defaults and units (`options`), and the file that sets them (`file`).
 
 Nothing here knows a relay, a database or Dagster: a value that is checked, and a line that says what is wrong with
-it. An option belongs into `options`, in the section that its effect belongs to, and into docs/configuration.md.
+it. An option belongs into `options`, or `discovery`, in the section that its effect belongs to, and into
+docs/configuration.md.
 Start reading at `SynchronizerConfig`.
 """
 
+from bigbrotr_dagster.config.discovery import ApiConfig, DiscoveryConfig
 from bigbrotr_dagster.config.file import ALLOW_PRIVATE_VARIABLE, ConfigError, for_one_run, load_config
 from bigbrotr_dagster.config.options import (
     NetworkConfig,
@@ -16,7 +18,9 @@ from bigbrotr_dagster.config.options import (
 
 __all__ = [
     "ALLOW_PRIVATE_VARIABLE",
+    "ApiConfig",
     "ConfigError",
+    "DiscoveryConfig",
     "NetworkConfig",
     "ProcessingConfig",
     "SynchronizerConfig",

@@ -5,24 +5,20 @@ The names are BigBrotr's, so that an operator's `synchronizer.yaml` loads as it 
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from bigbrotr_dagster.config.discovery import DiscoveryConfig
+from bigbrotr_dagster.config.section import Options, Seconds
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import Network
 
-Seconds = Annotated[float, Field(ge=0)]
 Timestamp = Annotated[int, Field(ge=0)]
-
 
 MAX_PER_HOST = 4
 """Relays of one host at once: more than any well-meant host needs, and few beside 25 slots."""
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class NetworkConfig(_Options):
+class NetworkConfig(Options):
     """How the relays of one network are reached."""
 
     enabled: bool = True
@@ -41,7 +37,7 @@ class NetworkConfig(_Options):
         return self.max_per_host or max(1, min(MAX_PER_HOST, self.max_tasks // 2))
 
 
-class NetworksConfig(_Options):
+class NetworksConfig(Options):
     """The networks. Relays on private addresses run as clearnet, where `allow_private` lets them."""
 
     clearnet: NetworkConfig = NetworkConfig()
@@ -81,7 +77,7 @@ def run_network(network: str) -> str:
     return Network.CLEARNET.value if network == Network.LOCAL else str(network)
 
 
-class ProcessingConfig(_Options):
+class ProcessingConfig(Options):
     """What is asked of each relay."""
 
     filters: list[dict[str, Any]] = Field(default=[{}], min_length=1)
@@ -121,7 +117,7 @@ class ProcessingConfig(_Options):
         return filters
 
 
-class TimeoutsConfig(_Options):
+class TimeoutsConfig(Options):
     """Seconds after which something is given up. Nothing is lost: what was not reached stays pending."""
 
     idle: Seconds = 300.0
@@ -141,7 +137,7 @@ class TimeoutsConfig(_Options):
         return min(self.idle, float(getattr(self, run_network(network), self.idle)))
 
 
-class KeysConfig(_Options):
+class KeysConfig(Options):
     """The key that answers NIP-42 challenges."""
 
     keys_env: str = "NOSTR_PRIVATE_KEY"
@@ -158,7 +154,7 @@ FLAT_NAMES = {
 """BigBrotr's older flat names, and the section that each belongs to."""
 
 
-class SynchronizerConfig(_Options):
+class SynchronizerConfig(Options):
     """All options. BigBrotr's older flat names (`limit`, `flush_interval`, `max_duration`, …) are taken too."""
 
     interval: float = Field(default=300.0, ge=1, le=604_800)
@@ -167,6 +163,7 @@ class SynchronizerConfig(_Options):
     processing: ProcessingConfig = ProcessingConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     keys: KeysConfig = KeysConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     allow_private: bool = False
     """Let relays be on private, loopback and link-local addresses."""
     partitions_per_run: int = Field(default=200, ge=1, le=10_000)

@@ -1,8 +1,8 @@
 """The only room that joins the walk, the wire and the database: one relay's sync, and many relays'.
 
-What syncs is here, and nothing else: `cycle` takes many relays under caps, `attempt` one of them with its row in
-the ledger of attempts, `relay` is the conversation, `asking` one request of it, `history` what is held and what is
-left to ask for, `report` what came of it. What is asked of the archive afterwards belongs into `archive`. Start
+What syncs is here, and nothing else: `cycle` syncs many relays, under `caps`, `attempt` one of them with its row
+in the ledger of attempts, `relay` is the conversation, `asking` one request of it, `history` what is held and what
+is left to ask for, `report` what came of it. What is asked of the archive afterwards belongs into `archive`. Start
 reading at `cycle`, then `relay`.
 """
 
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "RelayReport",
     "askable",
+    "caps",
     "cursor_claims",
     "open_history",
     "sync_relays",

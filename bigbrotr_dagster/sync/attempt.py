@@ -14,10 +14,10 @@ from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.ingest import BatchWriter
-from bigbrotr_dagster.storage.locks import LockKeeper
 from bigbrotr_dagster.storage.sessions import Pool, retried
 from bigbrotr_dagster.storage.state import AttemptResult, SyncState, begin_attempt, finish_attempt
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
+from bigbrotr_dagster.sync.caps import Caps
 from bigbrotr_dagster.sync.history import claim_as_configured, cursor_claims, open_history
 from bigbrotr_dagster.sync.relay import RelayFailed, RelaySync
 from bigbrotr_dagster.sync.report import OnReport, Progress, RelayReport
@@ -39,14 +39,10 @@ class Cycle:
     config: SynchronizerConfig
     run_id: str
     pool: Pool
-    locks: LockKeeper
+    caps: Caps
     writer: BatchWriter
     private_key: bytes | None
-    deadline: float | None
     progress: Progress
-    busy_wait: float
-    room_until: float
-    """Time (`time.monotonic()`) up to which relays wait for room at their host."""
 
 
 async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: OnReport) -> None:
@@ -108,7 +104,7 @@ def _relay_sync(cycle: Cycle, options: NetworkConfig, relay: RelayURL, state: Sy
         cycle.writer,
         cycle.progress,
         private_key=cycle.private_key,
-        deadline=cycle.deadline,
+        deadline=cycle.caps.deadline,
     )
 
 

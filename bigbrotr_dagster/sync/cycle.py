@@ -1,13 +1,11 @@
-"""Many relays at once: caps per network and host, a deadline, one writer; no relay stops or starves another.
+"""Many relays' syncs at once: caps (`caps.py`), a deadline, one writer; no relay stops or starves another.
 
 Theory of operation. Relays come in order of how long they have waited for their turn, and each leaves after its
-budget (`budget.py`), so that a cycle ends, and whoever had no turn in it is among the first of the next one. One
-host's relays hold a few slots at once. Those of them that find no room stand aside until there is some, but not
-for longer than `interval` seconds of the cycle: it must not go on for hours only because one host has many URLs.
-What is not begun is named in the report (`left_out`), never passed over in silence.
+budget (`budget.py`), so that a cycle ends, and whoever had no turn in it is among the first of the next one. Those
+whose host has no room wait for it no longer than `interval` seconds of the cycle. What is not begun is named in
+the report (`left_out`), never passed over in silence.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -16,29 +14,21 @@ from datetime import UTC
 
 from bigbrotr_dagster.config import ConfigError, NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.keys import InvalidPrivateKey, parse_private_key
-from bigbrotr_dagster.nostr.reach import ConnectError, find_way
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.ingest import batch_writer
-from bigbrotr_dagster.storage.locks import POLL, lock_keeper
+from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.sessions import connect, open_pool, retried
 from bigbrotr_dagster.storage.state import fresh_relays, running_attempt
 from bigbrotr_dagster.storage.trouble import database_trouble
 from bigbrotr_dagster.sync.attempt import Cycle, attempt
+from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 from bigbrotr_dagster.sync.garbage import rare_searches
-from bigbrotr_dagster.sync.places import host_place, places
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
-from bigbrotr_dagster.sync.work_queue import RelayQueue, by_network
 
 BUSY_WAIT = 5.0
 """Seconds to wait for a relay that another process seems to sync: a killed one's lock goes away by itself."""
-
-SLOT_SECONDS = 5.0
-"""Seconds that a slot is kept from one relay to the next while another process waits for one."""
-
-LONGEST_POLL = 5.0
-"""Seconds that a worker waits at most before it looks again for room at a host."""
 
 
 async def sync_relays(
@@ -77,17 +67,21 @@ async def sync_relays(
     if skip_fresh:
         urls = _without_fresh(database_url, urls, config.interval)
     progress.relays += len(urls)
-    queues = by_network(urls, config, done)
+
+    def refuse(relay: Refused) -> None:
+        done(RelayReport(relay.url, relay.network, ok=False, error=relay.problem, skipped=relay.skipped))
+
+    queues = by_network(urls, config, refuse)
     try:
-        async with (
-            _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle,
-            asyncio.TaskGroup() as group,
-        ):
-            for network, relays in queues.items():
-                options = config.networks.get(network)
-                if options is not None:
-                    for _ in range(min(options.max_tasks, len(relays.untried))):
-                        group.create_task(_work(cycle, network, options, relays, done))
+        async with _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle:
+
+            async def work(options: NetworkConfig, relay: RelayURL) -> None:
+                await attempt(cycle, options, relay, done)
+
+            async def busy(options: NetworkConfig, relay: RelayURL) -> None:
+                done(await _busy(cycle, relay))
+
+            await each_relay(cycle.caps, queues, work, busy)
     except Exception as error:  # a group of them, where several relays met it at once
         trouble = database_trouble(error, shown(database_url))
         if trouble is None or trouble is error:
@@ -130,7 +124,8 @@ async def _cycle(
                 flush_interval=config.processing.flush_interval,
             )
         )
-        yield Cycle(config, run_id, pool, locks, writer, key, deadline, progress, busy_wait, room_until)
+        caps = Caps(config, locks, deadline, room_until, busy_wait=busy_wait)
+        yield Cycle(config, run_id, pool, caps, writer, key, progress)
 
 
 def _private_key(variable: str) -> bytes | None:
@@ -141,93 +136,6 @@ def _private_key(variable: str) -> bytes | None:
         return parse_private_key(text)
     except InvalidPrivateKey as error:
         raise ConfigError(f"{variable}: {error}") from error
-
-
-async def _work(cycle: Cycle, network: str, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
-    """Take one relay after the other, each under a slot of the network that counts over all processes."""
-    while waiting and not _is_late(cycle):
-        if not waiting.is_ready:
-            if time.monotonic() >= cycle.room_until:
-                return
-            await _wait_for_room(waiting)
-            continue
-        async with cycle.locks.slot(network, options.max_tasks):
-            taken = time.monotonic()
-            while waiting.is_ready and not _is_late(cycle):
-                await _take_next(cycle, options, waiting, done)
-                if time.monotonic() - taken > SLOT_SECONDS and await cycle.locks.is_wanted(network):
-                    break
-        if waiting.is_ready:
-            await asyncio.sleep(2 * POLL)  # whoever waits looks once in POLL seconds
-
-
-async def _wait_for_room(waiting: RelayQueue) -> None:
-    """Without a slot: others may use it. The more workers wait, the more seldom each of them looks."""
-    waiting.idle += 1
-    waiting.emptied.clear()
-    try:
-        async with asyncio.timeout(min(POLL * waiting.idle, LONGEST_POLL)):
-            await waiting.emptied.wait()
-    except TimeoutError:
-        waiting.call()
-    finally:
-        waiting.idle -= 1
-
-
-def _is_late(cycle: Cycle) -> bool:
-    return cycle.deadline is not None and time.monotonic() >= cycle.deadline
-
-
-async def _take_next(cycle: Cycle, options: NetworkConfig, waiting: RelayQueue, done: OnReport) -> None:
-    turn = waiting.next()
-    if turn is None:
-        return
-    relay, once_more = turn
-    held: list[str] = []
-    async with AsyncExitStack() as room:
-        crowded = await _enter(cycle, options, relay, room, held)
-        if crowded is not None:
-            waiting.wait_at(crowded, relay)
-            return
-        ours = await room.enter_async_context(cycle.locks.relay(relay.url, cycle.busy_wait if once_more else 0))
-        if ours:
-            await attempt(cycle, options, relay, done)
-        elif once_more:
-            done(await _busy(cycle, relay))
-        else:
-            waiting.busy.append(relay)
-    if time.monotonic() < cycle.room_until:
-        waiting.call(held)
-
-
-async def _enter(
-    cycle: Cycle, options: NetworkConfig, relay: RelayURL, room: AsyncExitStack, held: list[str]
-) -> str | None:
-    """Take a place at the relay's host, and at its addresses; returns the first one that has no room.
-
-    `held` are those taken. Where the way cannot be found, the attempt will say so.
-    """
-    wanted = [host_place(relay)]
-    for place in wanted:
-        if not await room.enter_async_context(cycle.locks.place(place, options.most_per_host)):
-            return place
-        held.append(place)
-        if len(held) == 1:
-            wanted += await _addresses(cycle, options, relay, but=place)
-    return None
-
-
-async def _addresses(cycle: Cycle, options: NetworkConfig, relay: RelayURL, but: str) -> list[str]:
-    try:
-        way = await find_way(
-            relay,
-            within=options.timeout,
-            proxy_url=options.proxy_url,
-            allow_private=cycle.config.allow_private,
-        )
-    except ConnectError:
-        return []
-    return [place for place in places(way) if place != but]
 
 
 async def _busy(cycle: Cycle, relay: RelayURL) -> RelayReport:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from bigbrotr_dagster.config import SynchronizerConfig, run_network
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, Network, RelayURL, parse_relay_url
 from bigbrotr_dagster.sync.places import host_place
-from bigbrotr_dagster.sync.report import OnReport, RelayReport
 
 
 @dataclass(slots=True)
@@ -72,14 +72,25 @@ class RelayQueue:
                     del self._lines[place]
 
 
-def by_network(urls: Iterable[str], config: SynchronizerConfig, done: OnReport) -> dict[str, RelayQueue]:
-    """The relays that can be tried; `done` gets a report on each of the others."""
+class Refused(NamedTuple):
+    """A relay that cannot be tried: `skipped` where only the configuration does not let us."""
+
+    url: str
+    network: str
+    problem: str
+    skipped: bool
+
+
+def by_network(
+    urls: Iterable[str], config: SynchronizerConfig, refuse: Callable[[Refused], None]
+) -> dict[str, RelayQueue]:
+    """The relays that can be tried; `refuse` is told of each of the others."""
     queues: dict[str, RelayQueue] = {}
     for url in urls:
         try:
             relay = parse_relay_url(url)
         except InvalidRelayURL as error:
-            done(RelayReport(url, Network.UNKNOWN.value, ok=False, error=str(error)))
+            refuse(Refused(url, Network.UNKNOWN.value, str(error), skipped=False))
             continue
         options = config.networks.get(relay.network)
         is_local = relay.network is Network.LOCAL  # runs under the options of clearnet, whether that is on or off
@@ -92,12 +103,11 @@ def by_network(urls: Iterable[str], config: SynchronizerConfig, done: OnReport) 
         else:
             queues.setdefault(run_network(relay.network), RelayQueue()).untried.append(relay)
             continue
-        skipped = options is not None
-        done(RelayReport(relay.url, relay.network.value, ok=False, error=problem, skipped=skipped))
+        refuse(Refused(relay.url, relay.network.value, problem, skipped=options is not None))
     return queues
 
 
 def askable(urls: Iterable[str], config: SynchronizerConfig) -> list[str]:
     """The relays that the configuration lets us try."""
-    queues = by_network(urls, config, lambda report: None)
+    queues = by_network(urls, config, lambda refused: None)
     return [relay.url for queue in queues.values() for relay in queue.untried]

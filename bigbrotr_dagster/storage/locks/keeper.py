@@ -50,13 +50,15 @@ class LockKeeper:
         self._queues: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
-    async def relay(self, url: str, wait: float = 0) -> AsyncIterator[bool]:
+    async def relay(self, url: str, wait: float = 0, purpose: str = "") -> AsyncIterator[bool]:
         """Hold a relay; yields False if another process, or another task, still has it after `wait` seconds.
+
+        For each purpose ("": its sync) it is held by itself.
 
         Raises:
             DatabaseUnavailable: the connection that holds the locks is lost, and cannot be made again.
         """
-        key = lock_key(_RELAY, url)
+        key = lock_key(_RELAY, f"{purpose} {url}".lstrip())
         deadline = time.monotonic() + wait
         while not (taken := await self._take(key)) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(POLL)

@@ -1,0 +1,13 @@
+"""What every section of the configuration is."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Options(BaseModel):
+    """A section: unknown keys are errors, and nothing changes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

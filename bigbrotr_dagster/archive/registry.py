@@ -49,14 +49,22 @@ def add_relays(connection: BlockingConnection, relays: Iterable[RelayURL]) -> in
 
 
 def remove_relays(database_url: str, urls: Iterable[str]) -> int:
-    """Take relays off the registry; their events stay. Returns how many were registered.
+    """Take relays off the registry; their events stay, and discovery does not bring them back.
+
+    Returns how many were registered.
 
     Raises:
         InvalidRelayURL: one of them is not a relay URL; nothing is removed then.
     """
-    normal = [parse_relay_url(url).url for url in urls]
-    with connect(database_url) as connection:
-        return connection.execute(query("remove_relays"), {"urls": normal}).rowcount
+    relays = [parse_relay_url(url) for url in urls]
+    values = {
+        "urls": [relay.url for relay in relays],
+        "networks": [relay.network.value for relay in relays],
+        "hosts": [relay.host for relay in relays],
+    }
+    with connect(database_url) as connection, connection.transaction():
+        connection.execute(query("unwanted_candidates"), values)
+        return connection.execute(query("remove_relays"), values).rowcount
 
 
 def registered_relays(database_url: str) -> list[RegisteredRelay]:

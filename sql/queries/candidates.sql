@@ -159,6 +159,7 @@ WHERE candidate.url = given.url AND candidate.next_try < 'infinity';
 INSERT INTO relay_candidate (url, network, host, source, next_try)
 SELECT url, network, host, 'operator', 'infinity'
 FROM unnest(%(urls)s::text[], %(networks)s::text[], %(hosts)s::text[]) AS given (url, network, host)
+WHERE EXISTS (SELECT 1 FROM relay WHERE relay.url = given.url)
 ON CONFLICT (url) DO UPDATE SET next_try = 'infinity', promoted_at = NULL;
 
 -- name: known_alive

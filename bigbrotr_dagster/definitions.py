@@ -19,6 +19,12 @@ from bigbrotr_dagster.defs.automation import (
     run_failed,
     run_succeeded,
 )
+from bigbrotr_dagster.defs.discovery import (
+    relay_candidates,
+    relay_discovery,
+    relay_discovery_sensor,
+    relay_validated,
+)
 from bigbrotr_dagster.defs.instance import tell_of_home
 from bigbrotr_dagster.defs.relays import cursor_within_coverage, relay_cursor, relays, resync
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
@@ -27,14 +33,23 @@ tell_of_home()
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
-    assets = dg.with_source_code_references([relays, relay_cursor, archive_stats, archive_coverage])
+    assets = dg.with_source_code_references(
+        [relay_candidates, relay_validated, relays, relay_cursor, archive_stats, archive_coverage]
+    )
 
 defs = dg.Definitions(
     assets=assets,
     asset_checks=[cursor_within_coverage, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup],
+    jobs=[relay_sync, resync, cleanup, relay_discovery],
     schedules=[relay_sync_schedule, cleanup_schedule],
-    sensors=[relay_partitions, dead_runs, archive_coverage_refresh, run_failed, run_succeeded],
+    sensors=[
+        relay_partitions,
+        relay_discovery_sensor,
+        dead_runs,
+        archive_coverage_refresh,
+        run_failed,
+        run_succeeded,
+    ],
     resources={"database": ArchiveDatabase(), "synchronizer": Synchronizer()},
     # A process for each step would double a run's cost (16 CPU s rather than 8).
     executor=dg.in_process_executor,

@@ -14,6 +14,7 @@ import click
 from bigbrotr_dagster import __version__
 from bigbrotr_dagster.cli.common import PROGRAM, complain
 from bigbrotr_dagster.cli.database import db
+from bigbrotr_dagster.cli.discovery import candidates, discover
 from bigbrotr_dagster.cli.operations import metrics, quarantine
 from bigbrotr_dagster.cli.proof import cursors, gaps
 from bigbrotr_dagster.cli.relays import relays
@@ -32,6 +33,8 @@ def cli() -> None:
 for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, db):
     cli.add_command(command)
 cli.add_command(sync, "synchronizer")
+for command in (discover, candidates):
+    relays.add_command(command)
 
 
 def _say_once() -> None:

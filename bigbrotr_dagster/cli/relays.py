@@ -6,6 +6,7 @@ import click
 
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
 from bigbrotr_dagster.cli.common import archive_to_read, complain, private_option, ready_database, relay_urls
+from bigbrotr_dagster.discovery.candidates import add_candidates
 
 
 @click.group()
@@ -24,8 +25,9 @@ def relays_add(urls: tuple[str, ...], allow_private: bool) -> None:
 
 @relays.command("import")
 @click.argument("file", type=click.File("rb"))
+@click.option("--validate", is_flag=True, help="Have `relays discover` register those that are real.")
 @private_option
-def relays_import(file: BinaryIO, allow_private: bool) -> None:
+def relays_import(file: BinaryIO, validate: bool, allow_private: bool) -> None:
     """Register the relays in FILE, one URL a line; `-` is standard input. Bad lines are named and left out."""
     good: list[str] = []
     bad = 0
@@ -38,7 +40,10 @@ def relays_import(file: BinaryIO, allow_private: bool) -> None:
             bad += 1
             why = error.message if isinstance(error, click.UsageError) else "not UTF-8"
             complain(f"{file.name}:{number}: {why}")
-    print(f"{register_relays(ready_database(), good)} added, {bad} bad lines")
+    if validate:
+        print(f"{add_candidates(ready_database(), good, 'file')} candidates added, {bad} bad lines")
+    else:
+        print(f"{register_relays(ready_database(), good)} added, {bad} bad lines")
 
 
 @relays.command("list")

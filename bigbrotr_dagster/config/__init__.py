@@ -7,7 +7,13 @@ Start reading at `SynchronizerConfig`.
 """
 
 from bigbrotr_dagster.config.discovery import ApiConfig, DiscoveryConfig
-from bigbrotr_dagster.config.file import ALLOW_PRIVATE_VARIABLE, ConfigError, for_one_run, load_config
+from bigbrotr_dagster.config.file import (
+    ALLOW_PRIVATE_VARIABLE,
+    DISCOVERY_VARIABLE,
+    ConfigError,
+    for_one_run,
+    load_config,
+)
 from bigbrotr_dagster.config.options import (
     NetworkConfig,
     ProcessingConfig,
@@ -18,6 +24,7 @@ from bigbrotr_dagster.config.options import (
 
 __all__ = [
     "ALLOW_PRIVATE_VARIABLE",
+    "DISCOVERY_VARIABLE",
     "ApiConfig",
     "ConfigError",
     "DiscoveryConfig",

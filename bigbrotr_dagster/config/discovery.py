@@ -2,6 +2,8 @@
 
 import re
 
+import jmespath
+from jmespath.exceptions import JMESPathError
 from pydantic import Field, field_validator
 
 from bigbrotr_dagster.config.section import Options, Seconds
@@ -32,6 +34,15 @@ class ApiConfig(Options):
     """Seconds after an answer before it is asked again."""
     max_response_size: int = Field(default=5 * 2**20, ge=1024, le=50 * 2**20)
     """Bytes."""
+
+    @field_validator("expression")
+    @classmethod
+    def _is_jmespath(cls, expression: str) -> str:
+        try:
+            jmespath.compile(expression)
+        except JMESPathError as error:
+            raise ValueError(f"{expression!r} is not JMESPath") from error
+        return expression
 
 
 class DiscoveryConfig(Options):

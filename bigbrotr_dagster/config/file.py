@@ -34,6 +34,10 @@ ALLOW_PRIVATE_VARIABLE = "BIGBROTR_ALLOW_PRIVATE"
 """Environment variable: 1 sets `allow_private` whatever the file says; `--allow-private` reaches processes so."""
 
 
+DISCOVERY_VARIABLE = "BIGBROTR_DISCOVERY"
+"""1 sets `discovery.enabled` where the file does not say; so `dev` does for the public network."""
+
+
 class ConfigError(CannotGoOn):
     """The configuration cannot be used; the message is one line that names file and key."""
 
@@ -43,14 +47,23 @@ def load_config(path: Path | None = None) -> SynchronizerConfig:
 
     Raises:
         ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value; or
-            `BIGBROTR_ALLOW_PRIVATE` does.
+            `BIGBROTR_ALLOW_PRIVATE` or `BIGBROTR_DISCOVERY` does.
     """
     named = path or (Path(os.environ["BIGBROTR_CONFIG"]) if os.environ.get("BIGBROTR_CONFIG") else None)
     config = SynchronizerConfig() if named is None else parse_config(_read(named), str(named))
-    allowed = os.environ.get(ALLOW_PRIVATE_VARIABLE, "")
-    if allowed not in ("", "1"):
-        raise ConfigError(f"{ALLOW_PRIVATE_VARIABLE} is 1 or not set, not {allowed!r}")
-    return config.with_overrides(allow_private=True) if allowed else config
+    if _is_set(ALLOW_PRIVATE_VARIABLE):
+        config = config.with_overrides(allow_private=True)
+    if _is_set(DISCOVERY_VARIABLE) and "enabled" not in config.discovery.model_fields_set:
+        discovery = config.discovery.model_copy(update={"enabled": True})
+        config = config.model_copy(update={"discovery": discovery})
+    return config
+
+
+def _is_set(variable: str) -> bool:
+    value = os.environ.get(variable, "")
+    if value not in ("", "1"):
+        raise ConfigError(f"{variable} is 1 or not set, not {value!r}")
+    return bool(value)
 
 
 def parse_config(options: dict[str, Any], name: str) -> SynchronizerConfig:

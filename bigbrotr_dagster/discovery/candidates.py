@@ -24,6 +24,7 @@ __all__ = [
     "Candidate",
     "Named",
     "Refusals",
+    "add_candidates",
     "candidate_url",
     "list_candidates",
     "note",
@@ -150,6 +151,18 @@ def note_urls(
     return note(connection, list(named.values()), options.discovery), refused
 
 
+def add_candidates(database_url: str, urls: Iterable[str], source: str) -> int:
+    """Have relays tried that a person names; returns how many are new candidates.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+        InvalidRelayURL: one of them is not a relay URL; nothing is added then.
+    """
+    named = {relay.url: Named(relay, source) for relay in map(parse_relay_url, urls)}
+    with connect(database_url) as connection:
+        return note(connection, list(named.values()), DiscoveryConfig(max_per_host=len(named) or 1))
+
+
 def take_bigbrotrs(connection: BlockingConnection, options: SynchronizerConfig) -> int:
     """Take over what BigBrotr's services have put down for its Validator; returns how many are new.
 
@@ -169,11 +182,11 @@ def trim(connection: BlockingConnection, options: DiscoveryConfig) -> int:
     return connection.execute(query("trim_candidates"), {"most": options.max_candidates}).rowcount
 
 
-def list_candidates(database_url: str) -> list[Candidate]:
-    """Every candidate that is no relay yet, the most promising first.
+def list_candidates(database_url: str, most: int | None = None) -> list[Candidate]:
+    """The candidates that are no relays yet, the most promising first; at most so many of them.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
     with connect(database_url) as connection:
-        return [Candidate(*row) for row in connection.execute(query("list_candidates"))]
+        return [Candidate(*row) for row in connection.execute(query("list_candidates"), {"most": most})]

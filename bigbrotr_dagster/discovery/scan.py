@@ -23,11 +23,12 @@ from bigbrotr_dagster.discovery.candidates import (
     take_bigbrotrs,
     trim,
 )
+from bigbrotr_dagster.discovery.lists import ask_lists
 from bigbrotr_dagster.discovery.mentions import MONITORED, mentions
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 
-__all__ = ["ScanReport", "scan"]
+__all__ = ["ScanReport", "has_unread", "scan"]
 
 WRITERS_SECONDS = 10.0
 """Seconds to wait for transactions that write events; then the look is put off."""
@@ -55,12 +56,15 @@ class ScanReport:
 
 
 def scan(database_url: str, options: SynchronizerConfig) -> ScanReport:
-    """Look at all events that have arrived since the last look, for at most `discovery.events.max_duration` s.
+    """Ask the lists that are due, and look at all events that have arrived since the last look.
+
+    The latter takes `discovery.events.max_duration` seconds at most.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
     """
     report, started = ScanReport(), time.monotonic()
+    report.candidates_new += ask_lists(database_url, options, report.refused)
     deadline = started + options.discovery.events.max_duration
     with connect(database_url) as connection:
         report.candidates_new += take_bigbrotrs(connection, options)

@@ -26,11 +26,11 @@ from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, open_pool, retried
 from bigbrotr_dagster.storage.trouble import database_trouble
 from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 
-__all__ = ["ValidationReport", "is_due", "validate"]
+__all__ = ["ValidationReport", "networks", "validate"]
 
 BATCH = 100
 """Failures in a transaction: what a kill can cost."""
@@ -97,17 +97,6 @@ async def validate(database_url: str, options: SynchronizerConfig) -> Validation
         raise trouble from error
     report.seconds = time.monotonic() - started
     return report
-
-
-def is_due(database_url: str, options: SynchronizerConfig) -> bool:
-    """Whether a candidate could be tried now.
-
-    Raises:
-        DatabaseUnavailable: the database does not answer.
-    """
-    with connect(database_url) as connection:
-        row = connection.execute(query("due_candidates"), {"networks": networks(options)}).fetchone()
-        return row is not None
 
 
 def networks(options: SynchronizerConfig) -> list[str]:

@@ -102,13 +102,13 @@ WHERE service_name = 'validator' AND state_type = 'checkpoint'
 ORDER BY state_key LIMIT %(most)s;
 
 -- name: list_candidates
--- Every candidate that is no relay yet, the most promising first.
+-- The candidates that are no relays yet, the most promising first.
 SELECT url, network, source, mentions, cardinality(named_by), encode(first_event, 'hex'),
        extract(epoch FROM first_seen)::bigint, extract(epoch FROM tried_at)::bigint, failures, reason, error,
        CASE WHEN next_try < 'infinity' THEN extract(epoch FROM next_try)::bigint END
 FROM relay_candidate
 WHERE promoted_at IS NULL AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_candidate.url)
-ORDER BY failures, cardinality(named_by) DESC, mentions DESC, url;
+ORDER BY failures, cardinality(named_by) DESC, mentions DESC, url LIMIT %(most)s;
 
 -- name: count_candidates
 -- How many wait to be tried, or tried again.
@@ -125,6 +125,15 @@ SELECT url, host, vouched_at FROM (
       AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_candidate.url)
 ) AS waiting
 ORDER BY failures > 0, vouched_at IS NULL, cardinality(named_by) DESC, turn, mentions DESC, url;
+
+-- name: candidates_are_due
+-- Whether one may be tried, as far as today's bound lets it become a relay; and whether one became a relay just now.
+SELECT EXISTS (
+    SELECT 1 FROM relay_candidate
+    WHERE promoted_at IS NULL AND next_try <= now() AND network = ANY(%(networks)s)
+      AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_candidate.url)
+) AND (SELECT count(*) FROM relay_candidate WHERE promoted_at > now() - interval '1 day') < %(max_new_per_day)s,
+EXISTS (SELECT 1 FROM relay_candidate WHERE promoted_at > now() - make_interval(secs => %(interval)s));
 
 -- name: promoted_lately
 -- Relays that were registered so in the last day.
@@ -167,3 +176,14 @@ ON CONFLICT (url) DO UPDATE SET next_try = 'infinity', promoted_at = NULL;
 SELECT relay.url FROM relay JOIN relay_limits ON relay_url = url
 WHERE network = ANY(%(networks)s) AND failures = 0 AND succeeded_at > now() - interval '7 days'
 ORDER BY succeeded_at DESC LIMIT %(most)s;
+
+-- name: list_asked_at
+-- When a list at an HTTP address last came.
+SELECT (state_value ->> 'timestamp')::bigint FROM service_state
+WHERE service_name = 'discovery' AND state_type = 'checkpoint' AND state_key = %(url)s;
+
+-- name: note_list
+-- It has come now.
+INSERT INTO service_state (service_name, state_type, state_key, state_value)
+VALUES ('discovery', 'checkpoint', %(url)s, jsonb_build_object('timestamp', %(timestamp)s::bigint))
+ON CONFLICT (service_name, state_type, state_key) DO UPDATE SET state_value = excluded.state_value;

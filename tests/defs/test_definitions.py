@@ -18,12 +18,15 @@ def test_the_definitions_load() -> None:
 def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
     graph = defs.resolve_asset_graph()
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "relay_candidates",
+        "relay_validated",
         "relays",
         "relay_cursor",
         "archive_coverage",
         "archive_stats",
     }
     assert {key.name for key in graph.asset_check_keys} == {
+        "networks_reachable",
         "reachable",
         "open_gaps",
         "cursor_within_coverage",
@@ -33,10 +36,16 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {"relay_sync", "resync", "cleanup"}
+    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {
+        "relay_sync",
+        "resync",
+        "cleanup",
+        "relay_discovery",
+    }
     assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
+        "relay_discovery_sensor",
         "dead_runs",
         "archive_coverage_refresh",
         "run_failed",
@@ -65,11 +74,13 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert (spec.freshness_policy is None) == (key == "relays"), "a registry may stay as it is for years"
 
 
-def test_the_graph_flows_from_the_registry_to_what_is_told_of_the_archive() -> None:
+def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_the_archive() -> None:
     graph = defs.resolve_asset_graph()
     parents = {key.to_user_string(): graph.get(key).parent_keys for key in graph.get_all_asset_keys()}
     assert {name: {key.to_user_string() for key in keys} for name, keys in parents.items()} == {
-        "relays": set(),
+        "relay_candidates": set(),
+        "relay_validated": {"relay_candidates"},
+        "relays": {"relay_validated"},
         "relay_cursor": {"relays"},
         "archive_stats": {"relay_cursor"},
         "archive_coverage": {"relay_cursor"},

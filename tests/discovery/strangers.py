@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 from websockets.asyncio.server import Server, ServerConnection, serve
 
-from bigbrotr_dagster.demo.relay import PracticeRelay
 from bigbrotr_dagster.nostr.event import Event
+from tests.relays.scripted import ScriptedRelay
 
 CERTIFICATE = Path(__file__).parents[1] / "nostr" / "self_signed.pem"
 
@@ -86,8 +86,7 @@ class Strangers:
 
     async def relay(self, events: Iterable[Event] = ()) -> str:
         """A relay that has these events."""
-        practice = PracticeRelay("a stranger", events)
-        return await self.server(practice.answer, process_request=practice.inform)
+        return await self.server(ScriptedRelay(list(events)).serve)
 
     async def server(self, handler: Handler, **options: object) -> str:
         """A server that completes the handshake."""

@@ -17,7 +17,7 @@ from bigbrotr_dagster.archive.registry import register_relays, registered_relays
 from bigbrotr_dagster.cli.dev.guardian import AlreadyRunning, guarded, only_dev, stop_left_over
 from bigbrotr_dagster.cli.dev.processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.cli.dev.services import Services
-from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE
+from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
 from bigbrotr_dagster.errors import CannotGoOn
@@ -56,6 +56,8 @@ def run_dev(
             public = [relay for relay in registered_relays(url) if relay.network != "local"]
             register_relays(url, practice if demo else [] if public else seed_relays())
             environment = _environment(config_path, allow_private or demo)
+            if demo or _follows_public_network(url):
+                environment[DISCOVERY_VARIABLE] = "1"  # where the configuration does not say
             return _serve(port, names, environment, stopped)
 
 
@@ -69,6 +71,11 @@ def _become_only_dev(stack: ExitStack) -> None:
         raise DevServerError(f"{data_dir()}: {error.strerror or error}") from error
     if count := stop_left_over(data_dir()):
         print(f"{count} processes were left by a `dev` that was killed; they are stopped", file=sys.stderr)
+
+
+def _follows_public_network(url: str) -> bool:
+    """Whether the archive began with the relays that ship with us, and not with some that a person chose."""
+    return not {relay.url for relay in registered_relays(url)}.isdisjoint(seed_relays())
 
 
 def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bigbrotr_dagster.archive.registry import registered_relays
 from bigbrotr_dagster.archive.turns import due_relays
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive import OPEN_GAPS
+from bigbrotr_dagster.defs.discovery import relay_validated
 from bigbrotr_dagster.defs.graph import (
     OWNERS,
     RELAY_CURSOR,
@@ -51,6 +52,7 @@ class RelaySelection(dg.Config):
 
 
 @dg.asset(
+    deps=[relay_validated],
     group_name="archive",
     owners=OWNERS,
     kinds={"postgres"},
@@ -69,7 +71,8 @@ class RelaySelection(dg.Config):
 def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
     """Every relay that this archive follows: the table `relay`, one row for each partition of `relay_cursor`.
 
-    `bigbrotr-dagster relays add URL` registers one; the sensor `relay_partitions` gives it its partition.
+    `bigbrotr-dagster relays add URL` registers one, and so does `relay_validated` for what it finds; the sensor
+    `relay_partitions` gives it its partition.
     """
     return dg.MaterializeResult(metadata=registry_metadata(registered_relays(database.ready())))
 

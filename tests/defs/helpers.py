@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -55,8 +55,11 @@ class Relays:
 
     def enter(self, server: AbstractAsyncContextManager[T]) -> T:
         """Run another server in the same event loop, as long as the relays."""
-        entering = self._stack.enter_async_context(server)
-        return asyncio.run_coroutine_threadsafe(entering, self._loop).result(30)
+        return self.run(self._stack.enter_async_context(server))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something else in that event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def serve_in_background() -> Iterator[tuple[str, ...]]:
         if not process.stdout or not process.stdout.readline():
             _, complaint = process.communicate(timeout=STOP_SECONDS)
             raise PortInUse(complaint.strip().removeprefix("error: ") or "the practice relays did not start")
-        yield URLS
+        yield tuple(URLS)
     finally:
         process.terminate()
         try:

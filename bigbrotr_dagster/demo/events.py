@@ -22,9 +22,15 @@ STREAM_INTERVAL = 120
 STREAM_DAYS = 2
 
 AUTHORS = 40
-RELAYS = 3
+RELAYS = 4
 SHARE = 0.63
 """Chance of an event to be on a relay; the 5% that none has go to one of them."""
+
+HOST = "127.0.0.1"
+PORTS = (17771, 17772, 17773, 17774)
+SILENT_PORT, LYING_PORT, DEAD_PORT = 17775, 17776, 17777
+NAMED = [f"ws://{HOST}:{port}" for port in (*PORTS, SILENT_PORT, LYING_PORT, DEAD_PORT)]
+"""What authors call relays: those that are, and three that are none."""
 
 _FIXED = bytes(32)  # BIP-340's auxiliary randomness: repeatable signatures, for keys that guard nothing
 
@@ -106,7 +112,7 @@ class _Day:
             case 3:
                 return [["p", public_key(_key(author))] for author in random.sample(range(AUTHORS), 12)], ""
             case 10002:
-                return [["r", f"wss://relay-{random.randrange(20)}.example.com"] for _ in range(3)], ""
+                return [["r", url] for url in random.sample(NAMED, 3)], ""
         replies = self.written and random.random() < 0.35
         topics: list[Tag] = [["t", topic] for topic in random.sample(_TOPICS, random.choice([0, 0, 1, 2]))]
         return (self._reference("reply") if replies else []) + topics, self._text()

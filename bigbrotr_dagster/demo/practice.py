@@ -1,10 +1,11 @@
-"""Three practice relays on loopback, so that the archive can be seen at work without the internet.
+"""Practice relays on loopback, so that the archive can be seen at work without the internet.
 
     python -m bigbrotr_dagster.demo
 
 They hold about 3,000 made-up, properly signed events of the last 30 days; each relay has about two thirds of
-them, and more fall due every few minutes. Processes share them: a port that a practice relay already serves
-is used as it is.
+them, and more fall due every few minutes. Three are known from the start. Their events name the fourth, which is
+there to be found, and three addresses that are no relays: one is silent, one lies, and at one nobody is.
+Processes share them: a port that a practice relay already serves is used as it is.
 """
 
 import asyncio
@@ -13,19 +14,17 @@ import http.client
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
 
-from bigbrotr_dagster.demo.events import on_relay, practice_events
+from bigbrotr_dagster.demo.events import HOST, LYING_PORT, PORTS, SILENT_PORT, on_relay, practice_events
 from bigbrotr_dagster.demo.relay import MAX_MESSAGE_LENGTH, PracticeRelay
 from bigbrotr_dagster.errors import CannotGoOn
 
-__all__ = ["PORTS", "URLS", "PortInUse", "practice_relays"]
+__all__ = ["PORTS", "TO_BE_FOUND", "URLS", "PortInUse", "practice_relays"]
 
-HOST = "127.0.0.1"
-PORTS = (17771, 17772, 17773)
-URLS = tuple(f"ws://{HOST}:{port}" for port in PORTS)
+*URLS, TO_BE_FOUND = (f"ws://{HOST}:{port}" for port in PORTS)
 
 _NAME = "bigbrotr-dagster practice relay"
 
@@ -36,7 +35,7 @@ class PortInUse(CannotGoOn):
 
 @asynccontextmanager
 async def practice_relays() -> AsyncIterator[tuple[str, ...]]:
-    """Serve the practice relays, and yield their URLs.
+    """Serve the practice relays, and yield the URLs of those that are known from the start.
 
     Raises:
         PortInUse: if another program listens on one of `PORTS`.
@@ -46,7 +45,19 @@ async def practice_relays() -> AsyncIterator[tuple[str, ...]]:
         for index, port in enumerate(PORTS):
             relay = PracticeRelay(f"{_NAME} {index + 1}", [each for each in events if on_relay(each, index)])
             await _serve(relay, port, servers)
-        yield URLS
+        for stranger, port in ((_say_nothing, SILENT_PORT), (_repeat, LYING_PORT)):
+            with suppress(OSError):  # another process has it
+                await servers.enter_async_context(serve(stranger, HOST, port, close_timeout=1))
+        yield tuple(URLS)
+
+
+async def _say_nothing(socket: ServerConnection) -> None:
+    await socket.wait_closed()
+
+
+async def _repeat(socket: ServerConnection) -> None:
+    async for text in socket:
+        await socket.send(text)
 
 
 async def _serve(relay: PracticeRelay, port: int, servers: AsyncExitStack) -> None:

@@ -30,7 +30,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
         try:
             with timed() as starting:
                 eventually(ui.answers, 120)
-                eventually(lambda: ui.green() == set(URLS), 120)
+                eventually(lambda: ui.green() >= set(URLS), 120)
             yield Dev(process, home, data, ui, mark, starting.seconds)
         finally:
             process.send_signal(signal.SIGINT)

@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bigbrotr_dagster.demo import URLS
+from bigbrotr_dagster.demo import TO_BE_FOUND, URLS
+from bigbrotr_dagster.demo.events import DEAD_PORT, HOST, LYING_PORT, SILENT_PORT
 from bigbrotr_dagster.storage import embedded
 from tests.conftest import in_database
 from tests.defs.helpers import Relays, some_events
@@ -24,6 +25,9 @@ from tests.ports import free_port
 from tests.sync.helpers import stored_ids
 
 pytestmark = pytest.mark.slow
+
+
+FALSE_PORTS = (SILENT_PORT, LYING_PORT, DEAD_PORT)
 
 
 @pytest.mark.parametrize("after", [0.0, 3.0])
@@ -44,6 +48,15 @@ def test_within_90_seconds_three_partitions_are_green_with_metadata(dev: Dev, ba
     assert dev.seconds < 90
     for url in URLS:
         assert all(labels >= METADATA for labels in dev.ui.materializations(url).values())
+
+
+def test_what_is_named_is_found_if_it_is_real(dev: Dev) -> None:
+    eventually(lambda: TO_BE_FOUND in dev.ui.green(), 150)
+    listed = run(dev.home, "relays", "list", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
+    assert {line.split("\t")[1] for line in listed} >= {*URLS, TO_BE_FOUND}
+    assert not {line.split("\t")[1] for line in listed} & {f"ws://{HOST}:{port}" for port in FALSE_PORTS}
+    candidates = run(dev.home, "relays", "candidates", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
+    assert len(candidates) == len(FALSE_PORTS)
 
 
 def test_the_schedules_and_sensors_are_on(dev: Dev) -> None:

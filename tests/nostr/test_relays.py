@@ -31,7 +31,7 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
     """Ports of this test's own for the practice relays: all processes of this machine share the usual ones."""
     ports = tuple(free_port() for _ in PORTS)
     monkeypatch.setattr(demo, "PORTS", ports)
-    monkeypatch.setattr(demo, "URLS", tuple(f"ws://{demo.HOST}:{port}" for port in ports))
+    monkeypatch.setattr(demo, "URLS", [f"ws://{demo.HOST}:{port}" for port in ports])
     return ports
 
 

@@ -51,12 +51,10 @@ def load_config(path: Path | None = None) -> SynchronizerConfig:
     """
     named = path or (Path(os.environ["BIGBROTR_CONFIG"]) if os.environ.get("BIGBROTR_CONFIG") else None)
     config = SynchronizerConfig() if named is None else parse_config(_read(named), str(named))
-    if _is_set(ALLOW_PRIVATE_VARIABLE):
-        config = config.with_overrides(allow_private=True)
     if _is_set(DISCOVERY_VARIABLE) and "enabled" not in config.discovery.model_fields_set:
         discovery = config.discovery.model_copy(update={"enabled": True})
         config = config.model_copy(update={"discovery": discovery})
-    return config
+    return config.with_overrides(allow_private=True) if _is_set(ALLOW_PRIVATE_VARIABLE) else config
 
 
 def _is_set(variable: str) -> bool:

@@ -96,3 +96,26 @@ def test_a_run_can_override_its_range_and_filters() -> None:
     config = parse_config({}, "defaults").with_overrides(since=5, filters=[{"kinds": [1]}], allow_private=True)
     assert (config.processing.since, config.processing.filters) == (5, [{"kinds": [1]}])
     assert config.allow_private
+
+
+@pytest.mark.parametrize(
+    ("file", "variables", "enabled"),
+    [
+        ("", {}, False),
+        ("", {"BIGBROTR_DISCOVERY": "1"}, True),
+        ("", {"BIGBROTR_DISCOVERY": "1", "BIGBROTR_ALLOW_PRIVATE": "1"}, True),
+        ("discovery: {interval: 60}", {"BIGBROTR_DISCOVERY": "1"}, True),
+        ("discovery: {enabled: false}", {"BIGBROTR_DISCOVERY": "1", "BIGBROTR_ALLOW_PRIVATE": "1"}, False),
+        ("discovery: {enabled: true}", {}, True),
+    ],
+)
+def test_the_variable_switches_discovery_on_where_the_file_does_not_say(
+    file: str, variables: dict[str, str], enabled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BIGBROTR_DISCOVERY", "BIGBROTR_ALLOW_PRIVATE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "synchronizer.yaml"
+    path.write_text(file)
+    assert load_config(path).discovery.enabled is enabled

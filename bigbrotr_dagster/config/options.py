@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from bigbrotr_dagster.config.discovery import DiscoveryConfig
+from bigbrotr_dagster.config.monitor import MonitorConfig
 from bigbrotr_dagster.config.section import Options, Seconds
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import Network
@@ -164,6 +165,7 @@ class SynchronizerConfig(Options):
     timeouts: TimeoutsConfig = TimeoutsConfig()
     keys: KeysConfig = KeysConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
+    monitor: MonitorConfig = MonitorConfig()
     allow_private: bool = False
     """Let relays be on private, loopback and link-local addresses."""
     partitions_per_run: int = Field(default=200, ge=1, le=10_000)
@@ -182,6 +184,11 @@ class SynchronizerConfig(Options):
     """Address that gets a POST of JSON when a run fails; BIGBROTR_FAILURE_WEBHOOK goes before it."""
     _configured: ProcessingConfig | None = PrivateAttr(default=None)
     """What `with_overrides` changed for one run, as it was before."""
+
+    @property
+    def monitors(self) -> bool:
+        """Whether the daemon checks how relays are."""
+        return self.discovery.enabled if self.monitor.enabled is None else self.monitor.enabled
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ async def authenticate(line: Line, challenge: str) -> None:
     Raises:
         ConnectionClosed: the connection ended before that.
     """
+    line.spoke = True
     answer = line.authenticator.answer(challenge)
     if answer is not None:
         await line.socket.send(messages.auth(answer), text=True)

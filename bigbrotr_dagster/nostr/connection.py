@@ -25,6 +25,7 @@ from bigbrotr_dagster.nostr.rejected import Rejected
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.request import AT_ONCE, AfterEose
 from bigbrotr_dagster.nostr.subscription import Reply, decoded
+from bigbrotr_dagster.nostr.tls_peer import TlsPeer, fetch_tls_peer, tls_peer
 
 __all__ = [
     "AT_ONCE",
@@ -38,7 +39,9 @@ __all__ = [
     "Reconciled",
     "Rejected",
     "Reply",
+    "TlsPeer",
     "connect",
+    "fetch_tls_peer",
 ]
 
 MAX_MESSAGE_SIZE = 2 * 1024 * 1024
@@ -115,6 +118,22 @@ class Connection:
     def closed(self) -> bool:
         """Whether no further request can succeed."""
         return not self._line.is_open
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the other end has said what only a relay says; any server can take a handshake."""
+        return self._line.spoke
+
+    @property
+    def tls(self) -> TlsPeer | None:
+        """The relay's certificate, and how it talks; None where the connection is not TLS."""
+        return tls_peer(self._line.socket.transport)
+
+    def header(self, name: str) -> str | None:
+        """A header of the relay's answer to the handshake; the first one, where there are several."""
+        response = self._line.socket.response
+        found = response.headers.get_all(name) if response is not None else []
+        return str(found[0]) if found else None
 
     @property
     def late(self) -> EndedSubscriptions:

@@ -87,15 +87,20 @@ async def _open(way: Way, within: float, max_message_size: int, tls: ssl.SSLCont
 def _explain(exc: Exception) -> ConnectError:
     """Say in one line what went wrong; the order goes from the special to the general."""
     match exc:
-        case ssl.SSLCertVerificationError():
-            return ConnectError(Failure.CERTIFICATE, f"TLS certificate: {exc.verify_message}")
         case ssl.SSLError():
-            return ConnectError(Failure.TLS, f"TLS: {exc.reason or exc}")
+            return tls_trouble(exc)
         case InvalidStatus():
             return ConnectError(Failure.HTTP, f"HTTP status {exc.response.status_code} instead of 101")
         case OSError():
             return explain(exc)
     return ConnectError(Failure.HANDSHAKE, f"no WebSocket handshake: {exc}")
+
+
+def tls_trouble(exc: ssl.SSLError) -> ConnectError:
+    """Say in one line what is wrong with a relay's TLS."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return ConnectError(Failure.CERTIFICATE, f"TLS certificate: {exc.verify_message}")
+    return ConnectError(Failure.TLS, f"TLS: {exc.reason or exc}")
 
 
 @cache

@@ -45,6 +45,8 @@ class Line:
     max_event_size: int | None
     late: EndedSubscriptions = field(default_factory=EndedSubscriptions)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    spoke: bool = False
+    """Whether it has said what only a relay says: an event, an answer to a request, a notice, a challenge."""
     _notices: int = 0  # in a row that were all the answer there was
     _open: list[str] = field(default_factory=list)  # subscriptions that the relay may still think of as open
 

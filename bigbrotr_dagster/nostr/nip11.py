@@ -5,6 +5,7 @@ prove anything; nonsense in them is the same as nothing.
 """
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +13,10 @@ from urllib.parse import urlsplit
 import h11
 
 from bigbrotr_dagster.nostr import salvage
-from bigbrotr_dagster.nostr.dial import USER_AGENT, tls_context
-from bigbrotr_dagster.nostr.reach import reach
+from bigbrotr_dagster.nostr.dial import USER_AGENT, tls_context, tls_trouble
+from bigbrotr_dagster.nostr.reach import explain, reach
 from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.nostr.text import safe_line
 
 MAX_DOCUMENT = 128 * 1024
 """Bytes of the document, and of what frames it."""
@@ -64,9 +66,39 @@ async def fetch_limitation(
     Raises:
         ConnectError: the relay cannot be connected to at all.
     """
+    said = await fetch_document(
+        relay, timeout=timeout, proxy_url=proxy_url, allow_private=allow_private, verify=verify
+    )
+    return Limitation() if said.problem else read_limits(said.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What came of asking for a document: its bytes and what type they are said to be, or why there are none."""
+
+    body: bytes = b""
+    content_type: str = ""
+    problem: str = ""
+
+
+async def fetch_document(
+    relay: RelayURL,
+    *,
+    timeout: float,  # noqa: ASYNC109 (of the connection only)
+    proxy_url: str | None,
+    allow_private: bool,
+    verify: bool = True,
+    max_size: int = MAX_DOCUMENT,
+) -> Document:
+    """Ask `relay` for its document, of at most `max_size` bytes; the other arguments are `fetch_limitation`'s.
+
+    Raises:
+        ConnectError: the relay cannot be connected to at all.
+    """
     sock = await reach(relay, within=timeout, proxy_url=proxy_url, allow_private=allow_private)
+    seconds = min(timeout, DOCUMENT_SECONDS)
     try:
-        async with asyncio.timeout(min(timeout, DOCUMENT_SECONDS)):
+        async with asyncio.timeout(seconds):
             tls: dict[str, Any] = {}
             if relay.secure:
                 tls = {"ssl": tls_context(verify=verify), "server_hostname": relay.host}
@@ -74,11 +106,17 @@ async def fetch_limitation(
             try:
                 client = h11.Connection(h11.CLIENT)
                 writer.write(_request(client, relay))
-                return read_limits(await _document(client, reader))
+                return await _document(client, reader, max_size)
             finally:
                 writer.transport.abort()
-    except (OSError, h11.RemoteProtocolError):
-        return Limitation()
+    except TimeoutError:
+        return Document(problem=f"no whole answer within {seconds:g} s")
+    except ssl.SSLError as exc:
+        return Document(problem=str(tls_trouble(exc)))
+    except OSError as exc:
+        return Document(problem=str(explain(exc)))
+    except h11.RemoteProtocolError as exc:
+        return Document(problem=safe_line(f"no HTTP: {exc}"))
 
 
 def read_limits(raw: bytes) -> Limitation:
@@ -120,24 +158,27 @@ def _request(client: h11.Connection, relay: RelayURL) -> bytes:
     return (client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b"")
 
 
-async def _document(client: h11.Connection, reader: asyncio.StreamReader) -> bytes:
-    """The body of the answer; empty if there is none, if its status is not 200, or if it is too long."""
-    document, received = b"", 0
-    while received <= MAX_DOCUMENT:
+async def _document(client: h11.Connection, reader: asyncio.StreamReader, max_size: int) -> Document:
+    body, content_type, received = bytearray(), "", 0
+    while received <= max_size:
         match client.next_event():
             case h11.NEED_DATA:
                 data = await reader.read(READ_AT_ONCE)
                 received += len(data)
                 client.receive_data(data)
             case h11.Response(status_code=status) if status != 200:
-                return b""
+                return Document(problem=f"HTTP status {status}")
+            case h11.Response(headers=headers):
+                content_type = next((value for name, value in headers if name == b"content-type"), b"").decode(
+                    "latin-1"
+                )
             case h11.Data(data=data):
-                document += data
+                body += data
             case h11.EndOfMessage():
-                return document
+                return Document(bytes(body), content_type)
             case h11.ConnectionClosed() | h11.PAUSED:
-                return b""
-    return b""
+                return Document(problem="the answer ended early")
+    return Document(problem=f"more than {max_size} bytes")
 
 
 def _count(limitation: dict[Any, Any], key: str) -> int | None:

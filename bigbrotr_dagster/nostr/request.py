@@ -180,6 +180,8 @@ class LoneRequest(Request):
         if self.subscription.notices:
             self._line.note_notice(was_all=outcome.ending is Ending.NOTICE)
         reply = super().finish(outcome)
+        if self.subscription.notices or reply.received or outcome.ending in (Ending.EOSE, Ending.CLOSED):
+            self._line.spoke = True
         if (reply.ignored or reply.garbage) and outcome.ending in (Ending.TIMEOUT, Ending.PROTOCOL_ERROR):
             text = outcome.text.replace("silent", "no answer")
             is_noise = not reply.received and reply.ignored + reply.garbage >= MUCH_NOISE

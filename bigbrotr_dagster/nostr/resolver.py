@@ -39,6 +39,9 @@ TRIES = 2
 MOST_ADDRESSES = 16
 """Addresses kept of one name."""
 
+MOST_RECORDS = 64
+"""Records looked at of one answer."""
+
 KEEP_SECONDS = 60.0
 MOST_KEPT = 4096
 """Names whose answers are kept."""
@@ -50,6 +53,15 @@ _FLAGS = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES | pycares.ARES
 _UNSORTED = 1 << 7  # ARES_AI_NOSORT: sorting opens a socket for each of thousands of addresses
 
 Address = tuple[socket.AddressFamily, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of DNS: an address, or the name that it points to; `ttl` in seconds."""
+
+    kind: str
+    value: str
+    ttl: int
 
 
 class NameNotFound(RelayError):
@@ -94,6 +106,24 @@ class Resolver:
             raise NameNotFound(answer)
         return answer
 
+    async def records(self, name: str, kind: str, *, within: float) -> list[Record]:
+        """What DNS says of `name`: the records of a kind (A, AAAA, NS, PTR), and the CNAMEs that led to them.
+
+        Nothing where there are none, or nobody answers. /etc/hosts does not count, and nothing is kept.
+
+        Args:
+            within: Seconds to wait for the nameservers, once it is this question's turn.
+        """
+        await self._turns.acquire()
+        channel = self._channel()
+        channel.pending += 1
+        asked = channel.dns.query_dns(name, kind)
+        asked.add_done_callback(partial(self._answered, channel))
+        await asyncio.wait([asked], timeout=within)
+        if not asked.done() or asked.exception() is not None:
+            return []
+        return [record for each in asked.result().answer[:MOST_RECORDS] if (record := _record(each)) is not None]
+
     async def close(self) -> None:
         """Give up what is asked, and let go of the sockets."""
         while self._channels:
@@ -114,10 +144,17 @@ class Resolver:
         return in_order((socket.AddressFamily(node.family), node.addr[0]) for node in asked.result().nodes)
 
     def _ended(self, channel: _Channel, asked: "asyncio.Future[pycares.AddrInfoResult]") -> None:
+        found = [] if asked.cancelled() or asked.exception() is not None else asked.result().nodes
+        self._let_go(channel, len(found))
+
+    def _answered(self, channel: _Channel, asked: "asyncio.Future[pycares.DNSResult]") -> None:
+        answer = [] if asked.cancelled() or asked.exception() is not None else asked.result().answer
+        self._let_go(channel, len(answer))
+
+    def _let_go(self, channel: _Channel, cached: int) -> None:
         self._turns.release()
         channel.pending -= 1
-        if not asked.cancelled() and asked.exception() is None:
-            channel.cached += len(asked.result().nodes)
+        channel.cached += cached
         if channel in self._channels[:-1] and not channel.pending:
             self._channels.remove(channel)  # nothing refers to it any more: aiodns closes it
 
@@ -182,6 +219,21 @@ def _has_way(address: Address) -> bool:
     except OSError:
         return False
     return True
+
+
+def _record(record: pycares.DNSRecord) -> Record | None:
+    match record.data:
+        case pycares.ARecordData(addr=value):
+            return Record("A", value, record.ttl)
+        case pycares.AAAARecordData(addr=value):
+            return Record("AAAA", value, record.ttl)
+        case pycares.CNAMERecordData(cname=value):
+            return Record("CNAME", value, record.ttl)
+        case pycares.NSRecordData(nsdname=value):
+            return Record("NS", value, record.ttl)
+        case pycares.PTRRecordData(dname=value):
+            return Record("PTR", value, record.ttl)
+    return None
 
 
 def _explained(host: str, error: BaseException) -> str:

@@ -119,12 +119,17 @@ async def fetch_document(
         return Document(problem=safe_line(f"no HTTP: {exc}"))
 
 
+def decoded(raw: bytes) -> object:
+    """The JSON value that a document is; None where it is none."""
+    try:
+        return salvage.loads(raw)
+    except salvage.Unreadable:
+        return None
+
+
 def read_limits(raw: bytes) -> Limitation:
     """Read the limits from a NIP-11 document; never raises, whatever it is."""
-    try:
-        return parse_limits(salvage.loads(raw))
-    except salvage.Unreadable:
-        return Limitation()
+    return parse_limits(decoded(raw))
 
 
 def parse_limits(document: object) -> Limitation:

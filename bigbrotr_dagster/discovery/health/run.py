@@ -1,0 +1,209 @@
+"""Many relays' checks at once: caps as the sync's, one writer, batches that a kill repeats at most one of.
+
+Theory of operation. Relays are worked on under `sync.caps`, for a purpose of their own: a sync of a relay does not
+hold up its check. What is found waits for nothing but the doubt whether it is true (`doubt`), and is written once
+a batch is full, or a few seconds after its first relay. A relay is reported when what was found is safe.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.discovery.health.doubt import Doubt
+from bigbrotr_dagster.discovery.health.places import Places, open_places
+from bigbrotr_dagster.discovery.health.probe import Found, probe
+from bigbrotr_dagster.discovery.health.state import known_health
+from bigbrotr_dagster.discovery.health.store import RelayHealth, store
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, RelayURL, parse_relay_url
+from bigbrotr_dagster.nostr.resolver import resolver
+from bigbrotr_dagster.storage.address import shown
+from bigbrotr_dagster.storage.locks import lock_keeper
+from bigbrotr_dagster.storage.sessions import Pool, open_pool
+from bigbrotr_dagster.storage.trouble import database_trouble
+from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
+
+PURPOSE = "health"
+"""Of the locks: a relay is checked once at a time, whoever syncs it meanwhile."""
+
+MOST_AT_ONCE = 100
+"""Relays in a transaction."""
+
+FLUSH_SECONDS = 3.0
+"""The longest that what is found waits to be written."""
+
+ROOM_WAIT = 300.0
+"""Seconds of a run that relays wait for room at their host."""
+
+OnReport = Callable[[RelayHealth], None]
+
+
+@dataclass(slots=True)
+class HealthReport:
+    """What came of a run; each relay that was asked for is in one of these.
+
+    `relays` were checked, and that is stored. `disbelieved`: none of their network answered, so that it may be our
+    own way to them that is closed; nothing was written of them, and they stay due. `refused` cannot be tried,
+    `busy` are being checked by another process, `left_out` had no turn.
+    """
+
+    relays: list[RelayHealth] = field(default_factory=list)
+    disbelieved: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    busy: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def alive(self) -> int:
+        """How many of the relays that were checked are alive."""
+        return sum(relay.alive for relay in self.relays)
+
+
+async def check_relays(
+    database_url: str,
+    config: SynchronizerConfig,
+    urls: Sequence[str],
+    *,
+    on_report: OnReport | None = None,
+) -> HealthReport:
+    """Check how relays are, each network's in the given order, `max_tasks` at a time, `max_per_host` of one host.
+
+    `on_report` is called in the event loop, once what was found of a relay is stored. Cancelling stores what was
+    found, and raises CancelledError.
+
+    Raises:
+        ConfigError: MaxMind's files cannot be read.
+        DatabaseUnavailable: the database does not answer, or stopped answering.
+    """
+    started, report = time.monotonic(), HealthReport()
+    registered = _registered(urls)
+
+    def refuse(relay: Refused) -> None:
+        report.refused[registered.get(relay.url, relay.url)] = relay.problem
+
+    queues = by_network(dict.fromkeys(urls), config, refuse)
+    dead = {health.url for health in known_health(database_url, urls) if health.alive is False}
+
+    def done(health: RelayHealth) -> None:
+        report.relays.append(health)
+        if on_report is not None:
+            on_report(health)
+
+    try:
+        async with _run(database_url, config, registered, dead, done) as run:
+
+            async def work(network: NetworkConfig, relay: RelayURL) -> None:
+                await run.check(network, relay)
+
+            async def busy(network: NetworkConfig, relay: RelayURL) -> None:
+                report.busy.append(registered[relay.url])
+
+            await each_relay(run.caps, queues, work, busy)
+            await run.end()
+    except Exception as error:  # a group of them, where several relays met it at once
+        trouble = database_trouble(error, shown(database_url))
+        if trouble is None or trouble is error:
+            raise
+        raise trouble from error
+    finally:
+        report.seconds = time.monotonic() - started
+    report.left_out = [registered[relay.url] for relays in queues.values() for relay in relays]
+    report.disbelieved = {registered[one.relay.url]: one.reason or "" for one in run.doubt.disbelieved}
+    return report
+
+
+def _registered(urls: Sequence[str]) -> dict[str, str]:
+    """The URLs as they are in the registry, by their normal form: other programs may have written them there."""
+    names = {}
+    for url in urls:
+        with suppress(InvalidRelayURL):
+            names[parse_relay_url(url).url] = url
+    return names
+
+
+class _Run:
+    """One run: checks relays, and writes what is found."""
+
+    def __init__(
+        self,
+        config: SynchronizerConfig,
+        caps: Caps,
+        pool: Pool,
+        places: Places,
+        registered: dict[str, str],
+        doubt: Doubt,
+        done: OnReport,
+    ) -> None:
+        self.caps = caps
+        self.doubt = doubt
+        self._config = config
+        self._pool = pool
+        self._places = places
+        self._registered = registered
+        self._done = done
+        self._batch: list[tuple[str, Found]] = []
+        self._first_at = 0.0
+        self._writing = asyncio.Lock()
+
+    async def check(self, network: NetworkConfig, relay: RelayURL) -> None:
+        """Check a relay; writes the batch where it is its turn."""
+        started = time.monotonic()
+        found = await probe(self._config, network, relay, self._places)
+        now = time.monotonic()
+        self._take(self.doubt.take(found, started, now), now)
+        if len(self._batch) >= MOST_AT_ONCE or (self._batch and now - self._first_at >= FLUSH_SECONDS):
+            await self._write()
+
+    async def end(self) -> None:
+        """Write what is left."""
+        self._take(self.doubt.end(), time.monotonic())
+        await self._write()
+
+    async def flush(self) -> None:
+        """Write what is believed by now; the rest may be found out by another run."""
+        await self._write()
+
+    async def tick(self) -> None:
+        """Write what has waited long enough, though no other relay is done; for ever."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS / 2)
+            if self._batch and time.monotonic() - self._first_at >= FLUSH_SECONDS:
+                await self._write()
+
+    def _take(self, believed: Sequence[Found], now: float) -> None:
+        if believed and not self._batch:
+            self._first_at = now
+        self._batch += [(self._registered[found.relay.url], found) for found in believed]
+
+    async def _write(self) -> None:
+        """All that is to be written, `MOST_AT_ONCE` at a time; one batch after the other."""
+        async with self._writing:
+            while self._batch:
+                batch, self._batch = self._batch[:MOST_AT_ONCE], self._batch[MOST_AT_ONCE:]
+                for health in await store(self._pool, batch):
+                    self._done(health)
+
+
+@asynccontextmanager
+async def _run(
+    database_url: str, config: SynchronizerConfig, registered: dict[str, str], dead: set[str], done: OnReport
+) -> AsyncIterator[_Run]:
+    async with AsyncExitStack() as stack:
+        places = stack.enter_context(open_places(config))
+        await stack.enter_async_context(resolver())
+        pool = await stack.enter_async_context(open_pool(database_url, most=2))
+        locks = await stack.enter_async_context(lock_keeper(database_url))
+        caps = Caps(config, locks, None, time.monotonic() + ROOM_WAIT, PURPOSE)
+        run = _Run(config, caps, pool, places, registered, Doubt(dead), done)
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(run.tick())
+            try:
+                yield run
+            except asyncio.CancelledError:
+                await asyncio.shield(run.flush())
+                raise
+            finally:
+                ticking.cancel()

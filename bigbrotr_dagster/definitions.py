@@ -13,6 +13,7 @@ from bigbrotr_dagster.defs.automation import (
     cleanup,
     cleanup_schedule,
     dead_runs,
+    relay_health_schedule,
     relay_partitions,
     relay_sync,
     relay_sync_schedule,
@@ -25,6 +26,7 @@ from bigbrotr_dagster.defs.discovery import (
     relay_discovery_sensor,
     relay_validated,
 )
+from bigbrotr_dagster.defs.health import alive_by_network, relay_health
 from bigbrotr_dagster.defs.instance import tell_of_home
 from bigbrotr_dagster.defs.relays import cursor_within_coverage, relay_cursor, relays, resync
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
@@ -34,14 +36,14 @@ tell_of_home()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     assets = dg.with_source_code_references(
-        [relay_candidates, relay_validated, relays, relay_cursor, archive_stats, archive_coverage]
+        [relay_candidates, relay_validated, relays, relay_cursor, relay_health, archive_stats, archive_coverage]
     )
 
 defs = dg.Definitions(
     assets=assets,
-    asset_checks=[cursor_within_coverage, *ARCHIVE_CHECKS],
+    asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
     jobs=[relay_sync, resync, cleanup, relay_discovery],
-    schedules=[relay_sync_schedule, cleanup_schedule],
+    schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
     sensors=[
         relay_partitions,
         relay_discovery_sensor,

@@ -22,6 +22,7 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "relay_validated",
         "relays",
         "relay_cursor",
+        "relay_health",
         "archive_coverage",
         "archive_stats",
     }
@@ -30,19 +31,19 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "reachable",
         "open_gaps",
         "cursor_within_coverage",
+        "certificate_expires",
+        "relay_dead",
+        "alive_by_network",
         "lag_by_network",
         "rejected_share",
         "stored_events_verify",
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == {
-        "relay_sync",
-        "resync",
-        "cleanup",
-        "relay_discovery",
-    }
-    assert {one.name for one in repository.schedule_defs} == {"relay_sync_schedule", "cleanup_schedule"}
+    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup"}
+    assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == jobs
+    schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule"}
+    assert {one.name for one in repository.schedule_defs} == schedules
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
         "relay_discovery_sensor",
@@ -59,10 +60,10 @@ def test_schedules_and_sensors_run_without_being_switched_on() -> None:
     assert all(one.default_status is dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)
 
 
-@pytest.mark.parametrize("key", ["relays", "relay_cursor", "archive_coverage", "archive_stats"])
+@pytest.mark.parametrize("key", ["relays", "relay_cursor", "relay_health", "archive_coverage", "archive_stats"])
 def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> None:
     spec = defs.resolve_assets_def(key).specs_by_key[dg.AssetKey(key)]
-    assert spec.group_name == "archive"
+    assert spec.group_name == ("discovery" if key == "relay_health" else "archive")
     assert spec.owners == ["team:archive"]
     assert "postgres" in spec.kinds
     assert spec.tags["bigbrotr/layer"]
@@ -71,7 +72,8 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert spec.metadata["dagster/column_schema"].columns
     [source] = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
-    assert (spec.freshness_policy is None) == (key == "relays"), "a registry may stay as it is for years"
+    rare = {"relays", "relay_health"}
+    assert (spec.freshness_policy is None) == (key in rare), "a registry stays as it is, a monitor may be off"
 
 
 def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_the_archive() -> None:
@@ -82,6 +84,7 @@ def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_t
         "relay_validated": {"relay_candidates"},
         "relays": {"relay_validated"},
         "relay_cursor": {"relays"},
+        "relay_health": {"relays"},
         "archive_stats": {"relay_cursor"},
         "archive_coverage": {"relay_cursor"},
     }

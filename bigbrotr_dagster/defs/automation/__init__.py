@@ -6,7 +6,11 @@
 
 from bigbrotr_dagster.defs.automation.in_process import RunFailed, sync_in_process
 from bigbrotr_dagster.defs.automation.jobs import cleanup, relay_sync
-from bigbrotr_dagster.defs.automation.schedules import cleanup_schedule, relay_sync_schedule
+from bigbrotr_dagster.defs.automation.schedules import (
+    cleanup_schedule,
+    relay_health_schedule,
+    relay_sync_schedule,
+)
 from bigbrotr_dagster.defs.automation.sensors import (
     archive_coverage_refresh,
     dead_runs,
@@ -21,6 +25,7 @@ __all__ = [
     "cleanup",
     "cleanup_schedule",
     "dead_runs",
+    "relay_health_schedule",
     "relay_partitions",
     "relay_sync",
     "relay_sync_schedule",

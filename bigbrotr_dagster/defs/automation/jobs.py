@@ -1,4 +1,4 @@
-"""The jobs: the sync that schedule and sensor start, and the clean-up of what the registry no longer knows."""
+"""The jobs: syncs, checks of health, and the clean-up of what the registry no longer knows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
@@ -7,10 +7,10 @@ import dagster as dg
 
 from bigbrotr_dagster.archive.registry import delete_stale_cursors
 from bigbrotr_dagster.config import SynchronizerConfig
-from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.runs.in_flight import NETWORK_TAG
+from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS
 
 QUIET = {"console": {"config": {"log_level": "WARNING"}}}
 """Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
@@ -20,6 +20,13 @@ relay_sync = dg.define_asset_job(
     selection=dg.AssetSelection.assets(RELAY_CURSOR),
     executor_def=dg.in_process_executor,
     description="Sync the relays that the run's config names; the schedule and the sensor start it.",
+)
+
+relay_health = dg.define_asset_job(
+    HEALTH_JOB,
+    selection=dg.AssetSelection.assets(RELAY_HEALTH),
+    executor_def=dg.in_process_executor,
+    description="Check how the relays are that the run's config names; the schedule starts it.",
 )
 
 
@@ -43,20 +50,37 @@ def cleanup() -> None:
 def batches(
     due: Mapping[str, Sequence[str]], excluded: Iterable[str], options: SynchronizerConfig, run_key: str
 ) -> Iterator[dg.RunRequest]:
-    """Run requests for the relays that are due: at most `runs_per_tick` for each network.
+    """Run requests for the syncs that are due: at most `runs_per_tick` for each network."""
+    return _batches(due, excluded, relay_sync.name, RELAY_CURSOR, options.partitions_per_run, options, run_key)
 
-    Relays are dealt out in turn. The dead are the most behind of all: in a run of their own they would fail it.
-    """
+
+def health_batches(
+    due: Mapping[str, Sequence[str]], excluded: Iterable[str], options: SynchronizerConfig, run_key: str
+) -> Iterator[dg.RunRequest]:
+    """Run requests for the checks of health that are due, as `batches`: of `relays_per_run` relays."""
+    return _batches(due, excluded, HEALTH_JOB, RELAY_HEALTH, options.monitor.relays_per_run, options, run_key)
+
+
+def _batches(
+    due: Mapping[str, Sequence[str]],
+    excluded: Iterable[str],
+    job: str,
+    asset: dg.AssetKey,
+    per_run: int,
+    options: SynchronizerConfig,
+    run_key: str,
+) -> Iterator[dg.RunRequest]:
+    """Relays are dealt out in turn. The dead are the most behind: in a run of their own they would fail it."""
     skipped = set(excluded)
     for network, urls in due.items():
         wanted = [url for url in urls if url not in skipped]
-        count = min(options.runs_per_tick, ceil(len(wanted) / options.partitions_per_run))
+        count = min(options.runs_per_tick, ceil(len(wanted) / per_run))
         for number in range(count):
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
-                job_name=relay_sync.name,
+                job_name=job,
                 run_config={
-                    "ops": {"relay_cursor": {"config": {"relays": wanted[number::count]}}},
+                    "ops": {OPS[asset]: {"config": {"relays": wanted[number::count]}}},
                     "loggers": QUIET,
                 },
                 tags={NETWORK_TAG: network},

@@ -1,14 +1,19 @@
-"""When relays are synced: every `interval` of the configuration, those that are due."""
+"""When relays are synced, and looked after: every `interval` of the configuration, those that are due."""
 
 import dagster as dg
 
 from bigbrotr_dagster.archive.turns import due_relays
 from bigbrotr_dagster.config import load_config
-from bigbrotr_dagster.defs.automation.jobs import batches, cleanup, relay_sync
+from bigbrotr_dagster.defs.automation.jobs import batches, cleanup, health_batches, relay_health, relay_sync
+from bigbrotr_dagster.defs.graph import RELAY_HEALTH
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
+from bigbrotr_dagster.discovery.health import checked_since, relays_due
 
 EVERY_MINUTE = "* * * * *"
+
+HEALTH_TICK = 300.0
+"""Seconds between two looks for relays whose check is due: a new one need not wait for `monitor.interval`."""
 
 
 def cron_for(interval: float) -> str:
@@ -46,6 +51,28 @@ def relay_sync_schedule(
     run_key = context.scheduled_execution_time.isoformat()
     requests = list(batches(due, waiting, options, run_key))
     return requests or dg.SkipReason("No relay is due that is not already in a batch.")
+
+
+@dg.schedule(
+    job=relay_health,
+    cron_schedule=cron_for(min(HEALTH_TICK, load_config().monitor.interval)),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Checks how the relays are that are due, most overdue first, in batches of one network.",
+)
+def relay_health_schedule(
+    context: dg.ScheduleEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Batches of the relays whose check is due, where the monitor is enabled."""
+    options = synchronizer.config()
+    if not options.monitors:
+        return dg.SkipReason("The monitor is not enabled (monitor.enabled, or else discovery.enabled).")
+    tick = tick_seconds(min(HEALTH_TICK, options.monitor.interval))
+    url = database.ready()
+    waiting = relays_in_flight(context.instance, url, RELAY_HEALTH, checked_since)
+    due = relays_due(url, options, interval=options.monitor.interval - tick / 2)
+    run_key = context.scheduled_execution_time.isoformat()
+    requests = list(health_batches(due, waiting, options, f"health/{run_key}"))
+    return requests or dg.SkipReason("No relay's check is due that is not already in a batch.")
 
 
 cleanup_schedule = dg.ScheduleDefinition(

@@ -12,6 +12,7 @@ from bigbrotr_dagster.config import load_config
 
 RELAYS = dg.AssetKey("relays")
 RELAY_CURSOR = dg.AssetKey("relay_cursor")
+RELAY_HEALTH = dg.AssetKey("relay_health")
 ARCHIVE_COVERAGE = dg.AssetKey("archive_coverage")
 ARCHIVE_STATS = dg.AssetKey("archive_stats")
 OWNERS = ["team:archive"]

@@ -18,7 +18,7 @@ import dagster as dg
 
 from bigbrotr_dagster.archive.partition_notes import partition_notes
 from bigbrotr_dagster.config import SynchronizerConfig
-from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAYS, registry_metadata
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS, registry_metadata
 from bigbrotr_dagster.defs.instance.partition_events import open_backfill_partitions
 from bigbrotr_dagster.defs.instance.storage import require_own
 from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT, named_relays
@@ -115,9 +115,11 @@ def _remove(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[str]:
     removed: list[str] = []
     if not keys:
         return removed
-    used = open_backfill_partitions(instance, RELAY_CURSOR)
-    for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)):
-        used.update(named_relays(run, instance))
+    used: set[str] = set()
+    for asset in (RELAY_CURSOR, RELAY_HEALTH):
+        used |= open_backfill_partitions(instance, asset)
+        for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)):
+            used.update(named_relays(run, instance, asset))
     deadline = time.monotonic() + REMOVING_SECONDS
     for key in keys:
         if time.monotonic() > deadline:

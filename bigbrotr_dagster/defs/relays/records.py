@@ -1,82 +1,27 @@
-"""What a run tells of its relays, each on the relay's own partition: a materialization, and checks.
+"""What a run tells of its relays, each on the relay's own partition: a materialization, and checks."""
 
-It is written by a thread of its own, in batches: the event loop that reads from the relays must not wait for it.
-"""
-
-import queue
-import threading
-import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import dagster as dg
 
 from bigbrotr_dagster.defs.archive import gap_seconds, gap_table, relay_gap_check
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, as_text
-from bigbrotr_dagster.defs.instance.partition_events import Recordable, RunContext, is_partitioned, write_events
+from bigbrotr_dagster.defs.instance.partition_events import Recordable, RunContext, is_partitioned
+from bigbrotr_dagster.defs.runs import Records
 from bigbrotr_dagster.sync import RelayReport
 
 REACHABLE = "reachable"
-FLUSH_SECONDS = 1.0
-MOST_REPORTS = 200
-"""Reports in a batch: enough that what a batch costs by itself does not count any more."""
 
 
-class RelayRecords:
-    """Writes reports in the order they come; a context manager whose end waits until all are written."""
+class RelayRecords(Records[RelayReport]):
+    """Writes reports on syncs; a context manager whose end waits until all are written."""
 
     def __init__(self, context: RunContext) -> None:
-        self._context = context
+        super().__init__(context, self._told)
         self._is_partitioned = is_partitioned(context)
-        self._reports: queue.SimpleQueue[RelayReport | None] = queue.SimpleQueue()
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._write_all, name="relay-records", daemon=True)
 
-    def record(self, report: RelayReport) -> None:
-        """Take a report, from any thread, without waiting."""
-        self._reports.put(report)
-
-    def __enter__(self) -> "RelayRecords":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._reports.put(None)
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
-
-    def _write_all(self) -> None:
-        is_last = False
-        while not is_last:
-            batch, is_last = self._next_batch()
-            if self._error is not None:
-                continue  # the run fails with the first error; its relays are due again
-            try:
-                write_events(self._context, [event for report in batch for event in self._events(report)])
-            except Exception as error:
-                self._error = error
-
-    def _next_batch(self) -> tuple[list[RelayReport], bool]:
-        """The reports of a second, and whether they are the last; waits for the first one."""
-        batch: list[RelayReport] = []
-        deadline = None
-        while len(batch) < MOST_REPORTS:
-            try:
-                wait = None if deadline is None else max(0.0, deadline - time.monotonic())
-                report = self._reports.get(timeout=wait)
-            except queue.Empty:
-                return batch, False
-            if report is None:
-                return batch, True
-            batch.append(report)
-            deadline = deadline or time.monotonic() + FLUSH_SECONDS
-        return batch, False
-
-    def _events(self, report: RelayReport) -> list[Recordable]:
+    def _told(self, report: RelayReport) -> list[Recordable]:
         events: list[Recordable] = []
         if report.busy and not self._is_partitioned:
             return events  # the run that syncs it records it

@@ -1,11 +1,12 @@
 """What runs that have not ended are about: relays that are being synced, or wait for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
 
 from bigbrotr_dagster.archive.turns import finished_since
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
 
 NETWORK_TAG = "bigbrotr/network"
 """On the runs that schedule and sensor start."""
@@ -25,25 +26,45 @@ IN_FLIGHT = [
 ]
 
 
-def relays_in_flight(instance: dg.DagsterInstance, database_url: str) -> set[str]:
+Finished = Callable[[str, Mapping[str, datetime]], set[str]]
+"""Tells of which relays the work was done after the given time; the first argument is the archive's URL."""
+
+HEALTH_JOB = "relay_health"
+"""The job that checks how relays are."""
+
+OPS = {RELAY_CURSOR: "relay_cursor", RELAY_HEALTH: "check_relays"}
+"""The op that materializes each asset, in whose config the relays are; none may have the name of a job."""
+
+
+def relays_in_flight(
+    instance: dg.DagsterInstance,
+    database_url: str,
+    asset: dg.AssetKey = RELAY_CURSOR,
+    finished: Finished = finished_since,
+) -> set[str]:
     """Relays that a queued or running run, however started, has yet to finish: to ask again would only queue up.
 
-    What a run is done with is not in flight any more: one slow relay must not hold back hundreds of others.
+    What a run is done with is not in flight any more: one slow relay must not hold back hundreds of others. Runs
+    that do not materialize `asset` do not count.
     """
     since: dict[str, datetime] = {}
     for record in instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT)):
-        for url in named_relays(record.dagster_run, instance):
+        for url in named_relays(record.dagster_run, instance, asset):
             since[url] = max(record.create_timestamp, since.get(url, record.create_timestamp))
-    return set(since) - finished_since(database_url, since)
+    return set(since) - finished(database_url, since)
 
 
-def named_relays(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Sequence[str]:
-    """The relays in a run's config, else the partitions in its tags."""
+def named_relays(
+    run: dg.DagsterRun, instance: dg.DagsterInstance, asset: dg.AssetKey = RELAY_CURSOR
+) -> Sequence[str]:
+    """The relays in a run's config, else the partitions in its tags, where it materializes `asset`."""
     found: object = run.run_config
-    for name in ("ops", "relay_cursor", "config", "relays"):
+    for name in ("ops", OPS[asset], "config", "relays"):
         found = found.get(name) if isinstance(found, Mapping) else None
     if isinstance(found, list) and found:
         return [str(url) for url in found]
+    if not _materializes(run, asset):
+        return []
     if PARTITION_NAME_TAG in run.tags:
         return [run.tags[PARTITION_NAME_TAG]]
     first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
@@ -51,3 +72,10 @@ def named_relays(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Sequence[s
     if first not in keys or last not in keys:
         return []
     return keys[keys.index(first) : keys.index(last) + 1]
+
+
+def _materializes(run: dg.DagsterRun, asset: dg.AssetKey) -> bool:
+    """Whether it does; a run that does not say what it materializes is a sync, unless its job is the other one."""
+    if run.asset_selection is not None:
+        return asset in run.asset_selection
+    return (run.job_name == HEALTH_JOB) == (asset == RELAY_HEALTH)

@@ -7,8 +7,8 @@ a batch is full, or a few seconds after its first relay. A relay is reported whe
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Container, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
@@ -46,13 +46,14 @@ class HealthReport:
 
     `relays` were checked, and that is stored. `disbelieved`: none of their network answered, so that it may be our
     own way to them that is closed; nothing was written of them, and they stay due. `refused` cannot be tried,
-    `busy` are being checked by another process, `left_out` had no turn.
+    `busy` are being checked by another process, `left_out` had no turn, `unregistered` left the registry.
     """
 
     relays: list[RelayHealth] = field(default_factory=list)
     disbelieved: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
+    unregistered: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -79,13 +80,14 @@ async def check_relays(
         DatabaseUnavailable: the database does not answer, or stopped answering.
     """
     started, report = time.monotonic(), HealthReport()
-    registered = _registered(urls)
+    known = known_health(database_url, [*urls, *_normal_forms(urls)])
+    registered = _registered(urls, {health.url for health in known})
 
     def refuse(relay: Refused) -> None:
         report.refused[registered.get(relay.url, relay.url)] = relay.problem
 
-    queues = by_network(dict.fromkeys(urls), config, refuse)
-    dead = {health.url for health in known_health(database_url, urls) if health.alive is False}
+    queues = by_network(dict.fromkeys(_normal_forms(urls)), config, refuse)
+    dead = {_normal_form(health.url) for health in known if health.alive is False}
 
     def done(health: RelayHealth) -> None:
         report.relays.append(health)
@@ -111,17 +113,26 @@ async def check_relays(
     finally:
         report.seconds = time.monotonic() - started
     report.left_out = [registered[relay.url] for relays in queues.values() for relay in relays]
+    report.unregistered = run.gone
     report.disbelieved = {registered[one.relay.url]: one.reason or "" for one in run.doubt.disbelieved}
     return report
 
 
-def _registered(urls: Sequence[str]) -> dict[str, str]:
+def _normal_forms(urls: Sequence[str]) -> list[str]:
+    """The URLs in normal form; what is none stays as it is."""
+    return list(map(_normal_form, urls))
+
+
+def _normal_form(url: str) -> str:
+    try:
+        return parse_relay_url(url).url
+    except InvalidRelayURL:
+        return url
+
+
+def _registered(urls: Sequence[str], known: Container[str]) -> dict[str, str]:
     """The URLs as they are in the registry, by their normal form: other programs may have written them there."""
-    names = {}
-    for url in urls:
-        with suppress(InvalidRelayURL):
-            names[parse_relay_url(url).url] = url
-    return names
+    return {_normal_form(url): url if url in known else _normal_form(url) for url in urls}
 
 
 class _Run:
@@ -139,6 +150,8 @@ class _Run:
     ) -> None:
         self.caps = caps
         self.doubt = doubt
+        self.gone: list[str] = []
+        """Relays that are registered no more; nothing was written of them."""
         self._config = config
         self._pool = pool
         self._places = places
@@ -183,7 +196,9 @@ class _Run:
         async with self._writing:
             while self._batch:
                 batch, self._batch = self._batch[:MOST_AT_ONCE], self._batch[MOST_AT_ONCE:]
-                for health in await store(self._pool, batch):
+                stored = await store(self._pool, batch)
+                self.gone += sorted({url for url, _ in batch} - {health.url for health in stored})
+                for health in stored:
                     self._done(health)
 
 

@@ -1,12 +1,27 @@
 """Commands on the registry: which relays are archived."""
 
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
-from bigbrotr_dagster.cli.common import archive_to_read, complain, private_option, ready_database, relay_urls
+from bigbrotr_dagster.archive.registry import register_relays, remove_relays
+from bigbrotr_dagster.cli.common import (
+    archive_to_read,
+    complain,
+    config_option,
+    one_relay_url,
+    private_option,
+    ready_database,
+    relay_urls,
+)
+from bigbrotr_dagster.cli.foreground import configured
+from bigbrotr_dagster.cli.health import health_json, health_line
 from bigbrotr_dagster.discovery.candidates import add_candidates
+from bigbrotr_dagster.discovery.health import check_relays, known_health, relays_due
 
 
 @click.group()
@@ -47,10 +62,44 @@ def relays_import(file: BinaryIO, validate: bool, allow_private: bool) -> None:
 
 
 @relays.command("list")
-def relays_list() -> None:
+@click.option("--alive", is_flag=True, help="Those that answered at their last check.")
+@click.option("--dead", is_flag=True, help="Those that did not.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with what the last check of each says.")
+def relays_list(alive: bool, dead: bool, as_json: bool) -> None:
     """Print every registered relay with its network."""
-    for relay in registered_relays(archive_to_read()):
-        print(f"{relay.network}\t{relay.url}")
+    found = known_health(archive_to_read())
+    if alive or dead:
+        found = [health for health in found if (alive and health.alive) or (dead and health.alive is False)]
+    if as_json:
+        print(json.dumps([asdict(health) for health in found]))
+        return
+    for health in found:
+        print(f"{health.network}\t{health.url}")
+
+
+@relays.command("health")
+@click.argument("url", required=False)
+@config_option
+@private_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def relays_health(url: str | None, config_path: Path | None, allow_private: bool, as_json: bool) -> int:
+    """Check how relays are, and store it: one, else all whose last check is `monitor.interval` seconds ago."""
+    url = one_relay_url(url)
+    with configured(config_path, allow_private) as config:
+        database = ready_database()
+        if url is not None and not known_health(database, [url]):
+            raise click.ClickException(f"{url} is not registered")
+        due = relays_due(database, config) if url is None else {"": [url]}
+        report = asyncio.run(check_relays(database, config, [each for urls in due.values() for each in urls]))
+    missed = report.missed()
+    if as_json:
+        print(json.dumps(health_json(report)))
+    else:
+        for health in report.relays:
+            print(health_line(health))
+    for missing, why in missed.items():
+        complain(f"{missing}: {why}")
+    return 1 if missed and not report.relays else 0
 
 
 @relays.command("remove")

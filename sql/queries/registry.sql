@@ -19,16 +19,24 @@ SELECT url, network FROM relay ORDER BY url;
 -- Relays whose last attempt (or else registration: the sensor starts new ones) was at least `interval` seconds ago,
 -- and that are not waiting after a failure. Who has waited longest comes first, so that whoever had no turn in one
 -- cycle has one in the next; of those whose wait began in the same second the most behind, else in random order.
+-- Those that their health calls dead for a day, lately, and that no sync has reached since, come last of all, and after
+-- four hours at the earliest.
 SELECT relay.url, relay.network
 FROM relay
 LEFT JOIN relay_limits ON relay_limits.relay_url = relay.url
+LEFT JOIN relay_health AS dead
+    ON dead.relay_url = relay.url
+    AND to_timestamp(dead.dead_since) <= now() - interval '1 day'
+    AND to_timestamp(dead.checked_at) >= now() - interval '2 days'
+    AND (relay_limits.succeeded_at IS NULL OR relay_limits.succeeded_at < to_timestamp(dead.dead_since))
 LEFT JOIN service_state AS cursor
     ON cursor.service_name = 'synchronizer' AND cursor.state_type = 'cursor' AND cursor.state_key = relay.url
 WHERE relay.network = ANY(%(networks)s)
   AND coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))
-      <= now() - make_interval(secs => %(interval)s)
+      <= now() - make_interval(secs => greatest(%(interval)s, CASE WHEN dead.relay_url IS NULL THEN 0 ELSE 14400 END))
   AND (relay_limits.retry_at IS NULL OR relay_limits.retry_at <= now())
-ORDER BY date_trunc('second', coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))),
+ORDER BY dead.relay_url IS NOT NULL,
+         date_trunc('second', coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))),
          coalesce((cursor.state_value ->> 'timestamp')::bigint, 0), random();
 
 -- name: unattempted_relays

@@ -127,15 +127,7 @@ def _normal_form(key: str) -> str:
 
 def tell(context: RunContext, report: HealthReport) -> Mapping[str, str]:
     """What came of the run, in the run's log; returns the relays that were not checked, with the reason."""
-    missed = {
-        **report.refused,
-        **dict.fromkeys(report.busy, "another process is checking it"),
-        **dict.fromkeys(report.left_out, "no room at its host"),
-        **dict.fromkeys(report.unregistered, "no longer registered"),
-        **{
-            url: f"not believed, for none of its network answers: {why}" for url, why in report.disbelieved.items()
-        },
-    }
+    missed = report.missed()
     dead = len(report.relays) - report.alive
     context.log.info(
         f"{report.alive} relays alive, {dead} dead, {len(missed)} not checked, {report.seconds:.1f} s"

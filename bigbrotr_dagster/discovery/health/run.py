@@ -7,7 +7,7 @@ a batch is full, or a few seconds after its first relay. A relay is reported whe
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -56,6 +56,17 @@ class HealthReport:
     unregistered: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def missed(self) -> Mapping[str, str]:
+        """The relays of which nothing was stored, each with the reason."""
+        doubt = "not believed, for no relay of its network answers"
+        return {
+            **self.refused,
+            **dict.fromkeys(self.busy, "another process is checking it"),
+            **dict.fromkeys(self.left_out, "no room at its host"),
+            **dict.fromkeys(self.unregistered, "not registered any more"),
+            **{url: f"{doubt}: {why}" for url, why in self.disbelieved.items()},
+        }
 
     @property
     def alive(self) -> int:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import orjson
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
@@ -112,13 +114,40 @@ async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.close()
 
 
-async def _main(count: int) -> None:
+DOCUMENT = orjson.dumps(
+    {
+        "name": "a relay of the benchmarks",
+        "description": "It holds twenty events. " * 20,
+        "software": "python",
+        "version": "1.0",
+        "supported_nips": [1, 11, 42, 45, 77],
+        "limitation": {"max_limit": 500, "max_subscriptions": 20, "auth_required": False},
+    }
+)
+
+
+def _document(socket: ServerConnection, request: Request) -> Response | None:
+    if request.headers.get("Accept") != "application/nostr+json":
+        return None
+    headers = Headers({"Content-Type": "application/nostr+json", "Content-Length": str(len(DOCUMENT))})
+    return Response(200, "OK", headers, DOCUMENT)
+
+
+async def _main(count: int, documents: bool) -> None:
     relays = ManyRelays(count)
     relays.more()
     refusing = socket.socket()
     refusing.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
     async with (
-        serve(relays.answer, "127.0.0.1", 0, compression=None, close_timeout=0.1, backlog=512) as alive,
+        serve(
+            relays.answer,
+            "127.0.0.1",
+            0,
+            compression=None,
+            close_timeout=0.1,
+            backlog=512,
+            process_request=_document if documents else None,
+        ) as alive,
         await asyncio.start_server(_silence, "127.0.0.1", 0, backlog=512) as silent,
     ):
         ports = [next(iter(server.sockets)).getsockname()[1] for server in (alive, silent)]
@@ -135,4 +164,6 @@ async def _main(count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", type=int)
-    asyncio.run(_main(parser.parse_args().count))
+    parser.add_argument("--documents", action="store_true", help="each has a NIP-11 document")
+    given = parser.parse_args()
+    asyncio.run(_main(given.count, given.documents))

@@ -33,9 +33,10 @@ class Relays:
 
 
 @contextmanager
-def many_relays(count: int) -> Iterator[Relays]:
+def many_relays(count: int, *, documents: bool = False) -> Iterator[Relays]:
+    """The program with so many relays; with `documents` each has one for who asks by HTTP (NIP-11)."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.many_relays", str(count)],
+        [sys.executable, "-m", "tests.benchmarks.many_relays", str(count), *["--documents"][: int(documents)]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -142,6 +142,10 @@ WITH gone AS (
     WHERE service_name = 'synchronizer' AND state_type = 'cursor'
       AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = state_key)
     RETURNING state_key
+), checkpoint AS (
+    DELETE FROM service_state  -- BigBrotr's Monitor has others, of what it publishes
+    WHERE service_name = 'monitor' AND state_type = 'checkpoint' AND state_key ~ '^wss?://'
+      AND NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = state_key)
 ), coverage AS (
     DELETE FROM sync_coverage WHERE NOT EXISTS (SELECT 1 FROM relay WHERE relay.url = relay_url)
 ), gap AS (

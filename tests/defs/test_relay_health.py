@@ -25,11 +25,14 @@ DOCUMENT = b'{"software": "strfry", "version": "1.0", "supported_nips": [1, 11],
 MONITORS = "\nmonitor: {enabled: true}\n"
 
 
-def check(graph: Graph, *urls: str, partition: str | None = None) -> dg.ExecuteInProcessResult:
+def check(
+    graph: Graph, *urls: str, partition: str | None = None, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     return defs.resolve_job_def("relay_health").execute_in_process(
         instance=graph.instance,
         run_config={"ops": {"check_relays": {"config": {"relays": list(urls)}}}},
         partition_key=partition,
+        tags=tags,
         raise_on_error=False,
     )
 
@@ -108,6 +111,16 @@ def test_a_run_of_a_partition_tells_all_of_it(graph: Graph, relays: Relays) -> N
     assert run.success
     assert statuses(graph, one) == [DONE]
     assert graph.checks(run, "relay_dead")[one].passed
+
+
+def test_a_run_that_is_started_again_leaves_out_what_the_crashed_one_has_checked(
+    graph: Graph, relays: Relays
+) -> None:
+    one, other = (relays.enter(documented()).url for _ in range(2))
+    graph.register(one, other)
+    assert check(graph, one).success
+    again = check(graph, one, other, tags={"dagster/retry_number": "1"})
+    assert set(graph.materializations(again)) == {other}
 
 
 def test_the_share_of_those_alive_is_judged_by_network(graph: Graph, relays: Relays) -> None:

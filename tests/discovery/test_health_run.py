@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bigbrotr_dagster.archive.registry import register_relays, remove_relays
+from bigbrotr_dagster.archive.registry import delete_stale_cursors, register_relays, remove_relays
 from bigbrotr_dagster.config import ConfigError, SynchronizerConfig
 from bigbrotr_dagster.discovery.health import (
     HealthReport,
@@ -23,6 +23,7 @@ from bigbrotr_dagster.discovery.health import (
 from tests.discovery.documented import DocumentedRelay, documented
 from tests.nostr.helpers import tcp_server
 from tests.ports import free_port
+from tests.relays.nameserver import nameserver
 from tests.sync.helpers import ask, config, tell
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,25 @@ async def test_a_dead_line_of_ours_makes_no_relay_dead(database: str) -> None:
         assert (len(report.relays), report.alive, report.disbelieved) == (5, 1, {})
         report = await checked(database, *urls)
         assert (len(report.relays), report.disbelieved) == (4, {}), "known to be dead"
+
+
+async def test_names_that_all_mean_an_address_of_ours_make_no_relay_dead(database: str) -> None:
+    """As whoever keeps the door of a hotel's network has them."""
+    urls = [f"wss://{name}.damus.io" for name in "abc"]
+    register_relays(database, urls)
+    async with nameserver({f"{name}.damus.io": ["192.168.0.1"] for name in "abc"}):
+        report = await check_relays(database, options().model_copy(update={"allow_private": False}), urls)
+    assert (report.relays, set(report.disbelieved)) == ([], set(urls))
+
+
+async def test_checkpoints_of_relays_that_left_the_registry_are_cleaned_up(database: str) -> None:
+    async with documented() as one, documented() as other:
+        await checked(database, one.url, other.url)
+    tell(database, "INSERT INTO service_state VALUES ('monitor', 'checkpoint', 'announcement', '{}')")
+    remove_relays(database, [one.url])
+    delete_stale_cursors(database)
+    keys = ask(database, "SELECT state_key FROM service_state WHERE service_name = 'monitor' ORDER BY 1")
+    assert keys == [("announcement",), (other.url,)]
 
 
 async def test_a_relay_that_is_checked_alone_is_believed(database: str) -> None:

@@ -67,6 +67,7 @@ def test_the_schedules_and_sensors_are_on(dev: Dev) -> None:
     ]["results"]
     assert {one["name"]: one["scheduleState"]["status"] for one in found} == {
         "relay_sync_schedule": "RUNNING",
+        "relay_health_schedule": "RUNNING",
         "cleanup_schedule": "RUNNING",
     }
     found = dev.ui.ask(query.format("sensorsOrError", "... on Sensors", "sensorState {status}"), at=at)

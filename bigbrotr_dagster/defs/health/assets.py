@@ -86,6 +86,8 @@ def relay_health(
     url, options = database.ready(), synchronizer.config()
     with canceled_by_a_signal(context):
         urls = list(dict.fromkeys(config.relays)) or _asked_otherwise(context, url, options)
+        if "dagster/retry_number" in context.run.tags and not is_partitioned(context):
+            urls = _still_due(url, options, urls)
         report = check_and_record(context, url, options, urls)
     record_alive_by_network(context, url, options)
     missed = tell(context, report)
@@ -101,6 +103,12 @@ def _asked_otherwise(context: RunContext, database_url: str, options: Synchroniz
     due = [url for urls in relays_due(database_url, options).values() for url in urls]
     context.log.info(f"no relay was named, so this run checks what is due: {len(due)} relays")
     return due
+
+
+def _still_due(database_url: str, options: SynchronizerConfig, urls: Sequence[str]) -> list[str]:
+    """Those that a crashed run, which had the same config, has not checked."""
+    due = {url for urls in relays_due(database_url, options).values() for url in urls}
+    return [url for url in urls if url in due]
 
 
 def check_and_record(

@@ -1,9 +1,10 @@
 """Whether it is the relays that are dead, or our own way to them. Pure: no clock, no I/O.
 
-Theory of operation. A timeout, a name that nobody resolves and a network that cannot be reached look the same when
-our own line is down. So what a relay is said to be dead for by these is believed only where another one of its
-network answered after its check had begun (a refusal is an answer), where it was known to be dead before, or where
-it is the only one. What is not believed is not written: those relays stay due.
+Theory of operation. A timeout, a name that nobody resolves (or somebody on the way, to an address of his own) and a
+network that cannot be reached look the same when our own line is down. So what a relay is said to be dead for by
+these is believed only where another one of its network answered after its check had begun (a refusal is an answer),
+where it was known to be dead before, or where it is the only one. What is not believed is not written: those relays
+stay due.
 """
 
 from collections import defaultdict
@@ -15,7 +16,7 @@ from bigbrotr_dagster.config import run_network
 from bigbrotr_dagster.discovery.health.probe import Found
 from bigbrotr_dagster.nostr.reach import Failure
 
-MAY_BE_OURS = {Failure.DNS, Failure.TIMEOUT, Failure.NETWORK}
+MAY_BE_OURS = {Failure.DNS, Failure.PRIVATE, Failure.TIMEOUT, Failure.NETWORK}
 
 MOST_WAITING = 100
 """Failures that wait for a sign that our own way is open; more of them are no accident."""
@@ -40,6 +41,8 @@ class Doubt:
         if found.failure is Failure.PROXY:  # ours in any case
             self.disbelieved.append(found)
             return []
+        if found.failure is Failure.CERTIFICATE:  # believed, but whoever is between us and the world has one, too
+            return [found]
         if found.alive or found.failure not in MAY_BE_OURS or found.refused:
             self._answered_at[network] = now
             return [found, *self._believed(network)]

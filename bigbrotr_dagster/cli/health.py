@@ -9,6 +9,7 @@ from bigbrotr_dagster.nostr.text import safe_line
 FIGURES = {
     "rtt_open_ms": ("nip66_rtt", "rtt_open"),
     "rtt_read_ms": ("nip66_rtt", "rtt_read"),
+    "rtt_write_ms": ("nip66_rtt", "rtt_write"),
     "software": ("nip11_info", "software"),
     "version": ("nip11_info", "version"),
     "nips": ("nip11_info", "supported_nips"),

@@ -34,4 +34,6 @@ class MonitorConfig(Options):
     """Days without a sign of life after which a relay's check `relay_dead` fails."""
     certificate_days: float = Field(default=14.0, ge=0)
     """Days before the end of its certificate from which on a relay's check `certificate_expires` fails."""
+    write_test: bool = False
+    """Write, too: each check publishes an ephemeral event (kind 22456), signed by the key of `keys.keys_env`."""
     geo: GeoConfig = GeoConfig()

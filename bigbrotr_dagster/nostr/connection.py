@@ -15,10 +15,12 @@ from bigbrotr_dagster.nostr.challenge import introduce
 from bigbrotr_dagster.nostr.conversation import Conversation
 from bigbrotr_dagster.nostr.counting import counted
 from bigbrotr_dagster.nostr.dial import dial
+from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.intake import Intake
 from bigbrotr_dagster.nostr.late import EndedSubscriptions
 from bigbrotr_dagster.nostr.line import Line
+from bigbrotr_dagster.nostr.publishing import published
 from bigbrotr_dagster.nostr.reach import ConnectError, Failure
 from bigbrotr_dagster.nostr.reconciling import MAX_BYTES, Reconciled, ReconcileEnding, reconciled
 from bigbrotr_dagster.nostr.rejected import Rejected
@@ -183,6 +185,11 @@ class Connection:
                 return min([await ping for ping in pings])
         except (TimeoutError, ConnectionClosed):
             return 0.0
+
+    async def publish(self, event: Event) -> str:
+        """Give the relay an event; returns why it was not taken, or nothing where it was."""
+        async with self._line.turn:
+            return await published(self._line, event)
 
     async def count(self, selection: Filter) -> int | None:
         """Ask how many events the relay has (NIP-45); None where it does not say. It proves nothing."""

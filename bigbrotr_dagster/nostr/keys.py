@@ -56,9 +56,14 @@ def sign_event(
     """
     private_key = PrivateKey(key)
     pubkey = private_key.public_key_xonly.format().hex()
-    digest = hashlib.sha256(orjson.dumps([0, pubkey, created_at, kind, tags, content])).digest()
-    signature = private_key.sign_schnorr(digest, aux_randomness)
-    return Event(digest.hex(), pubkey, created_at, kind, tags, content, signature.hex())
+    id = unsigned_id(pubkey, created_at, kind, tags, content)
+    signature = private_key.sign_schnorr(bytes.fromhex(id), aux_randomness)
+    return Event(id, pubkey, created_at, kind, tags, content, signature.hex())
+
+
+def unsigned_id(pubkey: str, created_at: int, kind: int, tags: list[Tag], content: str) -> str:
+    """Return the id of what is to be an event, in hex (NIP-01)."""
+    return hashlib.sha256(orjson.dumps([0, pubkey, created_at, kind, tags, content])).hexdigest()
 
 
 def _decode_nsec(text: str) -> bytes:

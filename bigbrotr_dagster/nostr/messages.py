@@ -232,6 +232,11 @@ def neg_close(subscription: str) -> bytes:
     return orjson.dumps(["NEG-CLOSE", subscription])
 
 
+def event(event: Event) -> bytes:
+    """Return the EVENT that gives a relay an event."""
+    return orjson.dumps(["EVENT", event])
+
+
 def auth(event: Event) -> bytes:
     """Return the AUTH that answers a challenge (NIP-42)."""
     return orjson.dumps(["AUTH", event])

@@ -22,6 +22,8 @@ EVENT = signed(1_000)
 class DocumentedRelay:
     """Answers every REQ with `answers`, in which "SUB" is the subscription; the document is sent as it is.
 
+    It keeps events if it `keeps` them, and answers a REQ for their ids; `refuses` says why it takes none.
+
     `delay`: seconds before each answer. `asked` are the paths of the documents, `connections` counts WebSockets.
     """
 
@@ -30,6 +32,9 @@ class DocumentedRelay:
     headers: dict[str, str] = field(default_factory=dict)
     answers: list[list[object]] = field(default_factory=lambda: [["EVENT", "SUB", EVENT], ["EOSE", "SUB"]])
     delay: float = 0.0
+    keeps: bool = True
+    refuses: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     connections: int = 0
     url: str = ""
@@ -39,13 +44,24 @@ class DocumentedRelay:
         try:
             async for raw in socket:
                 message = orjson.loads(raw)
-                if message[0] == "REQ":
+                if message[0] == "EVENT":
+                    await self._take(socket, message[1])
+                elif message[0] == "REQ" and "ids" in message[2]:
+                    for id in set(message[2]["ids"]) & self.kept.keys():
+                        await socket.send(orjson.dumps(["EVENT", message[1], self.kept[id]]), text=True)
+                    await socket.send(orjson.dumps(["EOSE", message[1]]), text=True)
+                elif message[0] == "REQ":
                     await asyncio.sleep(self.delay)
                     for answer in self.answers:
                         said = orjson.dumps(answer).replace(b'"SUB"', orjson.dumps(message[1]))
                         await socket.send(said, text=True)
         except ConnectionClosed:
             pass  # the client left
+
+    async def _take(self, socket: ServerConnection, event: dict[str, Any]) -> None:
+        if self.keeps and not self.refuses:
+            self.kept[event["id"]] = event
+        await socket.send(orjson.dumps(["OK", event["id"], not self.refuses, self.refuses]), text=True)
 
     def inform(self, socket: ServerConnection, request: Request) -> Response | None:
         if request.headers.get("Accept") != "application/nostr+json":

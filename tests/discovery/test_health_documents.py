@@ -3,12 +3,14 @@
 import hashlib
 import ipaddress
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigbrotr_dagster.config import ConfigError, SynchronizerConfig
 from bigbrotr_dagster.discovery.health.certificates import read_certificate, ssl_document
 from bigbrotr_dagster.discovery.health.documents import (
     MAX_DOCUMENT,
@@ -20,10 +22,11 @@ from bigbrotr_dagster.discovery.health.documents import (
     succeeded,
 )
 from bigbrotr_dagster.discovery.health.information import known_keys, nip11_document
-from bigbrotr_dagster.discovery.health.places import Places, geohash
+from bigbrotr_dagster.discovery.health.places import Places, geohash, open_places
 from bigbrotr_dagster.discovery.health.round_trips import Talk, http_document, rtt_document
 from bigbrotr_dagster.nostr.connection import TlsPeer
 from bigbrotr_dagster.nostr.nip11 import Document as Answer
+from tests.discovery.mmdb import write_mmdb
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -212,6 +215,24 @@ def test_places_are_what_the_files_say_of_ipv4_before_ipv6() -> None:
         "net_asn_org": "A",
         "net_network": "93.184.0.0/16",
     }
+
+
+def test_the_files_are_maxminds_own(tmp_path: Path) -> None:
+    city, asn = tmp_path / "city.mmdb", tmp_path / "asn.mmdb"
+    write_mmdb(city, "93.184.0.0/16", CITY)
+    write_mmdb(asn, "93.0.0.0/8", {"autonomous_system_number": 64500, "autonomous_system_organization": "A"})
+    files = {"city_database_path": str(city), "asn_database_path": str(asn)}
+    config = SynchronizerConfig.model_validate({"monitor": {"geo": files}})
+    with open_places(config) as places:
+        geo, net = places.documents(["93.184.215.14", "2606:2800::1"])
+        unknown = places.documents(["8.8.8.8"])
+    assert (read(geo)["data"]["geo_city"], read(geo)["data"]["geo_lat"]) == ("Falkenstein", 50.4777)
+    assert len(read(geo)["data"]["geo_hash"]) == 9
+    assert (read(net)["data"]["net_asn"], read(net)["data"]["net_network"]) == (64500, "93.0.0.0/8")
+    assert [read(each)["logs"]["success"] for each in unknown] == [False, False]
+    city.write_bytes(b"no file of MaxMind's")
+    with pytest.raises(ConfigError, match=r"city\.mmdb cannot be read"), open_places(config):
+        pass
 
 
 def test_an_address_that_no_file_knows_says_so() -> None:

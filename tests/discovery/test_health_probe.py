@@ -12,13 +12,14 @@ from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.discovery.health.documents import MAX_DOCUMENT, Check
 from bigbrotr_dagster.discovery.health.places import Places
 from bigbrotr_dagster.discovery.health.probe import Found, probe
+from bigbrotr_dagster.nostr.dial import tls_context
 from bigbrotr_dagster.nostr.reach import Failure
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.nostr.resolver import resolver
 from tests.discovery.documented import EVENT, documented
 from tests.nostr.helpers import relay, tcp_server
 from tests.nostr.socks import noting_socks
-from tests.nostr.test_dial import ONION, server_tls
+from tests.nostr.test_dial import CERTIFICATE, ONION, server_tls
 from tests.ports import free_port
 from tests.relays.nameserver import Question, nameserver
 
@@ -113,6 +114,21 @@ async def test_a_certificate_that_is_not_trusted_is_read_all_the_same() -> None:
     assert data["ssl_not_before"] < time.time() < data["ssl_expires"]
     assert data["ssl_fingerprint"].startswith("SHA256:73:AF:04:")
     assert (data["ssl_version"], data["ssl_protocol"], data["ssl_cipher_bits"]) == (3, "TLSv1.3", 256)
+
+
+async def test_a_certificate_that_is_trusted_comes_with_the_one_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    tls_context.cache_clear()
+    try:
+        async with documented(tls=server_tls()) as one:
+            found = await check(one.url.replace("127.0.0.1", "localhost"))
+    finally:
+        tls_context.cache_clear()
+    assert (found.alive, one.connections, one.asked) == (True, 1, ["/"])
+    certificate = documents(found)[Check.SSL]
+    assert certificate["logs"] == {"success": True}
+    assert certificate["data"]["ssl_valid"] is True
+    assert certificate["data"]["ssl_fingerprint"].startswith("SHA256:73:AF:04:")
 
 
 async def test_with_allow_insecure_it_is_noted_on_the_one_websocket() -> None:

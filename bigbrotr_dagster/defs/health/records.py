@@ -52,6 +52,7 @@ def health_metadata(health: RelayHealth) -> Mapping[str, Any]:
     for key, check, name in (
         ("rtt_open_ms", "nip66_rtt", "rtt_open"),
         ("rtt_read_ms", "nip66_rtt", "rtt_read"),
+        ("rtt_write_ms", "nip66_rtt", "rtt_write"),
         ("asn", "nip66_net", "net_asn"),
     ):
         metadata[key] = health.found(check, name)

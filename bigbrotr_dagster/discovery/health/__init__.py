@@ -2,8 +2,8 @@
 
 A module for each check makes a document of what came, without I/O: `information` (NIP-11), `round_trips`,
 `certificates`, `names` (DNS), `places` (MaxMind's files); `documents` has their form, which is BigBrotr's. `probe`
-asks one relay, `run` many, `doubt` tells dead relays from a line of ours that is down, `store` writes what is
-believed, `state` reads it. Start reading at `run`, then `probe`.
+asks one relay (`writing` only where that is asked for), `run` many, `doubt` tells dead relays from a line of ours
+that is down, `store` writes what is believed, `state` reads it. Start reading at `run`, then `probe`.
 """
 
 from bigbrotr_dagster.discovery.health.run import HealthReport, check_relays

@@ -1,10 +1,10 @@
 """Whether it is the relays that are dead, or our own way to them. Pure: no clock, no I/O.
 
-Theory of operation. A timeout, a name that nobody resolves (or somebody on the way, to an address of his own) and a
-network that cannot be reached look the same when our own line is down. So what a relay is said to be dead for by
-these is believed only where another one of its network answered after its check had begun (a refusal is an answer),
-where it was known to be dead before, or where it is the only one. What is not believed is not written: those relays
-stay due.
+Theory of operation. A timeout, a name that nobody resolves (or somebody on the way, to an address of his own) and
+a network that cannot be reached look the same when our own line is down. So what a relay is said to be dead for by
+these is believed only where another one of its network answered after its check had begun (a refusal is an
+answer), where it was known to be dead before, or where it is the only one. What is not believed is not written:
+those relays stay due.
 """
 
 from collections import defaultdict

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.discovery.health.certificates import ssl_document
@@ -19,6 +19,7 @@ from bigbrotr_dagster.discovery.health.information import nip11_document
 from bigbrotr_dagster.discovery.health.names import dns_document
 from bigbrotr_dagster.discovery.health.places import Places
 from bigbrotr_dagster.discovery.health.round_trips import NO_EVENTS, Talk, http_document, rtt_document
+from bigbrotr_dagster.discovery.health.writing import write
 from bigbrotr_dagster.nostr.connection import (
     ConnectError,
     Failure,
@@ -72,8 +73,14 @@ class _Answered:
     error: ConnectError | None = None
 
 
-async def probe(config: SynchronizerConfig, network: NetworkConfig, relay: RelayURL, places: Places) -> Found:
-    """Check a relay; whatever it does is in what is returned."""
+async def probe(
+    config: SynchronizerConfig,
+    network: NetworkConfig,
+    relay: RelayURL,
+    places: Places,
+    key: bytes | None = None,
+) -> Found:
+    """Check a relay; whatever it does is in what is returned. With a `key` an event of its owner is written."""
     checked_at = int(time.time())
     outcome = await _talk(config, network, relay)
     error, talk = outcome.error, outcome.talk
@@ -82,6 +89,10 @@ async def probe(config: SynchronizerConfig, network: NetworkConfig, relay: Relay
         _certificate(config, network, relay, outcome),
         _names(config, network, relay, places),
     )
+    if key is not None:
+        work = information.data.get("limitation", {}).get("min_pow_difficulty", 0)
+        tried = (None, talk.open_reason) if error is not None else await write(config, network, relay, key, work)
+        talk = replace(talk, write=tried[0], write_reason=tried[1])
     return Found(
         relay,
         checked_at,

@@ -22,6 +22,7 @@ NO_EVENTS = "no events returned"
 class Talk:
     """What came of a WebSocket: seconds until it was open, and until the first event; None: that did not happen.
 
+    `write`: seconds until an event was taken; `write_reason` is None where that was not tried.
     `spoke`: whether the other end said what only a relay says. The headers are those of the handshake's answer.
     """
 
@@ -29,6 +30,8 @@ class Talk:
     read: float | None = None
     open_reason: str = ""
     read_reason: str = ""
+    write: float | None = None
+    write_reason: str | None = None
     spoke: bool = False
     server: str | None = None
     powered_by: str | None = None
@@ -36,14 +39,21 @@ class Talk:
 
 def rtt_document(talk: Talk) -> Document:
     """Round trips in whole milliseconds. What could not be opened cannot be read either, for the same reason."""
-    data = {"rtt_open": milliseconds(talk.open), "rtt_read": milliseconds(talk.read)}
+    data = {
+        "rtt_open": milliseconds(talk.open),
+        "rtt_read": milliseconds(talk.read),
+        "rtt_write": milliseconds(talk.write),
+    }
     read_reason = talk.read_reason if talk.open is not None else talk.open_reason
-    logs = {
+    logs: dict[str, bool | str | None] = {
         "open_success": talk.open is not None,
         "open_reason": None if talk.open is not None else storable(talk.open_reason, MAX_REASON),
         "read_success": talk.read is not None,
         "read_reason": None if talk.read is not None else storable(read_reason or NO_EVENTS, MAX_REASON),
     }
+    if talk.write_reason is not None:
+        logs["write_success"] = talk.write is not None
+        logs["write_reason"] = storable(talk.write_reason, MAX_REASON) or None
     return Document(Check.RTT, without_nulls(data), without_nulls(logs))
 
 

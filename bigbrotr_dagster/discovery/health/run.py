@@ -17,6 +17,7 @@ from bigbrotr_dagster.discovery.health.places import Places, open_places
 from bigbrotr_dagster.discovery.health.probe import Found, probe
 from bigbrotr_dagster.discovery.health.state import known_health
 from bigbrotr_dagster.discovery.health.store import RelayHealth, store
+from bigbrotr_dagster.discovery.health.writing import writing_key
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, RelayURL, parse_relay_url
 from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
@@ -87,7 +88,7 @@ async def check_relays(
     found, and raises CancelledError.
 
     Raises:
-        ConfigError: MaxMind's files cannot be read.
+        ConfigError: MaxMind's files cannot be read, or a write test is asked for without a key.
         DatabaseUnavailable: the database does not answer, or stopped answering.
     """
     started, report = time.monotonic(), HealthReport()
@@ -166,6 +167,7 @@ class _Run:
         self._config = config
         self._pool = pool
         self._places = places
+        self._key = writing_key(config)
         self._registered = registered
         self._done = done
         self._batch: list[tuple[str, Found]] = []
@@ -175,7 +177,7 @@ class _Run:
     async def check(self, network: NetworkConfig, relay: RelayURL) -> None:
         """Check a relay; writes the batch where it is its turn."""
         started = time.monotonic()
-        found = await probe(self._config, network, relay, self._places)
+        found = await probe(self._config, network, relay, self._places, self._key)
         now = time.monotonic()
         self._take(self.doubt.take(found, started, now), now)
         if len(self._batch) >= MOST_AT_ONCE or (self._batch and now - self._first_at >= FLUSH_SECONDS):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bigbrotr_dagster.config import ConfigError, SynchronizerConfig
-from bigbrotr_dagster.discovery.health.certificates import read_certificate, ssl_document
+from bigbrotr_dagster.discovery.health.certificates import ssl_document
 from bigbrotr_dagster.discovery.health.documents import (
     MAX_DOCUMENT,
     MAX_TEXT,
@@ -27,6 +29,7 @@ from bigbrotr_dagster.discovery.health.round_trips import Talk, http_document, r
 from bigbrotr_dagster.nostr.connection import TlsPeer
 from bigbrotr_dagster.nostr.nip11 import Document as Answer
 from tests.discovery.mmdb import write_mmdb
+from tests.nostr.test_dial import CERTIFICATE
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -155,11 +158,20 @@ def test_headers_are_cut() -> None:
 
 @given(st.binary(max_size=300))
 def test_what_is_no_certificate_says_so(der: bytes) -> None:
-    with pytest.raises(ValueError, match=r".*"):
-        read_certificate(der)
     document = read(ssl_document(TlsPeer(der, "TLSv1.3", "A", 256), ""))
     assert document["logs"]["success"] is False
     assert document["data"]["ssl_cipher"] == "A"
+
+
+def test_a_certificate_of_which_any_byte_is_wrong_stops_nobody() -> None:
+    [pem] = x509.load_pem_x509_certificates(CERTIFICATE.read_bytes())
+    der = pem.public_bytes(Encoding.DER)
+    for place in range(len(der)):
+        for value in (0, der[place] ^ 1, der[place] ^ 0x80, 255):
+            damaged = der[:place] + bytes([value]) + der[place + 1 :]
+            encoded = ssl_document(TlsPeer(damaged, "TLSv1.3", "A", 256), "").encoded()
+            assert len(encoded) <= MAX_DOCUMENT
+            assert "\0" not in encoded.decode()
 
 
 class Table:

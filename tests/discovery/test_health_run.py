@@ -182,6 +182,18 @@ async def test_checkpoints_of_relays_that_left_the_registry_are_cleaned_up(datab
     assert keys == [("announcement",), (other.url,)]
 
 
+async def test_a_relay_that_is_registered_in_two_ways_is_checked_once_and_both_rows_say_so(database: str) -> None:
+    async with documented() as one:
+        urls = [one.url, f"{one.url}/"]
+        for url in (*urls, "no relay"):  # as other programs may
+            tell(database, f"INSERT INTO relay VALUES ('{url}', 'local', 1)")
+        [due] = relays_due(database, options()).values()
+        report = await check_relays(database, options(), due)
+    assert (due, one.connections) == (urls, 1)
+    assert sorted(health.url for health in report.relays) == urls
+    assert relays_due(database, options()) == {}
+
+
 async def test_a_relay_that_is_checked_alone_is_believed(database: str) -> None:
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

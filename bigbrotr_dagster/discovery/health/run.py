@@ -96,7 +96,7 @@ async def check_relays(
     registered = _registered(urls, {health.url for health in known})
 
     def refuse(relay: Refused) -> None:
-        report.refused[registered.get(relay.url, relay.url)] = relay.problem
+        report.refused |= dict.fromkeys(registered.get(relay.url, [relay.url]), relay.problem)
 
     queues = by_network(dict.fromkeys(_normal_forms(urls)), config, refuse)
     dead = {_normal_form(health.url) for health in known if health.alive is False}
@@ -113,7 +113,7 @@ async def check_relays(
                 await run.check(network, relay)
 
             async def busy(network: NetworkConfig, relay: RelayURL) -> None:
-                report.busy.append(registered[relay.url])
+                report.busy += registered[relay.url]
 
             await each_relay(run.caps, queues, work, busy)
             await run.end()
@@ -124,9 +124,10 @@ async def check_relays(
         raise trouble from error
     finally:
         report.seconds = time.monotonic() - started
-    report.left_out = [registered[relay.url] for relays in queues.values() for relay in relays]
+    report.left_out = [url for relays in queues.values() for relay in relays for url in registered[relay.url]]
     report.unregistered = run.gone
-    report.disbelieved = {registered[one.relay.url]: one.reason or "" for one in run.doubt.disbelieved}
+    for one in run.doubt.disbelieved:
+        report.disbelieved |= dict.fromkeys(registered[one.relay.url], one.reason or "")
     return report
 
 
@@ -142,9 +143,16 @@ def _normal_form(url: str) -> str:
         return url
 
 
-def _registered(urls: Sequence[str], known: Container[str]) -> dict[str, str]:
-    """The URLs as they are in the registry, by their normal form: other programs may have written them there."""
-    return {_normal_form(url): url if url in known else _normal_form(url) for url in urls}
+def _registered(urls: Sequence[str], known: Container[str]) -> dict[str, list[str]]:
+    """The URLs as they are in the registry, by their normal form: other programs may have written them there.
+
+    They may have written one in several ways: it is checked once, and each of its rows says so.
+    """
+    names: dict[str, dict[str, None]] = {}
+    for url in urls:
+        normal = _normal_form(url)
+        names.setdefault(normal, {})[url if url in known else normal] = None
+    return {normal: list(written) for normal, written in names.items()}
 
 
 class _Run:
@@ -156,7 +164,7 @@ class _Run:
         caps: Caps,
         pool: Pool,
         places: Places,
-        registered: dict[str, str],
+        registered: dict[str, list[str]],
         doubt: Doubt,
         done: OnReport,
     ) -> None:
@@ -181,35 +189,35 @@ class _Run:
         now = time.monotonic()
         self._take(self.doubt.take(found, started, now), now)
         if len(self._batch) >= MOST_AT_ONCE or (self._batch and now - self._first_at >= FLUSH_SECONDS):
-            await self._write()
+            await self.write()
 
     async def end(self) -> None:
         """Write what is left."""
         self._take(self.doubt.end(), time.monotonic())
-        await self._write()
-
-    async def flush(self) -> None:
-        """Write what is believed by now; the rest may be found out by another run."""
-        await self._write()
+        await self.write()
 
     async def tick(self) -> None:
         """Write what has waited long enough, though no other relay is done; for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS / 2)
             if self._batch and time.monotonic() - self._first_at >= FLUSH_SECONDS:
-                await self._write()
+                await self.write()
 
     def _take(self, believed: Sequence[Found], now: float) -> None:
         if believed and not self._batch:
             self._first_at = now
-        self._batch += [(self._registered[found.relay.url], found) for found in believed]
+        self._batch += [(url, found) for found in believed for url in self._registered[found.relay.url]]
 
-    async def _write(self) -> None:
-        """All that is to be written, `MOST_AT_ONCE` at a time; one batch after the other."""
+    async def write(self) -> None:
+        """All that is to be written, `MOST_AT_ONCE` at a time; one batch after the other.
+
+        It is forgotten once it is stored: a cancellation in between has it written again.
+        """
         async with self._writing:
             while self._batch:
-                batch, self._batch = self._batch[:MOST_AT_ONCE], self._batch[MOST_AT_ONCE:]
+                batch = self._batch[:MOST_AT_ONCE]
                 stored = await store(self._pool, batch)
+                del self._batch[: len(batch)]
                 self.gone += sorted({url for url, _ in batch} - {health.url for health in stored})
                 for health in stored:
                     self._done(health)
@@ -217,7 +225,7 @@ class _Run:
 
 @asynccontextmanager
 async def _run(
-    database_url: str, config: SynchronizerConfig, registered: dict[str, str], dead: set[str], done: OnReport
+    database_url: str, config: SynchronizerConfig, registered: dict[str, list[str]], dead: set[str], done: OnReport
 ) -> AsyncIterator[_Run]:
     async with AsyncExitStack() as stack:
         places = stack.enter_context(open_places(config))
@@ -231,7 +239,7 @@ async def _run(
             try:
                 yield run
             except asyncio.CancelledError:
-                await asyncio.shield(run.flush())
+                await asyncio.shield(run.write())  # what is believed by now; another run finds out the rest
                 raise
             finally:
                 ticking.cancel()

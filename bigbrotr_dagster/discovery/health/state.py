@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bigbrotr_dagster.config import SynchronizerConfig, reachable_networks, run_network
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import connect
 
@@ -49,15 +50,24 @@ def relays_due(
 ) -> dict[str, list[str]]:
     """Relays not checked for `interval` seconds (default: the configured one), most overdue first.
 
-    By the network that they run under.
+    By the network that they run under. What is no URL of a relay (other programs may have registered it) never is.
     """
     since = config.monitor.interval if interval is None else interval
     due: dict[str, list[str]] = defaultdict(list)
     with connect(database_url) as connection:
         values = {"networks": reachable_networks(config), "interval": since}
         for url, network in connection.execute(query("relays_due_for_health"), values):
-            due[run_network(network)].append(url)
+            if _is_relay(url):
+                due[run_network(network)].append(url)
     return dict(due)
+
+
+def _is_relay(url: str) -> bool:
+    try:
+        parse_relay_url(url)
+    except InvalidRelayURL:
+        return False
+    return True
 
 
 def network_health(database_url: str, config: SynchronizerConfig) -> list[NetworkHealth]:

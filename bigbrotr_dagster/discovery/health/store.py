@@ -10,11 +10,17 @@ from typing import Any
 
 import psycopg
 
-from bigbrotr_dagster.discovery.health.documents import Check, document_id
+from bigbrotr_dagster.discovery.health.documents import Check, Document, document_id
 from bigbrotr_dagster.discovery.health.probe import Found
 from bigbrotr_dagster.nostr.text import safe_line
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, retried
+
+TOLD = {
+    *("name", "software", "version", "supported_nips", "limitation", "rtt_open", "rtt_read", "rtt_write"),
+    *("ssl_issuer", "ssl_expires", "http_server", "geo_country", "net_asn"),
+}
+"""Keys of the documents that a run keeps of each relay for who reports it: the rest may be long."""
 
 TRIES = 3
 """BigBrotr may delete a document that no check names, just before one does."""
@@ -24,8 +30,8 @@ TRIES = 3
 class RelayHealth:
     """How one relay is, as its check found it. Times are Unix seconds.
 
-    `url` is the relay's in the registry. `data` is what was found, by the type of document. `dead_since` is None
-    while it is alive. `was`: how it was before, as far as the checks of the UI ask.
+    `url` is the relay's in the registry. `data` has the keys `TOLD` of what was found, by the type of document.
+    `dead_since` is None while it is alive.
     """
 
     url: str
@@ -110,5 +116,9 @@ def _health(url: str, found: Found, dead_since: int | None) -> RelayHealth:
         found.alive,
         found.reason,
         dead_since,
-        {document.check.value: document.data for document in found.documents},
+        {document.check.value: _told(document) for document in found.documents},
     )
+
+
+def _told(document: Document) -> dict[str, Any]:
+    return {key: value for key, value in document.data.items() if key in TOLD}

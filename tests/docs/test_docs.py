@@ -137,4 +137,6 @@ def shown(value: object) -> str:
     """A default as YAML writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[cast("bool | None", value)]
+    if isinstance(value, tuple):
+        return str(list(value))
     return f"{value:g}" if isinstance(value, float) else str(value)

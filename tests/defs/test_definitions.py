@@ -11,21 +11,24 @@ from tests.e2e.program import environment, said
 ROOT = Path(__file__).parents[2]
 
 
+ASSETS = {
+    "relay_candidates",
+    "relay_validated",
+    "relays",
+    "relay_cursor",
+    "relay_health",
+    "archive_coverage",
+    "archive_stats",
+}
+
+
 def test_the_definitions_load() -> None:
     dg.Definitions.validate_loadable(defs)
 
 
 def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
     graph = defs.resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
-        "relay_candidates",
-        "relay_validated",
-        "relays",
-        "relay_cursor",
-        "relay_health",
-        "archive_coverage",
-        "archive_stats",
-    }
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == ASSETS
     assert {key.name for key in graph.asset_check_keys} == {
         "networks_reachable",
         "reachable",
@@ -60,10 +63,10 @@ def test_schedules_and_sensors_run_without_being_switched_on() -> None:
     assert all(one.default_status is dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)
 
 
-@pytest.mark.parametrize("key", ["relays", "relay_cursor", "relay_health", "archive_coverage", "archive_stats"])
+@pytest.mark.parametrize("key", sorted(ASSETS))
 def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> None:
     spec = defs.resolve_assets_def(key).specs_by_key[dg.AssetKey(key)]
-    assert spec.group_name == ("discovery" if key == "relay_health" else "archive")
+    assert spec.group_name == "archive"
     assert spec.owners == ["team:archive"]
     assert "postgres" in spec.kinds
     assert spec.tags["bigbrotr/layer"]
@@ -72,7 +75,7 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert spec.metadata["dagster/column_schema"].columns
     [source] = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
-    rare = {"relays", "relay_health"}
+    rare = {"relay_candidates", "relay_validated", "relays", "relay_health"}
     assert (spec.freshness_policy is None) == (key in rare), "a registry stays as it is, a monitor may be off"
 
 

@@ -17,7 +17,7 @@ MOST_SHOWN = 20
 
 
 @dg.asset(
-    group_name="discovery",
+    group_name="archive",
     owners=OWNERS,
     kinds={"postgres"},
     tags={"bigbrotr/layer": "discovery"},
@@ -50,7 +50,7 @@ def relay_candidates(database: ArchiveDatabase, synchronizer: Synchronizer) -> d
 
 @dg.asset(
     deps=[relay_candidates],
-    group_name="discovery",
+    group_name="archive",
     owners=OWNERS,
     kinds={"postgres", "websocket"},
     tags={"bigbrotr/layer": "discovery"},

@@ -5,13 +5,14 @@ import time
 import dagster as dg
 
 from bigbrotr_dagster.defs.discovery.assets import relay_candidates, relay_validated
+from bigbrotr_dagster.defs.graph import RELAYS
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT
 from bigbrotr_dagster.discovery.due import what_is_due
 
 relay_discovery = dg.define_asset_job(
     "relay_discovery",
-    selection=dg.AssetSelection.assets(relay_candidates, relay_validated),
+    selection=dg.AssetSelection.assets(relay_candidates, relay_validated, RELAYS),
     executor_def=dg.in_process_executor,
     description="Look for relays in what has been archived since the last look, and register those that are real.",
 )

@@ -47,7 +47,7 @@ class HealthSelection(dg.Config):
             deps=[RELAYS],
             partitions_def=RELAY_PARTITIONS,
             skippable=True,
-            group_name="discovery",
+            group_name="archive",
             owners=OWNERS,
             kinds={"postgres", "websocket"},
             tags={"bigbrotr/layer": "health"},

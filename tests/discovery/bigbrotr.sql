@@ -73,3 +73,27 @@ BEGIN
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
 END $$;
+
+CREATE FUNCTION relay_metadata_latest_refresh() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    REFRESH MATERIALIZED VIEW CONCURRENTLY relay_metadata_latest;
+END $$;
+CREATE FUNCTION service_state_upsert(text[], text[], text[], jsonb[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    upserted integer;
+BEGIN
+    INSERT INTO service_state (service_name, state_type, state_key, state_value)
+    SELECT * FROM unnest($1, $2, $3, $4)
+    ON CONFLICT (service_name, state_type, state_key) DO UPDATE SET state_value = excluded.state_value;
+    GET DIAGNOSTICS upserted = ROW_COUNT;
+    RETURN upserted;
+END $$;
+CREATE FUNCTION service_state_delete(text[], text[], text[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    deleted integer;
+BEGIN
+    DELETE FROM service_state
+    WHERE (service_name, state_type, state_key) IN (SELECT * FROM unnest($1, $2, $3));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END $$;

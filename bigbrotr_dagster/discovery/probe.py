@@ -6,7 +6,6 @@ valid event, EOSE, CLOSED, a NOTICE; or that asks who we are (AUTH, NIP-42). One
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
 from bigbrotr_dagster.nostr.connection import ConnectError, Failure, Reply, connect
-from bigbrotr_dagster.nostr.event import Event, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.text import safe_line
@@ -24,9 +23,6 @@ MAX_EVENTS = 500
 
 OURS = frozenset({Failure.DNS.value, Failure.TIMEOUT.value, Failure.NETWORK.value, Failure.PROXY.value})
 """Reasons that may be our own network's, or our proxy's: a relay that was reached has others."""
-
-MOST_VERIFIED = 3
-"""Events of an answer without an end whose signatures are looked at."""
 
 SILENT, CLOSED, NOT_NOSTR = "silent", "closed", "not-nostr"
 
@@ -56,21 +52,18 @@ async def probe(relay: RelayURL, options: NetworkConfig, config: SynchronizerCon
             page_timeout=options.timeout,
         ) as connection:
             reply = await connection.request(QUESTION, max_events=MAX_EVENTS, max_bytes=MAX_BYTES)
-            _judge(reply)
+            if not connection.spoke:
+                raise _why_not(reply)
     except ConnectError as error:
         raise NotARelay(error.failure.value, str(error)) from error
 
 
-def _judge(reply: Reply) -> None:
+def _why_not(reply: Reply) -> NotARelay:
     outcome = reply.outcome
-    if outcome.ending in (Ending.EOSE, Ending.CLOSED) or reply.notices or reply.challenges:
-        return
-    if any(isinstance(one, Event) and verify_signature(one) for one in reply.events[:MOST_VERIFIED]):
-        return
     said_something = reply.received or reply.ignored or reply.garbage
     match outcome.ending:
         case Ending.DISCONNECTED if not said_something:
-            raise NotARelay(CLOSED, f"it closed the connection without an answer: {outcome.text}")
+            return NotARelay(CLOSED, f"it closed the connection without an answer: {outcome.text}")
         case Ending.TIMEOUT if not said_something:
-            raise NotARelay(SILENT, f"it said nothing: {outcome.text}")
-    raise NotARelay(NOT_NOSTR, f"what it sent is not NIP-01's: {reply.summary}")
+            return NotARelay(SILENT, f"it said nothing: {outcome.text}")
+    return NotARelay(NOT_NOSTR, f"what it sent is not NIP-01's: {reply.summary}")

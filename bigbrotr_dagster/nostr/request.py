@@ -11,6 +11,7 @@ from enum import Enum, auto
 from time import monotonic
 
 from bigbrotr_dagster.nostr.deadline import Deadline
+from bigbrotr_dagster.nostr.event import Event, verify_signature
 from bigbrotr_dagster.nostr.line import Line
 from bigbrotr_dagster.nostr.messages import Notice, Ok
 from bigbrotr_dagster.nostr.subscription import Meaning, Reply, Subscription
@@ -21,6 +22,9 @@ AUTH_GRACE = 10.0
 
 VERDICT_GRACE = 3.0
 """Seconds that it has to accept our answer, where it has not asked for that: it may have kept something back."""
+
+MOST_VERIFIED = 3
+"""Events of an answer without an end whose signatures are looked at: one is enough to know a relay by."""
 
 MUCH_NOISE = 100
 """Messages that are no answer, and nothing else: a relay that sends them is not silent."""
@@ -180,8 +184,9 @@ class LoneRequest(Request):
         if self.subscription.notices:
             self._line.note_notice(was_all=outcome.ending is Ending.NOTICE)
         reply = super().finish(outcome)
-        if self.subscription.notices or reply.received or outcome.ending in (Ending.EOSE, Ending.CLOSED):
-            self._line.spoke = True
+        if not self._line.spoke:
+            ended = outcome.ending in (Ending.EOSE, Ending.CLOSED)
+            self._line.spoke = ended or self.subscription.notices > 0 or _has_valid_event(reply)
         if (reply.ignored or reply.garbage) and outcome.ending in (Ending.TIMEOUT, Ending.PROTOCOL_ERROR):
             text = outcome.text.replace("silent", "no answer")
             is_noise = not reply.received and reply.ignored + reply.garbage >= MUCH_NOISE
@@ -190,3 +195,9 @@ class LoneRequest(Request):
         reply.late, reply.silence = self._late, self._longest_silence
         reply.as_member = self._asked_again
         return reply
+
+
+def _has_valid_event(reply: Reply) -> bool:
+    """Whether one of the first events that were asked for is one: anybody can send what looks so."""
+    first = [*reply.events, *reply.outside][:MOST_VERIFIED]
+    return any(verify_signature(event) for event in first if isinstance(event, Event))

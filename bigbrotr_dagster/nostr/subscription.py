@@ -54,8 +54,7 @@ class Reply:
 
     `events` match the whole filter, in order of arrival, each copy (id and signature) once; `outside` match all
     but `since` and `until`. `received` counts the EVENT messages of this request, `bytes` all that was read during
-    it, `ignored` the messages that do not concern it, `garbage` those that nobody understands; of those ignored,
-    `notices` are NOTICEs, and `challenges` ask who we are (NIP-42). `waited`: seconds
+    it, `ignored` the messages that do not concern it, `garbage` those that nobody understands. `waited`: seconds
     until the relay said anything; `lasted`: in all. `late` counts the events that came after its EOSE, where they
     were waited for; `silence` is the longest time, in seconds, after which one of those came. `as_member`: the
     relay refused to answer until we had authenticated.
@@ -81,8 +80,6 @@ class Reply:
     received: int = 0
     ignored: int = 0
     garbage: int = 0
-    notices: int = 0
-    challenges: int = 0
     bytes: int = 0
     weight: int = 0
     waited: float = 0.0
@@ -119,6 +116,7 @@ class Subscription:
         self.filter = selection
         self.notice: str | None = None
         """The text of a NOTICE that no event has followed: it may stand in place of the answer."""
+        self.notices = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._max_event_size = max_event_size
@@ -146,11 +144,6 @@ class Subscription:
             max_bytes=self._max_bytes,
             max_event_size=self._max_event_size,
         )
-
-    @property
-    def notices(self) -> int:
-        """NOTICEs so far."""
-        return self._page.notices
 
     @property
     def received(self) -> int:
@@ -200,9 +193,7 @@ class Subscription:
             return protocol_error(f"more than {MAX_IGNORED} messages that were not asked for", NOISE)
         if isinstance(message, Notice):
             self.notice = message.text
-            self._page.notices += 1
-        elif isinstance(message, AuthChallenge):
-            self._page.challenges += 1
+            self.notices += 1
         return message if isinstance(message, Notice | AuthChallenge | Ok) else None
 
     def _receive_event(self, decoded: object, raw: bytes) -> Outcome | None:

@@ -19,7 +19,7 @@ LOOPBACK = "ws://127.0.0.1:"
 
 
 def let_loopback_through() -> None:
-    from bigbrotr.models import relay  # type: ignore[import-not-found]
+    from bigbrotr.models import relay
 
     detect, sanitize = relay._detect_network, relay.sanitize_relay_url
     relay._detect_network = lambda host: relay.NetworkType.CLEARNET if host == "127.0.0.1" else detect(host)
@@ -28,9 +28,9 @@ def let_loopback_through() -> None:
 
 async def cycle(host: str, database: str, relay: str) -> dict[str, Any]:
     """Register `relay` and run what `bigbrotr synchronizer --once` runs; every other relay is left alone."""
-    from bigbrotr.core.brotr import Brotr  # type: ignore[import-not-found]
+    from bigbrotr.core.brotr import Brotr
     from bigbrotr.models import Relay
-    from bigbrotr.services.synchronizer import Synchronizer  # type: ignore[import-not-found]
+    from bigbrotr.services.synchronizer import Synchronizer
     from nostr_sdk import Client  # type: ignore[import-untyped]
 
     meter = Meter()

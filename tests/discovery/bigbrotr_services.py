@@ -16,7 +16,7 @@ LATER = 2_000_000_000
 
 
 async def services(host: str, database: str) -> dict[str, Any]:
-    from bigbrotr.core.brotr import Brotr  # type: ignore[import-not-found]
+    from bigbrotr.core.brotr import Brotr
     from bigbrotr.models import Relay, RelayMetadata
     from bigbrotr.models.constants import NetworkType
     from bigbrotr.models.metadata import Metadata, MetadataType

@@ -78,7 +78,7 @@ async def test_an_empty_relay_is_alive_and_its_read_fails() -> None:
         ([["CLOSED", "SUB", "auth-required: members only"]], True, "auth-required: members only"),
         ([["NOTICE", "slow down"]], True, "slow down"),
         ([["AUTH", "a challenge"]], True, "timeout"),
-        ([["EVENT", "SUB", {"id": "no event at all"}]], True, None),
+        ([["EVENT", "SUB", {"id": "no event at all"}]], False, "timeout"),
         ([], False, "timeout(no end within 1 s)"),
         ([["REQ", "SUB", {"limit": 1}]], False, "timeout"),
         ([["HELLO"]], False, "timeout"),

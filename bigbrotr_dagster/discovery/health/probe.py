@@ -133,7 +133,7 @@ async def _talk(config: SynchronizerConfig, network: NetworkConfig, relay: Relay
 
 def _first_event(reply: Reply) -> float | None:
     """Seconds until the first event: the first word, unless something else may have come before it."""
-    if not reply.received:
+    if not (reply.events or reply.outside):
         return None
     return reply.lasted if reply.ignored or reply.garbage else reply.waited
 

@@ -45,6 +45,7 @@ LONGEST = (
     "tests/storage/test_run_lock.py",
     "tests/defs/test_interrupted.py",
     "tests/defs/test_caps.py",
+    "tests/e2e/test_discovery.py",
 )
 """Files that take a minute or more, or what `TOGETHER` calls several of them; the longest first."""
 

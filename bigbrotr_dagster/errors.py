@@ -13,6 +13,7 @@
     ├── RelayError               one relay's fault: it is recorded, and the others go on
     │   ├── ConnectError             it cannot be reached (nostr.reach)
     │   ├── NameNotFound             its name has no address (nostr.resolver)
+    │   ├── NotARelay                it does not speak Nostr; `reason` is a word to count by (discovery.probe)
     │   ├── RelayFailed              its sync ends here for this run (sync.relay)
     │   └── NegentropyError          an answer that reconciles nothing: a tree of its own (negentropy.errors)
     ├── InvalidInput             a text that is not what it should be: a ValueError, too
@@ -21,6 +22,7 @@
     │   ├── ProtocolError            no message of NIP-01 (nostr.messages)
     │   ├── EventError               no event; `reason` is a word to count by (nostr.event)
     │   └── Unreadable               no JSON at all (nostr.salvage)
+    ├── ListUnavailable          a list of relays did not come; it is asked again (discovery.lists)
     └── WebhookFailed            nobody took a message; nothing hangs on it (defs.automation)
 
 Any other exception is a mistake of ours, and its traceback names it. Every class stands beside what raises it;

@@ -5,6 +5,7 @@ valid event, EOSE, CLOSED, a NOTICE; or that asks who we are (AUTH, NIP-42). One
 """
 
 from bigbrotr_dagster.config import NetworkConfig, SynchronizerConfig
+from bigbrotr_dagster.errors import RelayError
 from bigbrotr_dagster.nostr.connection import ConnectError, Failure, Reply, connect
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import RelayURL
@@ -27,7 +28,7 @@ OURS = frozenset({Failure.DNS.value, Failure.TIMEOUT.value, Failure.NETWORK.valu
 SILENT, CLOSED, NOT_NOSTR = "silent", "closed", "not-nostr"
 
 
-class NotARelay(Exception):
+class NotARelay(RelayError):
     """It is none, or none that can be reached now; `reason` is a word, the message a line."""
 
     def __init__(self, reason: str, text: str) -> None:

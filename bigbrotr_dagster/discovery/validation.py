@@ -27,7 +27,7 @@ from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection, Pool, open_pool, retried
-from bigbrotr_dagster.storage.trouble import database_trouble
+from bigbrotr_dagster.storage.trouble import database_errors
 from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 
 __all__ = ["ValidationReport", "networks", "validate"]
@@ -78,23 +78,18 @@ async def validate(database_url: str, options: SynchronizerConfig) -> Validation
         DatabaseUnavailable: the database does not answer, or stopped answering.
     """
     report, started = ValidationReport(), time.monotonic()
-    try:
-        async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(open_pool(database_url, most=2))
-            due = await _due(pool, options, report)
-            if due:
-                await stack.enter_async_context(resolver())
-                locks = await stack.enter_async_context(lock_keeper(database_url))
-                caps = Caps(options, locks, None, time.monotonic() + options.interval, PURPOSE)
-                await _Validation(pool, caps, report).run(due)
-            async with pool.connection() as connection:
-                row = await (await connection.execute(query("count_candidates"))).fetchone()
-                report.waiting = row[0] if row else 0
-    except Exception as error:  # a group of them, where several met it at once
-        trouble = database_trouble(error, shown(database_url))
-        if trouble is None or trouble is error:
-            raise
-        raise trouble from error
+    async with AsyncExitStack() as stack:
+        stack.enter_context(database_errors(shown(database_url)))
+        pool = await stack.enter_async_context(open_pool(database_url, most=2))
+        due = await _due(pool, options, report)
+        if due:
+            await stack.enter_async_context(resolver())
+            locks = await stack.enter_async_context(lock_keeper(database_url))
+            caps = Caps(options, locks, None, time.monotonic() + options.interval, PURPOSE)
+            await _Validation(pool, caps, report).run(due)
+        async with pool.connection() as connection:
+            row = await (await connection.execute(query("count_candidates"))).fetchone()
+            report.waiting = row[0] if row else 0
     report.seconds = time.monotonic() - started
     return report
 

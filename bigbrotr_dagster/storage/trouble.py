@@ -6,6 +6,7 @@ the server's language.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -67,6 +68,21 @@ def database_trouble(error: BaseException, where: str | None = None) -> Database
         if isinstance(one, psycopg.Error) or hasattr(one, "pgcode"):  # the latter: psycopg2, Dagster's driver
             return unavailable(one, where)
     return None
+
+
+@contextmanager
+def database_errors(where: str) -> Iterator[None]:
+    """Where the database is at the bottom of what goes wrong meanwhile, raise that alone: several may have met it.
+
+    `where`: the server and database, without password.
+    """
+    try:
+        yield
+    except Exception as error:
+        trouble = database_trouble(error, where)
+        if trouble is None or trouble is error:
+            raise
+        raise trouble from error
 
 
 def unavailable(error: BaseException, where: str | None = None) -> DatabaseUnavailable:

@@ -21,7 +21,7 @@ from bigbrotr_dagster.storage.ingest import batch_writer
 from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.sessions import connect, open_pool, retried
 from bigbrotr_dagster.storage.state import fresh_relays, running_attempt
-from bigbrotr_dagster.storage.trouble import database_trouble
+from bigbrotr_dagster.storage.trouble import database_errors
 from bigbrotr_dagster.sync.attempt import Cycle, attempt
 from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 from bigbrotr_dagster.sync.garbage import rare_searches
@@ -73,20 +73,16 @@ async def sync_relays(
 
     queues = by_network(urls, config, refuse)
     try:
-        async with _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle:
+        with database_errors(shown(database_url)):
+            async with _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle:
 
-            async def work(options: NetworkConfig, relay: RelayURL) -> None:
-                await attempt(cycle, options, relay, done)
+                async def work(options: NetworkConfig, relay: RelayURL) -> None:
+                    await attempt(cycle, options, relay, done)
 
-            async def busy(options: NetworkConfig, relay: RelayURL) -> None:
-                done(await _busy(cycle, relay))
+                async def busy(options: NetworkConfig, relay: RelayURL) -> None:
+                    done(await _busy(cycle, relay))
 
-            await each_relay(cycle.caps, queues, work, busy)
-    except Exception as error:  # a group of them, where several relays met it at once
-        trouble = database_trouble(error, shown(database_url))
-        if trouble is None or trouble is error:
-            raise
-        raise trouble from error
+                await each_relay(cycle.caps, queues, work, busy)
     finally:
         report.left_out = [relay.url for relays in queues.values() for relay in relays]
         report.seconds = time.monotonic() - started

@@ -50,12 +50,12 @@ def test_within_90_seconds_three_partitions_are_green_with_metadata(dev: Dev, ba
         assert all(labels >= METADATA for labels in dev.ui.materializations(url).values())
 
 
-def test_what_is_named_is_found_if_it_is_real(dev: Dev) -> None:
+def test_what_is_named_is_found_if_it_is_real(dev: Dev, tmp_path: Path) -> None:
     eventually(lambda: TO_BE_FOUND in dev.ui.green(), 150)
-    listed = run(dev.home, "relays", "list", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
+    listed = run(tmp_path, "relays", "list", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
     assert {line.split("\t")[1] for line in listed} >= {*URLS, TO_BE_FOUND}
     assert not {line.split("\t")[1] for line in listed} & {f"ws://{HOST}:{port}" for port in FALSE_PORTS}
-    candidates = run(dev.home, "relays", "candidates", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
+    candidates = run(tmp_path, "relays", "candidates", BIGBROTR_DATA_DIR=str(dev.data)).stdout.splitlines()
     assert len(candidates) == len(FALSE_PORTS)
 
 

@@ -23,7 +23,7 @@ from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.sessions import Pool, open_pool
-from bigbrotr_dagster.storage.trouble import database_trouble
+from bigbrotr_dagster.storage.trouble import database_errors
 from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 
 PURPOSE = "health"
@@ -107,21 +107,17 @@ async def check_relays(
             on_report(health)
 
     try:
-        async with _run(database_url, config, registered, dead, done) as run:
+        with database_errors(shown(database_url)):
+            async with _run(database_url, config, registered, dead, done) as run:
 
-            async def work(network: NetworkConfig, relay: RelayURL) -> None:
-                await run.check(network, relay)
+                async def work(network: NetworkConfig, relay: RelayURL) -> None:
+                    await run.check(network, relay)
 
-            async def busy(network: NetworkConfig, relay: RelayURL) -> None:
-                report.busy += registered[relay.url]
+                async def busy(network: NetworkConfig, relay: RelayURL) -> None:
+                    report.busy += registered[relay.url]
 
-            await each_relay(run.caps, queues, work, busy)
-            await run.end()
-    except Exception as error:  # a group of them, where several relays met it at once
-        trouble = database_trouble(error, shown(database_url))
-        if trouble is None or trouble is error:
-            raise
-        raise trouble from error
+                await each_relay(run.caps, queues, work, busy)
+                await run.end()
     finally:
         report.seconds = time.monotonic() - started
     report.left_out = [url for relays in queues.values() for relay in relays for url in registered[relay.url]]

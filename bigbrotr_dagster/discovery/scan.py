@@ -75,7 +75,8 @@ def scan(database_url: str, options: SynchronizerConfig) -> ScanReport:
                 if time.monotonic() > deadline:
                     report.unread = until - _scanned(connection)
                     break
-        report.forgotten = trim(connection, options.discovery)
+        if report.candidates_new:
+            report.forgotten = trim(connection, options.discovery)
     report.seconds = time.monotonic() - started
     return report
 

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from bigbrotr_dagster.demo import URLS
 from tests.e2e.conftest import NAME
 from tests.e2e.dev_command import Dev
 from tests.e2e.graphql import LAUNCH, eventually, launch_parameters
@@ -84,7 +85,7 @@ def test_no_other_page_shows_the_ui_in_a_frame(dev: Dev, page: Page, site: Site)
 def test_under_the_name_that_the_operator_gave_the_ui_works_with_its_websocket(dev: Dev, page: Page) -> None:
     sockets: list[str] = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda _: sockets.append(socket.url)))
-    page.goto(f"http://{NAME}:{dev.ui.port}/runs/{next(iter(dev.ui.runs()))}")
+    page.goto(f"http://{NAME}:{dev.ui.port}/runs/{next(iter(dev.ui.materializations(URLS[0])))}")
     expect(page.get_by_text("relay_cursor").first).to_be_visible()
     eventually(lambda: sockets or page.wait_for_timeout(200), 30)
     answer = page.evaluate(

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from bigbrotr_dagster.nostr.event import Event
 from tests.relays.scripted import ScriptedRelay
@@ -94,7 +95,8 @@ class Strangers:
 
         async def handle(socket: ServerConnection) -> None:
             self.connections[url] += 1
-            await handler(socket)
+            with suppress(ConnectionClosed):  # who asked has heard enough
+                await handler(socket)
 
         server: Server = await self._stack.enter_async_context(
             serve(handle, "127.0.0.1", 0, compression=None, close_timeout=0.1, **options)  # type: ignore[arg-type]

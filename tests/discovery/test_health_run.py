@@ -281,3 +281,41 @@ async def test_a_kill_loses_nothing_that_was_reported_and_repeats_at_most_a_batc
         assert asked - len(stored & set(urls)) <= 100 + 20, "a batch, and what was under way"
     rows = "SELECT count(*), count(DISTINCT (relay_url, metadata_type)) FROM relay_metadata"
     assert ask(database, rows) == [(540, 540)]
+
+
+@pytest.mark.slow
+async def test_a_kill_at_any_of_ten_moments_leaves_each_check_whole_or_undone(database: str) -> None:
+    """A check is its documents, its checkpoint and its state, all of one moment; what was killed is due still."""
+    torn = """
+        SELECT count(*) FROM relay_health AS health
+        LEFT JOIN service_state ON service_name = 'monitor' AND state_key = health.relay_url
+        WHERE (state_value ->> 'timestamp')::bigint IS DISTINCT FROM health.checked_at
+           OR NOT EXISTS (SELECT 1 FROM relay_metadata AS document
+                          WHERE document.relay_url = health.relay_url AND generated_at = health.checked_at)"""
+    async with AsyncExitStack() as stack:
+        urls = [one.url for one in await several(stack, 60, delay=0.1)]
+        register_relays(database, urls)
+        for moment in range(10):
+            tell(
+                database,
+                "UPDATE service_state SET state_value = '{\"timestamp\": 1}' WHERE service_name = 'monitor'",
+            )
+            tell(database, "UPDATE relay_health SET checked_at = 1")
+            tell(database, "UPDATE relay_metadata SET generated_at = 1 WHERE generated_at <> 1")
+            process = await asyncio.to_thread(
+                subprocess.Popen,
+                [sys.executable, "-c", KILLED, database, *urls],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+            )
+            await asyncio.sleep(0.8 + 0.35 * moment)
+            process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(process.wait)
+            assert ask(database, torn) == [(0,)]
+            checked = {url for (url,) in ask(database, "SELECT relay_url FROM relay_health WHERE checked_at > 1")}
+            due = {url for urls in relays_due(database, options()).values() for url in urls}
+            assert due == set(urls) - checked
+            tell(database, "DELETE FROM relay_metadata WHERE generated_at = 1")
+        report = await check_relays(database, options(), urls)
+    assert len(report.relays) == len(urls)
+    assert ask(database, torn) == [(0,)]

@@ -10,7 +10,8 @@ import click
 
 from bigbrotr_dagster.archive.turns import due_relays
 from bigbrotr_dagster.cli.progress_line import progress_line
-from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE, SynchronizerConfig, load_config
+from bigbrotr_dagster.config import SynchronizerConfig, load_config
+from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
 from bigbrotr_dagster.storage.private_files import private_umask

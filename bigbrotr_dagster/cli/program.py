@@ -13,6 +13,7 @@ import click
 
 from bigbrotr_dagster import __version__
 from bigbrotr_dagster.cli.common import PROGRAM, complain
+from bigbrotr_dagster.cli.config import config
 from bigbrotr_dagster.cli.database import db
 from bigbrotr_dagster.cli.discovery import candidates, discover
 from bigbrotr_dagster.cli.operations import metrics, quarantine
@@ -30,7 +31,7 @@ def cli() -> None:
     """An archive of Nostr: every second of every relay covered, pending, or a named gap."""
 
 
-for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, db):
+for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, config, db):
     cli.add_command(command)
 cli.add_command(sync, "synchronizer")
 for command in (discover, candidates):

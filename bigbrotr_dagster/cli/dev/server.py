@@ -17,7 +17,7 @@ from bigbrotr_dagster.archive.registry import register_relays, registered_relays
 from bigbrotr_dagster.cli.dev.guardian import AlreadyRunning, guarded, only_dev, stop_left_over
 from bigbrotr_dagster.cli.dev.processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.cli.dev.services import Services
-from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE
+from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
 from bigbrotr_dagster.errors import CannotGoOn

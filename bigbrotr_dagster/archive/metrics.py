@@ -127,7 +127,8 @@ class ArchiveCollector(Collector):
     def _tell(self, trouble: str | None) -> None:
         """Say what changes, once."""
         if trouble != self._trouble:
-            log.warning(trouble or "the database answers again")
+            event = "database_unavailable" if trouble else "database_back"
+            log.warning(trouble or "the database answers again", extra={"event": event, "fields": {}})
         self._trouble = trouble
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from bigbrotr_dagster.cli.common import complain, config_option
+from bigbrotr_dagster.cli.common import config_option
+from bigbrotr_dagster.cli.logs import complain
 from bigbrotr_dagster.config.inspection import DEFAULT, Setting, check_file, effective, json_schema
 from bigbrotr_dagster.config.variables import CONFIG_VARIABLE
 from bigbrotr_dagster.storage.address import VARIABLE as DATABASE_VARIABLE

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from bigbrotr_dagster.cli.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
+
 MODULE = "bigbrotr_dagster.definitions"
 LOAD_SECONDS = 180.0
 """Seconds that the code server has to load the definitions."""
@@ -20,7 +22,6 @@ RESTART_SECONDS = 5.0
 """Seconds between two starts of a code server that ends by itself."""
 
 _CODE_SERVER = "code server"
-_QUIET = ("--log-level", "warning")
 
 
 class Services:
@@ -35,14 +36,17 @@ class Services:
         workspace = folder / "workspace.yaml"
         location = {"grpc_server": {"socket": str(self._socket), "location_name": MODULE}}
         workspace.write_text(yaml.safe_dump({"load_from": [location]}), encoding="utf-8")
+        level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
+        looks = ["--log-format", "json"] if environment.get(FORMAT_VARIABLE, "").lower() == "json" else []
         allowed = [word for name in names for word in ("--allow-host", name)]
         self._programs = {
-            _CODE_SERVER: ["dagster", "code-server", "start", "-m", MODULE, "-s", str(self._socket), *_QUIET,
+            _CODE_SERVER: ["dagster", "code-server", "start", "-m", MODULE, "-s", str(self._socket),
+                           "--log-level", level, *looks,
                            "--use-python-environment-entry-point"],
             # `dagster dev` and the script `dagster-daemon` run this module, too.
-            "daemon": ["dagster._daemon", "run", "-w", str(workspace), *_QUIET],
+            "daemon": ["dagster._daemon", "run", "-w", str(workspace), "--log-level", level, *looks],
             "web server": ["bigbrotr_dagster", "webserver", *allowed, "-w", str(workspace), "-h", host,
-                           "-p", str(port), "--dagster-log-level", "warning"],
+                           "-p", str(port), "--dagster-log-level", level, *looks],
         }  # fmt: skip
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started = 0.0

@@ -8,6 +8,7 @@ are those of BigBrotr's log events where they mean the same.
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ class _Stderr(logging.Handler):
         print(self.format(record), file=sys.stderr, flush=True)
 
 
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_LEVEL = re.compile(r" - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - ")
 _stderr = _Stderr()
 _service: list[str] = []
 
@@ -91,6 +94,26 @@ def _chosen(variable: str, allowed: tuple[str, ...], otherwise: str) -> str:
     if value not in allowed:
         raise ConfigError(f"{variable} is one of {', '.join(allowed)}, not {value!r}")
     return value
+
+
+def as_record(line: bytes, program: str) -> str:
+    """A line of Dagster's as one of ours: its own JSON by our names, and what else it, or a run, prints.
+
+    A traceback is as many records as it has lines. `program` is the logger where the line does not say.
+    """
+    text = _COLOURS.sub("", line.decode("utf-8", "replace")).rstrip()
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if isinstance(said, dict) and {"event", "timestamp"} <= said.keys():
+        time_, message = said.pop("timestamp"), said.pop("event")
+        return json.dumps(said | {"time": f"{time_[:23]}Z", "message": message})
+    found = _LEVEL.search(text)
+    moment = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03}Z"
+    level = found[1].lower() if found else "info"
+    return json.dumps({"time": stamp, "level": level, "logger": f"dagster.{program}", "message": text})
 
 
 def log_options(command: Callable[..., Any]) -> Callable[..., Any]:

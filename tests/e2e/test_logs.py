@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bigbrotr_dagster.cli import main
+from bigbrotr_dagster.cli.logs import as_record
 from tests.conftest import in_database
 from tests.e2e.events import write_events
 from tests.e2e.program import run, start
@@ -139,3 +140,36 @@ def test_a_level_that_is_none_is_a_matter_of_usage(capsys: pytest.CaptureFixture
     assert main(["sync", "--log-level", "loud"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "--log-level" in line
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            b'{"event": "Checking for new runs", "logger": "dagster.daemon", "level": "info",'
+            b' "timestamp": "2026-11-26T18:58:51.857552Z"}\n',
+            ("2026-11-26T18:58:51.857Z", "info", "dagster.daemon", "Checking for new runs"),
+        ),
+        (
+            b"\x1b[32m2026-11-26 18:58:41 +0000\x1b[0m - dagster.code_server - \x1b[34mINFO\x1b[0m - Starting\n",
+            (
+                None,
+                "info",
+                "dagster.code_server",
+                "2026-11-26 18:58:41 +0000 - dagster.code_server - INFO - Starting",
+            ),
+        ),
+        (
+            b"2026 - dagster - ERROR - failed\n",
+            (None, "error", "dagster.code_server", "2026 - dagster - ERROR - failed"),
+        ),
+        (b"  File \xff\n", (None, "info", "dagster.code_server", "  File \ufffd")),
+        (b"7\n", (None, "info", "dagster.code_server", "7")),
+    ],
+)
+def test_what_dagster_prints_is_an_object_too(line: bytes, said: tuple[str | None, ...]) -> None:
+    record = json.loads(as_record(line, "code_server"))
+    time, *others = said
+    assert [record["level"], record["logger"], record["message"]] == others
+    assert record["time"] == time if time else re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", record["time"])
+    assert "event" not in record

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from bigbrotr_dagster.cli.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
+from bigbrotr_dagster.cli.logs import LEVEL_VARIABLE, as_record, is_json
 
 MODULE = "bigbrotr_dagster.definitions"
 LOAD_SECONDS = 180.0
@@ -37,7 +37,7 @@ class Services:
         location = {"grpc_server": {"socket": str(self._socket), "location_name": MODULE}}
         workspace.write_text(yaml.safe_dump({"load_from": [location]}), encoding="utf-8")
         level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
-        looks = ["--log-format", "json"] if environment.get(FORMAT_VARIABLE, "").lower() == "json" else []
+        looks = ["--log-format", "json"] if is_json() else []
         allowed = [word for name in names for word in ("--allow-host", name)]
         self._programs = {
             _CODE_SERVER: ["dagster", "code-server", "start", "-m", MODULE, "-s", str(self._socket),
@@ -105,6 +105,8 @@ class Services:
     def _pass_on(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         for line in process.stdout or ():
             if name not in self._hushed:
+                if is_json():
+                    line = as_record(line, name.replace(" ", "_")).encode() + b"\n"
                 sys.stderr.buffer.write(line)
                 sys.stderr.buffer.flush()
 

@@ -37,6 +37,8 @@ def unpacked(name: str, package: str) -> str:
         return found
     folder = Path(tempfile.gettempdir()) / f"bigbrotr-packages-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        cannot_be_had(f"{folder} belongs to another user")
     if not (folder / package).exists():
         with tempfile.TemporaryDirectory(dir=folder) as fetched:
             download = ["apt-get", "download", package]

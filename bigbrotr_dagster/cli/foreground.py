@@ -13,7 +13,7 @@ import click
 from bigbrotr_dagster.archive.turns import due_relays
 from bigbrotr_dagster.cli.logs import tell
 from bigbrotr_dagster.cli.progress_line import progress_line
-from bigbrotr_dagster.config import SynchronizerConfig, load_config
+from bigbrotr_dagster.config import SynchronizerConfig, load_config, reachable_networks
 from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
@@ -69,6 +69,8 @@ def one_cycle(url: str, config: SynchronizerConfig, chosen: Sequence[str]) -> Cy
     urls = chosen or [one for due in due_relays(url, config, interval=0).values() for one in due]
     if not urls:
         why = "none is registered, or all wait after a failure"
+        if not reachable_networks(config):
+            why = "no network is enabled (networks.<network>.enabled)"
         raise click.ClickException(f"no relay to sync: {why}; `relays add URL`, or give --relay")
     os.environ["DAGSTER_HOME"] = str(prepare_home())
     progress = Progress()

@@ -126,6 +126,18 @@ def test_a_failure_is_one_object_too(
     assert (refused["event"], refused["level"]) == ("command_failed", "error")
 
 
+def test_without_a_network_there_is_nothing_to_sync(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text("networks: {clearnet: {enabled: false}}")
+    monkeypatch.setenv("BIGBROTR_DATABASE_URL", database)
+    assert main(["sync", "--once", "--config", str(config), "--log-format", "json"]) == 1
+    [failed] = records(capsys.readouterr().err)
+    assert failed["event"] == "synchronizer_failed"
+    assert failed["message"].startswith("no relay to sync: no network is enabled")
+
+
 @pytest.mark.parametrize(("name", "value"), [("BIGBROTR_LOG_LEVEL", "loud"), ("BIGBROTR_LOG_FORMAT", "xml")])
 def test_a_variable_that_means_nothing_is_one_line(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,7 @@ from tests.e2e.events import write_events
 from tests.e2e.program import run, start
 from tests.ports import free_port
 from tests.relays.local_relay import LocalRelayProcess
+from tests.sync.helpers import ask
 
 slow = pytest.mark.slow
 
@@ -66,6 +67,8 @@ def test_a_sync_in_json_is_told_by_bigbrotrs_names(database: str, relay: str, tm
     assert (failed["level"], failed["relay"], failed["network"]) == ("warning", nobody, "local")
     assert failed["message"] == f"{nobody}: {failed['error']}"
     assert by_event["cycle_completed"]["duration_s"] > 0
+
+    assert ask(database, "SELECT relays, ok FROM sync_cycle") == [(2, True)]
 
     plain = run(tmp_path, *words, BIGBROTR_DATABASE_URL=database)
     assert plain.stderr == f"bigbrotr-dagster: {failed['message']}\n"

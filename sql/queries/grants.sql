@@ -23,6 +23,8 @@ WITH wanted (name, privileges) AS (
            ('relay_limits', 'SELECT, INSERT, UPDATE, DELETE'),
            ('sync_attempt', 'SELECT, INSERT, UPDATE, DELETE'),
            ('sync_coverage', 'SELECT, INSERT, UPDATE, DELETE'),
+           ('sync_cycle', 'SELECT, INSERT, UPDATE, DELETE'),
+           ('sync_cycle_total', 'SELECT, UPDATE'),
            ('sync_gap', 'SELECT, INSERT, UPDATE, DELETE'),
            ('sync_total', 'SELECT, INSERT, UPDATE'),
            ('withheld_event', 'SELECT, INSERT, UPDATE, DELETE')

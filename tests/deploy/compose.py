@@ -1,4 +1,4 @@
-"""deploy/compose.yaml, as far as its services can be processes of this machine: their commands and environments."""
+"""deploy/compose.yaml, as far as its services can be processes here: their commands and environments."""
 
 import re
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """What deploy/compose.yaml starts, as processes of this machine: its commands, its files, other addresses.
 
-PostgreSQL 15 and Redis are Debian's. Each worker is in PID and UTS namespaces of its own, as a container is, and each
-process has a DAGSTER_HOME of its own. Web server and daemon get by without our package's code: the daemon would fail
-on importing it.
+PostgreSQL 15 and Redis are Debian's. Each worker is in PID and UTS namespaces of its own, as a container is; each
+process has a DAGSTER_HOME of its own, which it cannot write to. The daemon has to get by without our package: it
+would fail on importing it.
 """
 
 import os
@@ -28,8 +28,8 @@ VALUES = {
     "ARCHIVE_PASSWORD": "owner",
     "SYNC_PASSWORD": "sync",
     "DAGSTER_POSTGRES_PASSWORD": "dagster",
-    "WORKER_RUNS": "2",
-    "MAX_RUNS": "4",
+    "WORKER_RUNS": "1",
+    "MAX_RUNS": "3",
 }
 """What an operator writes into deploy/.env."""
 
@@ -147,9 +147,9 @@ class Stack:
         process.wait()
 
     def end(self) -> None:
-        """Ask all to stop, and kill what has not within some seconds."""
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
+        """Ask all to stop, but workers, which would wait for their runs; kill what has not within some seconds."""
+        for name, process in self.processes.items():
+            process.send_signal(signal.SIGKILL if name.startswith("worker") else signal.SIGTERM)
         deadline = time.monotonic() + 5
         for process in self.processes.values():
             try:

@@ -1,24 +1,38 @@
-"""deploy/compose.yaml at work, as processes: two workers under one cap, one killed, both servers restarted."""
+"""deploy/compose.yaml at work, as processes: workers under one cap, killed and stopped; servers that restart."""
 
-import time
-from collections.abc import Iterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
+from bigbrotr_dagster.defs.runs.run_process import PROCESS_TAG
 from tests.defs.helpers import Relays, some_events
+from tests.defs.test_caps import contenders
+from tests.deploy.compose import compose
 from tests.deploy.stack import Stack, running_stack
 from tests.e2e.graphql import eventually
+from tests.machine import timed
 from tests.postgres15 import Server
 from tests.relays.scripted import ScriptedRelay
 from tests.sync.helpers import ask, stored_ids
 
 pytestmark = pytest.mark.slow
 
+T = TypeVar("T")
+
 CAP = 4
-"""Relays at once, over both workers."""
+"""Relays at once, over all workers."""
+
+INTERVAL = 300
+"""Seconds, as in every archive."""
 
 OPTIONS = f"""
+interval: {INTERVAL}
 allow_private: true
 networks: {{clearnet: {{timeout: 600, max_tasks: {CAP}, max_per_host: {CAP}}}}}
 timeouts: {{idle: 3600}}
@@ -26,7 +40,23 @@ processing: {{end_lag: 0, since: 1789990000}}
 partitions_per_run: 6
 dead_run_seconds: 10
 """
-"""Two runs for 12 relays, which may be silent for long; the interval is that of all archives, 300 s."""
+"""Two runs for 12 relays, which may be silent for as long as a test keeps their gates shut."""
+
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+class Run:
+    """A run as the UI shows it: its status, its worker's host name, its tags."""
+
+    def __init__(self, shown: dict[str, object]) -> None:
+        self.id, self.status = str(shown["runId"]), str(shown["status"])
+        self.tags = {tag["key"]: tag["value"] for tag in shown["tags"]}  # type: ignore[attr-defined]
+        self.worker = self.tags.get(PROCESS_TAG, " ").split(" ")[0]
+        self.parent = self.tags.get("dagster/parent_run_id", "")
+        """The run that it is a retry of, if it is one."""
+
+    def __repr__(self) -> str:
+        return f"{self.id[:8]} {self.status} on {self.worker or 'none'}"
 
 
 @pytest.fixture(scope="module")
@@ -35,83 +65,144 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, S
         yield started
 
 
-def runs(stack: Stack) -> dict[str, tuple[str, str, set[str]]]:
-    """Of each run its status, its worker's host name, and its tags."""
+@pytest.fixture
+def relays() -> Iterator[Relays]:
+    with Relays() as serving:
+        yield serving
+
+
+def patiently(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
+    """As `eventually`, of a UI whose connections to PostgreSQL were cut: each of them fails one question."""
+
+    def tried() -> T | None:
+        try:
+            return look()
+        except HTTPError:
+            return None
+
+    return eventually(tried, seconds, every)
+
+
+def runs(stack: Stack) -> list[Run]:
     query = "{runsOrError {... on Runs {results {runId status tags {key value}}}}}"
-    found = {}
-    for run in stack.ui.ask(query)["runsOrError"]["results"]:
-        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-        found[run["runId"]] = run["status"], tags.get("bigbrotr/process", " ").split(" ")[0], set(tags)
-    return found
+    return [Run(shown) for shown in stack.ui.ask(query)["runsOrError"]["results"]]
 
 
-def said_of(stack: Stack, run_id: str) -> str:
+def why(stack: Stack, run: Run) -> str:
+    """All that the run's log says."""
     query = """query ($id: ID!) {logsForRun(runId: $id) {... on EventConnection {events {
         ... on MessageEvent {message}}}}}"""
-    return "\n".join(one["message"] for one in stack.ui.ask(query, id=run_id)["logsForRun"]["events"])
+    events = stack.ui.ask(query, id=run.id)["logsForRun"]["events"]
+    return "\n".join(event.get("message", "") for event in events)
+
+
+def begun(stack: Stack, count: int) -> list[Run] | None:
+    """The runs that have begun and not ended, if there are so many."""
+    found = [run for run in runs(stack) if run.status == "STARTED" and run.worker]
+    return found if len(found) == count else None
 
 
 def test_a_killed_worker_and_servers_that_restart_cost_nothing(
-    servers: tuple[Stack, Server], relay_server: Relays
+    servers: tuple[Stack, Server], relays: Relays
 ) -> None:
     stack, server = servers
-    relay = relay_server.serve(some_events(12), cap=6, answers=0)
+    relay = gated(relays)
     urls = [f"{relay.url}/{number:02}" for number in range(15)]
-    scheduled, filled = urls[:12], urls[12:]
     stack.run("worker", "bigbrotr-dagster", "relays", "add", "--allow-private", *urls)
-    never = f"INSERT INTO relay_limits (relay_url, attempted_at) SELECT url, now() + interval '1 hour' FROM relay"
-    ask(stack.owner_url, f"{never} WHERE url = ANY('{{{','.join(filled)}}}') RETURNING 1")
+    filled = leave_out(stack, urls[12:])
     stack.start_daemon()
-    stack.start("webserver")
-    for name in ("worker-1", "worker-2"):
-        stack.start("worker", name)
-
+    for service, name in [("webserver", ""), ("worker", "worker-1"), ("worker", "worker-2")]:
+        stack.start(service, name)
     eventually(stack.ui.answers, 60)
-    eventually(lambda: stack.ui.partitions() >= set(urls), 60)
+
+    first = eventually(lambda: begun(stack, 2), 90)
+    assert {run.worker for run in first} == {"worker-1", "worker-2"}
+    eventually(lambda: contenders(stack.owner_url, "clearnet", CAP) == 2 and connections(relay) == CAP, 30)
     backfill = stack.ui.backfill(filled)
-    begun = eventually(lambda: all_begun(stack, 3), 90)
-    assert {host for _, host, _ in begun.values()} == {"worker-1", "worker-2"}
-    assert len([run for run, (_, _, tags) in begun.items() if "dagster/backfill" in tags]) == 1
-    eventually(lambda: relay.connections == CAP, 30)
-
     stack.kill("worker-1")
-    killed_at = time.monotonic()
-    lost = {run for run, (_, host, _) in begun.items() if host == "worker-1"}
-    stack.start("worker", "worker-3")
-    stack.restart_redis()
-    server.restart()
-    time.sleep(1)
-    relay.answers = None
-    ended = eventually(lambda: all_ended(stack, 3 + len(lost)), 150)
-    print(f"{time.monotonic() - killed_at:.0f} s")
-    print(ended)
-    for run in lost:
-        assert ended[run][0] == "FAILURE"
-        assert "held no lock and left no event" in said_of(stack, run)
-    assert {status for run, (status, _, _) in ended.items() if run not in lost} == {"SUCCESS"}
-    assert stack.ui.green() == set(urls)
-    everything = {event.id for event in relay.events}
-    assert all(stored_ids(stack.owner_url, url) == everything for url in urls)
-    assert relay.most_connections == CAP
-    assert stack.ui.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    with timed() as recovery:
+        stack.start("worker", "worker-3")
+        stack.restart_redis()
+        server.restart()
+        [lost] = [run for run in first if run.worker == "worker-1"]
+        second = patiently(lambda: begun(stack, 3), 90)
+        assert {run.worker for run in second} == {"worker-1", "worker-2", "worker-3"}, (
+            "the dead one is not known yet"
+        )
+        assert [run.worker for run in second if "dagster/backfill" in run.tags] == ["worker-3"]
+        eventually(lambda: contenders(stack.owner_url, "clearnet", CAP) == 2 and connections(relay) == CAP, 30)
+        relay.answers = None
+        ended = patiently(lambda: all_ended(stack, 4), INTERVAL)
+    print(f"{recovery.seconds:.0f} s from the kill on")
+
+    assert recovery.seconds < INTERVAL
+    assert {run.id: run.status for run in ended if run.status != "SUCCESS"} == {lost.id: "FAILURE"}
+    assert "The run held no lock and left no event for" in patiently(lambda: why(stack, lost), 30)
+    assert [run.parent for run in ended if run.parent] == [lost.id]
+    assert patiently(lambda: stack.ui.backfill_status(backfill) == "COMPLETED_SUCCESS", 60)
+    assert patiently(stack.ui.green, 30) == set(urls)
+    assert all(stored_ids(stack.owner_url, url) == {event.id for event in relay.events} for url in urls)
 
 
-def all_begun(stack: Stack, count: int) -> dict[str, tuple[str, str, set[str]]] | None:
-    found = runs(stack)
-    are_begun = len(found) == count and all(status == "STARTED" and host for status, host, _ in found.values())
-    return found if are_begun else None
+def gated(relays: Relays) -> ScriptedRelay:
+    """A relay that answers nothing yet."""
+    relay = relays.serve(some_events(12), cap=6, answers=0)
+    relays.enter(opened_in_the_end(relay))
+    return relay
 
 
-def all_ended(stack: Stack, count: int) -> dict[str, tuple[str, str, set[str]]] | None:
+@asynccontextmanager
+async def opened_in_the_end(relay: ScriptedRelay) -> AsyncIterator[None]:
     try:
-        found = runs(stack)
-    except HTTPError:
-        return None  # the web server's connection to PostgreSQL was cut; it takes another one now
-    are_ended = len(found) >= count and all(status in ("SUCCESS", "FAILURE") for status, _, _ in found.values())
-    return found if are_ended else None
+        yield
+    finally:
+        relay.answers = None
 
 
-@pytest.fixture
-def relay_server() -> Iterator[Relays]:
-    with Relays() as serving:
-        yield serving
+def connections(relay: ScriptedRelay) -> int:
+    """Those that living processes have; the relay itself does not notice an end while its gate is shut."""
+    port = urlsplit(relay.url).port
+    found = psutil.net_connections("tcp4")
+    return sum(bool(one.raddr) and one.raddr.port == port and one.pid is not None for one in found)
+
+
+def leave_out(stack: Stack, urls: list[str]) -> list[str]:
+    """Let nothing take these relays for due."""
+    listed = ",".join(urls)
+    ask(
+        stack.owner_url,
+        "INSERT INTO relay_limits (relay_url, attempted_at) SELECT url, now() + interval '1 hour'"
+        f" FROM relay WHERE url = ANY('{{{listed}}}') RETURNING 1",
+    )
+    return urls
+
+
+def all_ended(stack: Stack, count: int) -> list[Run] | None:
+    found = runs(stack)
+    return found if len(found) == count and all(run.status in ENDED for run in found) else None
+
+
+def test_a_worker_that_is_stopped_stores_what_it_has(servers: tuple[Stack, Server], relays: Relays) -> None:
+    """As `docker compose stop` does it: by the service's signal, and within its time."""
+    stack, _ = servers
+    relay = relays.serve(some_events(60, "stopped"), cap=6, delay=0.2, answers=6)
+    stack.run("worker", "bigbrotr-dagster", "relays", "add", "--allow-private", relay.url)
+    leave_out(stack, [relay.url])
+    launched = patiently(lambda: stack.ui.launch({"relays": [relay.url]}), 60)
+    eventually(lambda: len(relay.requests) >= 6, 60)
+    [run] = [run for run in runs(stack) if run.id == launched]
+    process, service = stack.processes.pop(run.worker), compose()["services"]["worker"]
+    [container] = psutil.Process(process.pid).children()
+    with timed() as stopping:
+        container.send_signal(signal.Signals[service["stop_signal"]])
+        process.wait(120)
+    print(f"{stopping.seconds:.0f} s to stop")
+    assert stopping.seconds < float(service["stop_grace_period"].removesuffix("s"))
+    had = stored_ids(stack.owner_url, relay.url)
+    assert 8 <= len(had) < 60
+    relay.answers = None
+    retry = eventually(
+        lambda: [one for one in runs(stack) if one.tags.get("dagster/parent_run_id") == launched], 60
+    )
+    eventually(lambda: [one for one in runs(stack) if one.id == retry[0].id and one.status == "SUCCESS"], 60)
+    assert stored_ids(stack.owner_url, relay.url) == {event.id for event in relay.events}

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from tests.debian import cannot_be_had, program
@@ -64,6 +65,7 @@ class Stack:
         self.postgres_port, self.redis_port, self.code_port = free_port(), free_port(), free_port()
         self.ui = Ui(free_port())
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._names = (f"worker-{number}" for number in count(1))
         (folder / "synchronizer.yaml").write_text(options)
 
     @property
@@ -118,13 +120,39 @@ class Stack:
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
-    def start(self, service: str, name: str = "", **changes: str) -> None:
-        """Start the service's process, with `changes` to its environment; `name` is a worker's host."""
-        given = self.environment(service, name or service) | changes
-        prefix = [*READ_ONLY, given["DAGSTER_HOME"], *([*CONTAINER, name] if name else [])]
-        with (self.folder / f"{name or service}.log").open("ab") as log:
-            self.processes[name or service] = subprocess.Popen(
-                [*prefix, *command(service)],
+    def begin(self) -> list[str]:
+        """See that daemon, web server and two workers run; returns the workers' names."""
+        if "daemon" not in self.processes:
+            self._start("daemon", "daemon", PYTHONPATH=f"{self._broken_package()}:{DEPLOY}")
+            self._start("webserver", "webserver")
+        while len(self.workers) < 2:
+            self.start_worker()
+        eventually(self.ui.answers, 60)
+        return self.workers
+
+    @property
+    def workers(self) -> list[str]:
+        """The host names of those that run."""
+        return [name for name in self.processes if name.startswith("worker-")]
+
+    def start_worker(self) -> str:
+        """Start one more; returns its host name, which no other ever has."""
+        name = next(self._names)
+        self._start("worker", name)
+        return name
+
+    def start_code(self) -> None:
+        """Start the code location, and wait until it has loaded."""
+        self._start("code", "code")
+        eventually(lambda: listens(self.code_port), 120, every=0.1)
+
+    def _start(self, service: str, name: str, **changes: str) -> None:
+        """Start the service's process as `name`, with `changes` to its environment."""
+        given = self.environment(service, name) | changes
+        container = [*CONTAINER, name] if service == "worker" else []
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [*READ_ONLY, given["DAGSTER_HOME"], *container, *command(service)],
                 env=given,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -133,12 +161,12 @@ class Stack:
                 start_new_session=True,
             )
 
-    def start_daemon(self) -> None:
-        """The daemon, to which our package is broken."""
-        broken = self.folder / "broken" / "bigbrotr_dagster"
-        broken.mkdir(parents=True)
-        (broken / "__init__.py").write_text(BROKEN)
-        self.start("daemon", PYTHONPATH=f"{broken.parent}:{DEPLOY}")
+    def _broken_package(self) -> Path:
+        """A folder with our package, which fails on import."""
+        package = self.folder / "broken" / "bigbrotr_dagster"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(BROKEN)
+        return package.parent
 
     def kill(self, name: str) -> None:
         """SIGKILL; a worker's whole container ends with it."""
@@ -149,7 +177,7 @@ class Stack:
     def end(self) -> None:
         """Ask all to stop, but workers, which would wait for their runs; kill what has not within some seconds."""
         for name, process in self.processes.items():
-            process.send_signal(signal.SIGKILL if name.startswith("worker") else signal.SIGTERM)
+            process.send_signal(signal.SIGKILL if name in self.workers else signal.SIGTERM)
         deadline = time.monotonic() + 5
         for process in self.processes.values():
             try:
@@ -208,8 +236,7 @@ def running_stack(folder: Path, options: str) -> Iterator[tuple[Stack, Server]]:
         stack.start_redis()
         make_roles(server, stack.postgres_port)
         stack.run("migrate")
-        stack.start("code")
-        eventually(lambda: listens(stack.code_port), 120, every=0.1)
+        stack.start_code()
         yield stack, server
 
 

@@ -110,31 +110,24 @@ def test_a_killed_worker_and_servers_that_restart_cost_nothing(
     urls = [f"{relay.url}/{number:02}" for number in range(15)]
     stack.run("worker", "bigbrotr-dagster", "relays", "add", "--allow-private", *urls)
     filled = leave_out(stack, urls[12:])
-    stack.start_daemon()
-    for service, name in [("webserver", ""), ("worker", "worker-1"), ("worker", "worker-2")]:
-        stack.start(service, name)
-    eventually(stack.ui.answers, 60)
+    killed, kept = stack.begin()
 
     first = eventually(lambda: begun(stack, 2), 90)
-    assert {run.worker for run in first} == {"worker-1", "worker-2"}
+    assert {run.worker for run in first} == {killed, kept}
     eventually(lambda: contenders(stack.owner_url, "clearnet", CAP) == 2 and connections(relay) == CAP, 30)
     backfill = stack.ui.backfill(filled)
-    stack.kill("worker-1")
+    stack.kill(killed)
     with timed() as recovery:
-        stack.start("worker", "worker-3")
+        replacement = stack.start_worker()
         stack.restart_redis()
         server.restart()
-        [lost] = [run for run in first if run.worker == "worker-1"]
+        [lost] = [run for run in first if run.worker == killed]
         second = patiently(lambda: begun(stack, 3), 90)
-        assert {run.worker for run in second} == {"worker-1", "worker-2", "worker-3"}, (
-            "the dead one is not known yet"
-        )
-        assert [run.worker for run in second if "dagster/backfill" in run.tags] == ["worker-3"]
+        assert {run.worker for run in second} == {killed, kept, replacement}, "it is not known to be dead"
+        assert [run.worker for run in second if "dagster/backfill" in run.tags] == [replacement]
         eventually(lambda: contenders(stack.owner_url, "clearnet", CAP) == 2 and connections(relay) == CAP, 30)
         relay.answers = None
         ended = patiently(lambda: all_ended(stack, 4), INTERVAL)
-    print(f"{recovery.seconds:.0f} s from the kill on")
-
     assert recovery.seconds < INTERVAL
     assert {run.id: run.status for run in ended if run.status != "SUCCESS"} == {lost.id: "FAILURE"}
     assert "The run held no lock and left no event for" in patiently(lambda: why(stack, lost), 30)
@@ -182,27 +175,42 @@ def all_ended(stack: Stack, count: int) -> list[Run] | None:
     return found if len(found) == count and all(run.status in ENDED for run in found) else None
 
 
+def launch(stack: Stack, relay: ScriptedRelay) -> Run:
+    """Start a run of a relay that nothing takes for due; return once it is in the middle of it."""
+    stack.run("worker", "bigbrotr-dagster", "relays", "add", "--allow-private", relay.url)
+    leave_out(stack, [relay.url])
+    stack.begin()
+    launched = patiently(lambda: stack.ui.launch({"relays": [relay.url]}), 60)
+    eventually(lambda: len(relay.requests) >= 6, 90)
+    [run] = [run for run in runs(stack) if run.id == launched]
+    return run
+
+
 def test_a_worker_that_is_stopped_stores_what_it_has(servers: tuple[Stack, Server], relays: Relays) -> None:
     """As `docker compose stop` does it: by the service's signal, and within its time."""
     stack, _ = servers
     relay = relays.serve(some_events(60, "stopped"), cap=6, delay=0.2, answers=6)
-    stack.run("worker", "bigbrotr-dagster", "relays", "add", "--allow-private", relay.url)
-    leave_out(stack, [relay.url])
-    launched = patiently(lambda: stack.ui.launch({"relays": [relay.url]}), 60)
-    eventually(lambda: len(relay.requests) >= 6, 60)
-    [run] = [run for run in runs(stack) if run.id == launched]
+    relays.enter(opened_in_the_end(relay))
+    run = launch(stack, relay)
     process, service = stack.processes.pop(run.worker), compose()["services"]["worker"]
     [container] = psutil.Process(process.pid).children()
     with timed() as stopping:
         container.send_signal(signal.Signals[service["stop_signal"]])
         process.wait(120)
-    print(f"{stopping.seconds:.0f} s to stop")
     assert stopping.seconds < float(service["stop_grace_period"].removesuffix("s"))
-    had = stored_ids(stack.owner_url, relay.url)
-    assert 8 <= len(had) < 60
+    assert 8 <= len(stored_ids(stack.owner_url, relay.url)) < 60
     relay.answers = None
-    retry = eventually(
-        lambda: [one for one in runs(stack) if one.tags.get("dagster/parent_run_id") == launched], 60
-    )
-    eventually(lambda: [one for one in runs(stack) if one.id == retry[0].id and one.status == "SUCCESS"], 60)
+    eventually(lambda: [one.status for one in runs(stack) if one.parent == run.id] == ["SUCCESS"], 90)
     assert stored_ids(stack.owner_url, relay.url) == {event.id for event in relay.events}
+
+
+def test_terminate_ends_a_run_and_nothing_starts_it_again(servers: tuple[Stack, Server], relays: Relays) -> None:
+    stack, _ = servers
+    relay = relays.serve(some_events(600, "terminated"), cap=6, delay=0.2)
+    run = launch(stack, relay)
+    mutation = "mutation ($id: String!) {terminateRun(runId: $id) {__typename}}"
+    assert stack.ui.ask(mutation, id=run.id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+    ended = eventually(lambda: [one for one in runs(stack) if one.id == run.id and one.status in ENDED], 60)
+    assert ended[0].status == "CANCELED"
+    assert 8 <= len(stored_ids(stack.owner_url, relay.url)) < 600
+    assert not [one for one in runs(stack) if one.parent == run.id]

@@ -172,6 +172,10 @@ def names(kind: str) -> set[str]:
 
 def test_values_and_manifests_agree() -> None:
     [code] = VALUES["dagster-user-deployments"]["deployments"]
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    assert not code["includeConfigInLaunchedRuns"]["enabled"], "runs would have its label, and its resources"
+    for key in ("envSecrets", "volumes", "volumeMounts"):
+        assert launcher[key] == code[key]
     assert {secret["name"] for secret in code["envSecrets"]} <= names("Secret")
     assert VALUES["global"]["postgresqlSecretName"] in names("Secret")
     assert {volume["configMap"]["name"] for volume in code["volumes"]} <= names("ConfigMap")

@@ -10,7 +10,7 @@ import click
 from bigbrotr_dagster.cli.common import archive_to_read
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.address import data_dir, database_url, without_password
-from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.databases import ensure_database, grants_for
 
 
 @click.group()
@@ -29,6 +29,17 @@ def db_migrate() -> None:
     """Create the database if it is missing, and bring its schema up to date."""
     ensure_database(database_url())
     print("the schema is up to date")
+
+
+@db.command("grants")
+@click.argument("role")
+def db_grants(role: str) -> None:
+    """Print SQL that lets ROLE sync and read, and change no schema; who owns the tables executes it.
+
+    Such a role can do all but `db migrate`, which is for the owner, after each new release.
+    """
+    for order in grants_for(archive_to_read(), role):
+        print(order)
 
 
 @db.command("psql", context_settings={"ignore_unknown_options": True})

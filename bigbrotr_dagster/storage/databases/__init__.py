@@ -10,6 +10,7 @@ from bigbrotr_dagster.storage.databases.dagster_database import (
     archive_identity,
     dagster_database_url,
 )
+from bigbrotr_dagster.storage.databases.grants import grants_for
 
 __all__ = [
     "DAGSTER_VARIABLE",
@@ -18,4 +19,5 @@ __all__ = [
     "dagster_database_url",
     "ensure_database",
     "ensure_readable",
+    "grants_for",
 ]

@@ -1,5 +1,6 @@
 -- Databases and roles, once, as PostgreSQL's superuser: psql -f roles.sql. The passwords are in the environment.
--- bigbrotr owns the archive and migrates it, bigbrotr_sync may only fill and read it, dagster owns Dagster's database.
+-- bigbrotr owns the archive and migrates it, bigbrotr_sync may only fill and read it (migrate.sh grants it that), dagster
+-- owns Dagster's database.
 \set ON_ERROR_STOP on
 \getenv archive_password ARCHIVE_PASSWORD
 \getenv sync_password SYNC_PASSWORD
@@ -10,4 +11,3 @@ CREATE ROLE dagster LOGIN PASSWORD :'dagster_password';
 CREATE DATABASE bigbrotr OWNER bigbrotr ENCODING 'UTF8' TEMPLATE template0;
 CREATE DATABASE bigbrotr_dagster OWNER dagster ENCODING 'UTF8' TEMPLATE template0;
 REVOKE ALL ON DATABASE bigbrotr, bigbrotr_dagster FROM PUBLIC;
-GRANT CONNECT, TEMPORARY ON DATABASE bigbrotr TO bigbrotr_sync;

@@ -94,7 +94,6 @@ class Stack:
         if "BIGBROTR_DATABASE_URL" in here:
             at = f"@127.0.0.1:{self.postgres_port}/"
             here["BIGBROTR_DATABASE_URL"] = here["BIGBROTR_DATABASE_URL"].replace("@postgres:5432/", at)
-            here["BIGBROTR_DATABASE_URL"] = self.owner_url  # XXX until grants
         return here
 
     def environment(self, service: str, home: str) -> dict[str, str]:

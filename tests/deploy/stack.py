@@ -40,6 +40,9 @@ CONTAINER = [
 ]
 """The first argument is the container's host name."""
 
+WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
+"""What follows ends when this process does, however that is."""
+
 READ_ONLY = [
     *("unshare", "--mount", "sh", "-c"),
     'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"',
@@ -151,7 +154,7 @@ class Stack:
         container = [*CONTAINER, name] if service == "worker" else []
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*READ_ONLY, given["DAGSTER_HOME"], *container, *command(service)],
+                [*WITH_US, *READ_ONLY, given["DAGSTER_HOME"], *container, *command(service)],
                 env=given,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -194,7 +197,7 @@ class Stack:
         here = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--dir", str(folder)]
         with (self.folder / "redis.log").open("ab") as log:
             self.processes["redis"] = subprocess.Popen(
-                [path, *command("redis")[1:], *here],
+                [*WITH_US, path, *command("redis")[1:], *here],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -53,28 +53,27 @@ def db_adopt(trust_cursors: bool, batch_rows: int, is_undone: bool, as_json: boo
     steps = undo(url) if is_undone else adopt(url, batch_rows=batch_rows, trust_cursors=trust_cursors)
     for progress in _now_and_then(steps):
         print(json.dumps(asdict(progress)) if as_json else _progress_line(progress), flush=True)
-    if not as_json and not is_undone:
-        print("the database is taken over, and the schema is up to date")
 
 
 def _now_and_then(steps: Iterator[Progress]) -> Iterator[Progress]:
-    """The first `Progress` of each step, its end, and one every `LINE_EVERY` seconds."""
-    step, said = "", 0.0
+    """The first `Progress` of each step, its end, one every `LINE_EVERY` seconds; in the end the longest lock."""
+    step, said, held = "", 0.0, 0.0
     for progress in steps:
-        now = time.monotonic()
-        if progress.step != step or now - said >= LINE_EVERY or progress.done == 1 or progress.held:
+        now, held = time.monotonic(), max(held, progress.held)
+        if progress.step != step or now - said >= LINE_EVERY or progress.done == 1:
             yield progress
             step, said = progress.step, now
+    yield Progress("done", held=held)
 
 
 def _progress_line(progress: Progress) -> str:
-    line = progress.step
+    line = progress.step + (f": {progress.detail}" if progress.detail else "")
     if progress.done is not None:
         line += f": {progress.done:.1%}, {progress.rows:,} rows, {progress.rate:,.0f} a second"
     if progress.seconds_left:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
         line += f", {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
-    return line + (f"; others waited for {progress.held:.2f} s" if progress.held else "")
+    return line + (f"; locked others out for {progress.held:.2f} s at most" if progress.held else "")
 
 
 @db.command("psql", context_settings={"ignore_unknown_options": True})

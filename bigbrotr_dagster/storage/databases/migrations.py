@@ -1,5 +1,7 @@
 """Brings a database's schema up to date: every migration once, in order, by one process at a time."""
 
+from contextlib import suppress
+
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -12,7 +14,8 @@ LOCK = 0x6269676272  # "bigbr": the advisory lock that migrating processes wait 
 def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """Apply what is missing, all of it in one transaction; returns the names of what was applied.
 
-    Where nothing is, nothing is written: a role that may not create anything can use the archive.
+    Where nothing is, nothing is written: a role that may not create anything can use the archive. But a procedure
+    of BigBrotr's that somebody has put back, and that cannot write into the view, is mended.
 
     Raises:
         AdoptionRefused: it is a large database of BigBrotr's, or is being taken over.
@@ -20,11 +23,14 @@ def migrate(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """
     missing = missing_migrations(connection)
     if not missing:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute(query("pass_over_what_is_there"))
         return []
     refuse_what_is_adopted_online(connection, is_migrated=missing[0][0] > 1)
     applied = []
     with connection.transaction():
         connection.execute(query("wait_to_migrate"), {"key": LOCK})
+        refuse_what_is_adopted_online(connection, is_migrated=missing[0][0] > 1)  # now, too
         connection.execute(query("make_migration_ledger"))
         for version, name, text in missing_migrations(connection):
             connection.execute(text)

@@ -14,14 +14,15 @@ from bigbrotr_dagster.storage.databases.adoption.short import shortly
 from bigbrotr_dagster.storage.databases.adoption.views import make_tables, prepare_views, put_in_place
 from bigbrotr_dagster.storage.databases.adoption.walks import Progress, Stretch, walk
 from bigbrotr_dagster.storage.databases.bigbrotr import AdoptionRefused, Stage, stage
-from bigbrotr_dagster.storage.databases.migrations import migrate, missing_migrations
+from bigbrotr_dagster.storage.databases.migrations import LOCK, migrate, missing_migrations
 from bigbrotr_dagster.storage.queries import composed, migration_statements, query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 
 NUMBER, COPY = "number", "copy"
 NUMBERING, COPYING = "numbering events", "copying observations"
+LOOKING = "looking for events without a number"
 
-PATIENCE = 15.0
+PATIENCE = 6.0
 """Seconds that one who was killed may still hold the lock: its statement under way ends first."""
 
 
@@ -44,7 +45,7 @@ def adopt(url: str, *, batch_rows: int = 10_000, trust_cursors: bool = False) ->
         if at is not Stage.VIEW:
             _refuse_obstacles(connection)
             if at is Stage.TABLE:
-                connection.execute(query("begin_adoption"))
+                _begin(connection)
             yield from _number(connection, batch_rows)
             yield from make_indexes(connection)
             yield from _mirror(connection)
@@ -54,7 +55,7 @@ def adopt(url: str, *, batch_rows: int = 10_000, trust_cursors: bool = False) ->
         if trust_cursors:
             filter_hash = Filter.from_dict({}).hash()
             trusted = connection.execute(query("trust_cursors"), {"filter_hash": filter_hash}).rowcount
-            yield Progress(f"cursors of {trusted:,} relays are trusted, and will be read again")
+            yield Progress("trusting cursors", f"of {trusted:,} relays, that will be read again")
 
 
 def undo(url: str) -> Iterator[Progress]:
@@ -81,6 +82,14 @@ def _alone(url: str) -> Iterator[BlockingConnection]:
                 raise AdoptionRefused(f"another process is taking over database {shown(url)}")
             time.sleep(0.2)
         yield connection
+
+
+def _begin(connection: BlockingConnection) -> None:
+    """From now on no migration runs; one that does is waited for."""
+    with connection.transaction():
+        connection.execute(query("wait_to_migrate"), {"key": LOCK})
+        if stage(connection) is Stage.TABLE:
+            connection.execute(query("begin_adoption"))
 
 
 def _refuse_obstacles(connection: BlockingConnection) -> None:
@@ -129,9 +138,9 @@ def _want_numbers(connection: BlockingConnection) -> Iterator[Progress]:
 
 def _look_for_unnumbered(connection: BlockingConnection) -> Iterator[Progress]:
     for schema, leaf in leaves(connection, "event"):
-        yield Progress(f"looking for events without a number in {leaf}")
+        yield Progress(LOOKING, leaf)
         connection.execute(composed("look_for_unnumbered", leaf=Identifier(schema, leaf)))
-        yield Progress(f"vacuuming {leaf}")
+        yield Progress(LOOKING, f"vacuuming {leaf}")
         connection.execute(composed("vacuum_leaf", leaf=Identifier(schema, leaf)))
 
 

@@ -10,6 +10,7 @@ from bigbrotr_dagster.storage.databases.adoption.walks import Progress
 from bigbrotr_dagster.storage.queries import composed, migration_statements, query
 from bigbrotr_dagster.storage.sessions import BlockingConnection
 
+INDEXING = "indexing events"
 KEY = "btree (id) INCLUDE (seq)"
 """What migration 8 makes the primary key of, as PostgreSQL writes it."""
 
@@ -56,7 +57,7 @@ def _whole(connection: BlockingConnection, name: str, content: str, *, is_unique
         return
     if found:
         connection.execute(composed("drop_index", index=Identifier(name)))
-    yield Progress(f"index {name}")
+    yield Progress(INDEXING, name)
     _create(connection, Identifier("event"), content, is_unique=is_unique, name=name)
 
 
@@ -65,7 +66,7 @@ def _partitioned(connection: BlockingConnection, name: str, content: str) -> Ite
     if not found:
         order = composed("index_without_parts", name=Identifier(name), content=SQL(content))
         work = lambda: connection.execute(order)  # noqa: E731
-        yield from shortly(connection, f"index {name}", "lock_events_for_an_index", work)
+        yield from shortly(connection, INDEXING, "lock_events_for_an_index", work)
         found = connection.execute(query("index_named"), {"name": name}).fetchone()
     if found is None or found[1]:
         return
@@ -78,7 +79,7 @@ def _partitioned(connection: BlockingConnection, name: str, content: str) -> Ite
         if part is not None:
             joining = composed("join_index", name=Identifier(name), part=Identifier(*part[:2]))
             joined = lambda order=joining: connection.execute(order)  # noqa: E731
-            yield from shortly(connection, f"index {name}", "lock_events_for_an_index", joined)
+            yield from shortly(connection, INDEXING, "lock_events_for_an_index", joined)
 
 
 def _on_leaf(
@@ -89,7 +90,7 @@ def _on_leaf(
         return
     if found is not None:
         connection.execute(composed("drop_index", index=Identifier(*found[:2])))
-    yield Progress(f"index on {leaf[1]} {content}")
+    yield Progress(INDEXING, f"{leaf[1]} {content}")
     _create(connection, Identifier(*leaf), content, is_unique=is_unique)
 
 

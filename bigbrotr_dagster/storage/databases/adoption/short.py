@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 def _locked(connection: BlockingConnection, lock: str, milliseconds: int) -> Iterator[None]:
     with connection.transaction():
         connection.execute(query("end_statements_after"), {"milliseconds": str(milliseconds)})
+        connection.execute(query("end_waiting_after"), {"milliseconds": str(milliseconds)})
         connection.execute(query(lock))
         yield
 
@@ -33,8 +34,8 @@ def _locked(connection: BlockingConnection, lock: str, milliseconds: int) -> Ite
 def shortly(connection: BlockingConnection, step: str, lock: str, work: Callable[[], _T]) -> Iterator[Progress]:
     """Do `work` in one transaction under the locks of the query `lock`; says who is in the way while there is one.
 
-    The last `Progress` tells how long the locks were held. No statement of the work may take, or wait, longer
-    than the longest of `WAITS`.
+    The last `Progress` tells how long the locks were held. No statement of the work may take longer than the
+    longest of `WAITS`.
 
     Raises:
         psycopg.Error: the work failed; nothing of it is done.
@@ -47,9 +48,9 @@ def shortly(connection: BlockingConnection, step: str, lock: str, work: Callable
                 work()
             yield Progress(step, held=time.monotonic() - began)
             return
-        except (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             holder = connection.execute(query("who_is_in_the_way")).fetchone()
         pid, seconds = holder or (0, 0.0)
         who = f"session {pid}, whose transaction has taken {seconds:,.0f} s" if holder else "somebody"
-        yield Progress(f"{step}: waiting for {who}")
+        yield Progress(step, f"waiting for {who}")
         time.sleep(PAUSE)

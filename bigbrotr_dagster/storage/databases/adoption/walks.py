@@ -22,11 +22,13 @@ PAUSE = 0.1
 class Progress:
     """How a step is getting on.
 
-    `done`: the share of it, 0 to 1; None where nobody knows. `rows` were handled in this process, so many of them
-    `rate` (a second), and it will take `seconds_left`. `held`: seconds for which others were locked out.
+    `detail`: what of it is under way, or waited for. `done`: the share of it, 0 to 1; None where nobody knows.
+    `rows` were handled in this process, `rate` of them a second, and it will take `seconds_left`. `held`: seconds
+    for which others were locked out just now.
     """
 
     step: str
+    detail: str = ""
     done: float | None = None
     rows: int = 0
     rate: float = 0.0
@@ -66,7 +68,7 @@ class _Pace:
 def walk(
     connection: BlockingConnection, step: str, table: str, batch_rows: int, batch: Batch, title: str
 ) -> Iterator[Progress]:
-    """Go through what is left of `table` for this step, at most `batch_rows` rows at a time, about.
+    """Go through what is left of `table` for this step (`title`: in words), at most `batch_rows` a time, about.
 
     Raises:
         psycopg.Error: a batch failed; those before it are done.
@@ -113,4 +115,4 @@ def _progress(
     done, blocks = _length(connection, step)
     seconds = max(time.monotonic() - began, 0.001)
     left = seconds * (blocks - done) / (done - before) if done > before else None
-    return Progress(title, done / max(blocks, 1), rows, rows / seconds, left)
+    return Progress(title, done=done / max(blocks, 1), rows=rows, rate=rows / seconds, seconds_left=left)

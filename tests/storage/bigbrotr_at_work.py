@@ -7,7 +7,8 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -69,12 +70,19 @@ class AtWork:
         self.longest = {"writer": 0.0, "deleter": 0.0, "reader": 0.0}
         self.steps = dict.fromkeys(self.longest, 0)
         with psycopg.connect(url) as connection:
-            self.pairs = pairs(connection)
             self._relays = [url for (url,) in connection.execute("SELECT url FROM relay ORDER BY url")]
-        self._ids = list({id for id, _ in self.pairs})
+            self._seen: dict[str, dict[bytes, int]] = {url: {} for url in self._relays}
+            for (id, relay), seen in pairs(connection).items():
+                self._seen[relay][id] = seen
+        self._ids = list({id for seen in self._seen.values() for id in seen})
         self._still = self._relays[0]  # nobody writes there, or deletes its events
-        self._kept = {id for id, url in self.pairs if url == self._still}
+        self._kept = set(self._seen[self._still])
         self._number = 10_000_000
+
+    @property
+    def pairs(self) -> Pairs:
+        """What `event_relay` has to hold."""
+        return {(id, url): seen for url, events in self._seen.items() for id, seen in events.items()}
 
     def __enter__(self) -> "AtWork":
         self._threads = [threading.Thread(target=self._run, args=(work,)) for work in (self._change, self._read)]
@@ -100,15 +108,15 @@ class AtWork:
         except BaseException as trouble:
             self._trouble.append(trouble)
 
-    def _timed(self, who: str, began: float) -> None:
+    @contextmanager
+    def _timed(self, who: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
         self.longest[who] = max(self.longest[who], time.monotonic() - began)
         self.steps[who] += 1
 
     def _change(self, connection: Connection) -> None:
-        began = time.monotonic()
         self._insert(connection)
-        self._timed("writer", began)
-        began = time.monotonic()
         choice = self._random.randrange(60)
         if choice < 12:
             self._delete_event(connection)
@@ -116,7 +124,6 @@ class AtWork:
             self._delete_pair(connection)
         elif choice == 24:
             self._delete_relay(connection)
-        self._timed("deleter", began)
 
     def _insert(self, connection: Connection) -> None:
         """New events on two relays each, and known ones on another; some of them are there already."""
@@ -126,50 +133,52 @@ class AtWork:
             id = hashlib.sha256(str(self._number).encode()).digest()
             self._ids.append(id)
             rows += [(id, url) for url in self._random.sample(self._relays[1:], 2)]
-        rows += [(self._random.choice(self._ids), self._random.choice(self._relays[1:])) for _ in range(30)]
-        rows = [(id, url) for id, url in dict.fromkeys(rows)]
-        seen = 1_800_000_000 + self._number
-        count = len(rows)
-        given = connection.execute(
-            CASCADE,
-            (
-                [id for id, _ in rows], [b"author"] * count, [1_800_000_000] * count, [1] * count,
-                ['[["e", "x"]]'] * count, ["new"] * count, [b"sig"] * count, [url for _, url in rows],
-                ["clearnet"] * count, [1] * count, [seen] * count,
-            ),
-        ).fetchone()  # fmt: skip
-        new = [pair for pair in rows if pair not in self.pairs]
+        rows += [(self._random.choice(self._ids), self._random.choice(self._relays[1:])) for _ in range(20)]
+        rows = list(dict.fromkeys(rows))
+        seen, count = 1_800_000_000 + self._number, len(rows)
+        values = (
+            [id for id, _ in rows], [b"author"] * count, [1_800_000_000] * count, [1] * count,
+            ['[["e", "x"]]'] * count, ["new"] * count, [b"sig"] * count, [url for _, url in rows],
+            ["clearnet"] * count, [1] * count, [seen] * count,
+        )  # fmt: skip
+        with self._timed("writer"):
+            given = connection.execute(CASCADE, values).fetchone()
+        new = [(id, url) for id, url in rows if id not in self._seen[url]]
         assert given == (len(new),), (given, len(new))
-        self.pairs |= dict.fromkeys(new, seen)
+        for id, url in new:
+            self._seen[url][id] = seen
 
     def _delete_event(self, connection: Connection) -> None:
         id = self._random.choice(self._ids)
-        if id not in self._kept:
+        if id in self._kept:
+            return
+        with self._timed("deleter"):
             connection.execute("DELETE FROM event WHERE id = %s", [id])
-            for url in self._relays:
-                self.pairs.pop((id, url), None)
+        for seen in self._seen.values():
+            seen.pop(id, None)
 
     def _delete_pair(self, connection: Connection) -> None:
-        pair = self._random.choice(self._ids), self._random.choice(self._relays[1:])
-        gone = connection.execute("DELETE FROM event_relay WHERE event_id = %s AND relay_url = %s", pair).rowcount
-        assert gone == (self.pairs.pop(pair, None) is not None)
+        id, url = self._random.choice(self._ids), self._random.choice(self._relays[1:])
+        order = "DELETE FROM event_relay WHERE event_id = %s AND relay_url = %s"
+        with self._timed("deleter"):
+            gone = connection.execute(order, [id, url]).rowcount
+        assert gone == (self._seen[url].pop(id, None) is not None)
 
     def _delete_relay(self, connection: Connection) -> None:
         """Its rows go with it while they refer to it; once `event_relay` is the view, they stay."""
         url = self._random.choice(self._relays[1:])
-        with connection.transaction():
+        with self._timed("deleter"), connection.transaction():
             connection.execute("LOCK TABLE relay IN ROW EXCLUSIVE MODE")
             kind = connection.execute("SELECT relkind FROM pg_class WHERE relname = 'event_relay'").fetchone()
             connection.execute("DELETE FROM relay WHERE url = %s", [url])
         if kind != ("v",):
-            self.pairs = {pair: seen for pair, seen in self.pairs.items() if pair[1] != url}
+            self._seen[url].clear()
 
     def _read(self, connection: Connection) -> None:
-        began = time.monotonic()
         count = "SELECT count(*) FROM event_relay WHERE relay_url = %s"
-        assert connection.execute(count, [self._still]).fetchone() == (len(self._kept),)
         joined = "SELECT count(*) FROM event JOIN event_relay ON event_id = id WHERE id = %s AND relay_url = %s"
         some = next(iter(self._kept))
-        assert connection.execute(joined, [some, self._still]).fetchone() == (1,)
-        assert connection.execute("SELECT count(*) > 0 FROM busy_relay").fetchone() == (True,)
-        self._timed("reader", began)
+        with self._timed("reader"):
+            assert connection.execute(count, [self._still]).fetchone() == (len(self._kept),)
+            assert connection.execute(joined, [some, self._still]).fetchone() == (1,)
+            assert connection.execute("SELECT count(*) > 0 FROM busy_relay").fetchone() == (True,)

@@ -53,14 +53,19 @@ class Steps:
             self.seconds[progress.step] = self.seconds.get(progress.step, 0.0) + now - last
             self.rows[progress.step] = max(progress.rows, self.rows.get(progress.step, 0))
             self.held = max(self.held, progress.held)
-            longest = self.waits.setdefault(progress.step, dict.fromkeys(work.longest, 0.0))
-            for who, seconds in work.longest.items():
-                longest[who] = max(longest[who], seconds)
-                work.longest[who] = 0.0
+            self._note_waits(progress.step, work)
             last = now
             if now - sized > SIZE_EVERY:
                 self.at_most, sized = max(self.at_most, self.size()), now
         self.at_most = max(self.at_most, self.size())
+        time.sleep(1)  # whoever waited for the last step comes back after it
+        self._note_waits(progress.step, work)
+
+    def _note_waits(self, step: str, work: AtWork) -> None:
+        longest = self.waits.setdefault(step, dict.fromkeys(work.longest, 0.0))
+        for who, seconds in work.longest.items():
+            longest[who] = max(longest[who], seconds)
+            work.longest[who] = 0.0
 
     def show(self) -> None:
         for step, seconds in self.seconds.items():
@@ -88,13 +93,11 @@ def filled(server: str, name: str, events: int) -> Iterator[str]:
 
 def online(url: str) -> None:
     steps = Steps(url)
-    started = time.monotonic()
     with AtWork(url) as work:
         time.sleep(5)
         print("  alone, longest waits in s: " + ", ".join(f"{who} {s:.2f}" for who, s in work.longest.items()))
-        started = time.monotonic()
         steps.watch(adopt(url), work)
-        seconds = time.monotonic() - started
+        seconds = sum(steps.seconds.values())
     steps.show()
     count = len(work.pairs)
     print(f"  {count:,} observations in {seconds:.0f} s: {count / seconds:,.0f}/s", end="")

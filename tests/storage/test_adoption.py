@@ -2,17 +2,20 @@
 
 import itertools
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
+from psycopg.sql import Identifier
 
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.databases import AdoptionRefused, adopt, ensure_database, ensure_readable, undo
 from bigbrotr_dagster.storage.databases.migrations import missing_migrations
-from bigbrotr_dagster.storage.queries import migration_statements, migrations
+from bigbrotr_dagster.storage.queries import composed, migration_statements, migrations, query
 from tests.conftest import in_database
 from tests.postgres15 import BIN
 from tests.storage.bigbrotr_at_work import SCHEMA, VIEWS, pairs
@@ -227,6 +230,47 @@ def test_a_long_reader_is_waited_for_and_nobody_waits_behind(bigbrotr: str, conn
         reader.rollback()
         assert next(one).held > 0
         one.close()
+
+
+def mirrored(url: str) -> None:
+    """As far as writes are mirrored, and no old row is copied."""
+    next(progress for progress in adopt(url) if progress.step == "mirroring writes")
+
+
+def test_no_batch_is_copied_while_somebody_deletes(bigbrotr: str, connection: Connection) -> None:
+    mirrored(bigbrotr)
+    with psycopg.connect(bigbrotr) as deleter:
+        deleter.execute("DELETE FROM event_relay WHERE seen_at = 103")
+        one = adopt(bigbrotr)
+        assert next(one).detail == "waiting for somebody who deletes"
+        assert held(connection) == []
+        deleter.commit()
+        next(progress for progress in one if progress.step == "counting what was copied")
+        one.close()
+    assert held(connection) == rows(connection, "SELECT * FROM event_relay ORDER BY 1, 2")
+    assert len(held(connection)) == 10
+
+
+@pytest.mark.parametrize("what", ["event_relay WHERE seen_at = 103", "event WHERE created_at = 3", "relay"])
+def test_who_deletes_while_a_batch_is_copied_takes_along_what_it_brings(
+    bigbrotr: str, connection: Connection, what: str
+) -> None:
+    mirrored(bigbrotr)
+    with psycopg.connect(bigbrotr) as copying, ThreadPoolExecutor() as threads:
+        assert copying.execute(query("try_to_copy")).fetchone() == (True,)
+        order = composed("adopt_observations", leaf=Identifier("event_relay"))
+        assert copying.execute(order, {"first": "(0,0)", "end": "(1000,0)"}).rowcount == 11
+        deleting = threads.submit(connection.execute, f"DELETE FROM {what}".encode())
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        with psycopg.connect(bigbrotr, autocommit=True) as watcher:
+            while rows(watcher, waiting) == [(0,)]:
+                assert not deleting.done()
+                time.sleep(0.01)
+        copying.commit()
+        deleting.result(timeout=10)
+    left = held(connection)
+    assert left == rows(connection, "SELECT * FROM event_relay ORDER BY 1, 2")
+    assert len(left) == {"event_relay": 10, "event": 9, "relay": 0}[what.split()[0]]
 
 
 def test_the_way_back_leaves_what_bigbrotr_had(bigbrotr: str, connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.sql import Identifier
@@ -75,7 +75,8 @@ def undo(url: str) -> Iterator[Progress]:
 @contextmanager
 def _alone(url: str) -> Iterator[BlockingConnection]:
     with connect(url) as connection:
-        connection.execute(query("end_with_the_client"))
+        with suppress(psycopg.errors.InvalidParameterValue):  # not every system can tell
+            connection.execute(query("end_with_the_client"))
         deadline = time.monotonic() + PATIENCE
         while not (connection.execute(query("try_to_adopt")).fetchone() or (False,))[0]:
             if time.monotonic() > deadline:

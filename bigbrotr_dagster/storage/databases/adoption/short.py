@@ -3,8 +3,6 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
 
 import psycopg
 
@@ -19,38 +17,44 @@ whoever has waited for a second."""
 PAUSE = 1.0
 """Seconds between two tries."""
 
-_T = TypeVar("_T")
+
+_BUSY = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
-@contextmanager
-def _locked(connection: BlockingConnection, lock: str, milliseconds: int) -> Iterator[None]:
-    with connection.transaction():
-        connection.execute(query("end_statements_after"), {"milliseconds": str(milliseconds)})
-        connection.execute(query("end_waiting_after"), {"milliseconds": str(milliseconds)})
-        connection.execute(query(lock))
-        yield
+def shortly(
+    connection: BlockingConnection, step: str, lock: str, work: Callable[[], object]
+) -> Iterator[Progress]:
+    """Do `work` in one transaction under the locks of the query `lock`; says who is in the way meanwhile.
 
-
-def shortly(connection: BlockingConnection, step: str, lock: str, work: Callable[[], _T]) -> Iterator[Progress]:
-    """Do `work` in one transaction under the locks of the query `lock`; says who is in the way while there is one.
-
-    The last `Progress` tells how long the locks were held. No statement of the work may take longer than the
-    longest of `WAITS`.
+    The last `Progress` tells how long the locks were held. A statement of the work may take as long as the longest
+    of `WAITS`; where a slow machine needs more, it has twice as long at each further try.
 
     Raises:
         psycopg.Error: the work failed; nothing of it is done.
     """
+    most = max(WAITS)
     for wait in itertools.cycle(WAITS):
+        began = None
         try:
-            with _locked(connection, lock, wait):
+            with connection.transaction():
+                connection.execute(query("end_statements_after"), {"milliseconds": str(wait)})
+                connection.execute(query("end_waiting_after"), {"milliseconds": str(wait)})
+                connection.execute(query(lock))
                 began = time.monotonic()
-                connection.execute(query("end_statements_after"), {"milliseconds": str(max(WAITS))})
+                connection.execute(query("end_statements_after"), {"milliseconds": str(most)})
                 work()
-            yield Progress(step, held=time.monotonic() - began)
+        except _BUSY as error:
+            if began is not None and isinstance(error, psycopg.errors.QueryCanceled):
+                most *= 2
+            yield Progress(step, _who_is_in_the_way(connection))
+            time.sleep(PAUSE)
+        else:
+            yield Progress(step, held=time.monotonic() - (began or 0.0))
             return
-        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            holder = connection.execute(query("who_is_in_the_way")).fetchone()
-        pid, seconds = holder or (0, 0.0)
-        who = f"session {pid}, whose transaction has taken {seconds:,.0f} s" if holder else "somebody"
-        yield Progress(step, f"waiting for {who}")
-        time.sleep(PAUSE)
+
+
+def _who_is_in_the_way(connection: BlockingConnection) -> str:
+    holder = connection.execute(query("who_is_in_the_way")).fetchone()
+    if holder is None:
+        return "waiting for somebody who is gone"
+    return f"waiting for session {holder[0]}, whose transaction has taken {holder[1]:,.0f} s"

@@ -83,6 +83,7 @@ def walk(
         place = Stretch(Identifier(schema, name), f"({first},0)", f"({end},0)")
         handled = _do(connection, batch, place, {"step": step, "leaf": leaf, "end": end})
         if handled is None:
+            yield Progress(title, "waiting for somebody who deletes")
             time.sleep(PAUSE)
             continue
         pace.took(time.monotonic() - started)

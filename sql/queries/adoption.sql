@@ -41,6 +41,21 @@ WHERE refclassid = 'pg_class'::regclass AND refobjid = 'event_relay'::regclass A
   AND relnamespace <> (SELECT relnamespace FROM pg_class WHERE oid = 'event_relay'::regclass)
   AND relnamespace <> coalesce(to_regnamespace('bigbrotr_adoption'), 0::oid)
 UNION ALL
+SELECT DISTINCT format('%s depends on event_relay: drop it, and make it again afterwards', objid::regprocedure)
+FROM pg_depend
+WHERE classid = 'pg_proc'::regclass
+  AND ((refclassid = 'pg_class'::regclass AND refobjid = 'event_relay'::regclass)
+       OR (refclassid = 'pg_type'::regclass
+           AND refobjid IN (SELECT unnest(ARRAY[pg_type.oid, typarray]) FROM pg_type
+                            WHERE typrelid = 'event_relay'::regclass)))
+UNION ALL
+SELECT format('%s groups by a key alone: let it name all columns', rule.ev_class::regclass)
+FROM pg_depend
+JOIN pg_constraint AS key ON key.oid = refobjid AND key.contype = 'p'
+JOIN pg_rewrite AS rule ON rule.oid = objid
+WHERE refclassid = 'pg_constraint'::regclass AND classid = 'pg_rewrite'::regclass
+  AND key.conrelid IN ('event'::regclass, 'event_relay'::regclass)
+UNION ALL
 SELECT 'event has a column seq that is not ours'
 FROM pg_attribute
 WHERE attrelid = 'event'::regclass AND attname = 'seq' AND NOT attisdropped AND to_regclass('event_seq') IS NULL;

@@ -298,6 +298,15 @@ def test_the_way_back_leaves_what_bigbrotr_had(bigbrotr: str, connection: Connec
             "other.one reads event_relay",
         ),
         ("ALTER TABLE event ADD COLUMN seq text", "event has a column seq that is not ours"),
+        (
+            "CREATE TABLE theirs (id bytea, url text, FOREIGN KEY (id, url) REFERENCES event_relay)",
+            "theirs refers to",
+        ),
+        (
+            "CREATE FUNCTION f(event_relay) RETURNS bigint LANGUAGE sql AS 'SELECT 1'",
+            r"f\(event_relay\) depends on",
+        ),
+        ("CREATE VIEW grouped AS SELECT id, kind FROM event GROUP BY id", "grouped groups by a key alone"),
         ("DROP TABLE event_relay CASCADE", "is none of BigBrotr's: `bigbrotr-dagster db migrate`"),
     ],
 )
@@ -308,6 +317,35 @@ def test_what_stands_in_the_way_is_said_at_once(
     with pytest.raises(AdoptionRefused, match=words):
         list(adopt(bigbrotr))
     assert rows(connection, "SELECT to_regnamespace('bigbrotr_adoption')") == [(None,)]
+
+
+def test_who_owns_the_database_need_not_be_a_superuser(server: str) -> None:
+    with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE ROLE keeper LOGIN; CREATE ROLE reader")
+        connection.execute("CREATE DATABASE adoption_kept OWNER keeper")
+        url = in_database(server, "adoption_kept").replace("postgres@", "keeper@")
+        try:
+            with psycopg.connect(url, autocommit=True) as theirs:
+                theirs.execute(BIGBROTR + b"GRANT SELECT ON relay_stats TO reader;")
+                before = pairs(theirs)
+            assert list(adopt(url))
+            with psycopg.connect(url, autocommit=True) as theirs:
+                assert pairs(theirs) == before
+                may = "SELECT has_table_privilege('reader', 'relay_stats', 'SELECT')"
+                assert rows(theirs, may) == [(True,)]
+                owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                assert rows(theirs, owners) == [("keeper",)]
+        finally:
+            connection.execute("DROP DATABASE adoption_kept WITH (FORCE)")
+            connection.execute("DROP ROLE keeper; DROP ROLE reader")
+
+
+def test_an_event_that_others_refer_to_keeps_its_key(bigbrotr: str, connection: Connection) -> None:
+    connection.execute("CREATE TABLE theirs (id bytea REFERENCES event (id))")
+    connection.execute("INSERT INTO theirs SELECT id FROM event")
+    assert list(adopt(bigbrotr))
+    keys = rows(connection, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'event_pkey'")
+    assert keys == [("PRIMARY KEY (id)",)]
 
 
 def test_an_archive_of_ours_is_migrated(bigbrotr: str, connection: Connection) -> None:

@@ -56,5 +56,5 @@ def shortly(
 def _who_is_in_the_way(connection: BlockingConnection) -> str:
     holder = connection.execute(query("who_is_in_the_way")).fetchone()
     if holder is None:
-        return "waiting for somebody who is gone"
+        return "waiting for somebody"
     return f"waiting for session {holder[0]}, whose transaction has taken {holder[1]:,.0f} s"

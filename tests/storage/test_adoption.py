@@ -333,7 +333,7 @@ def test_who_owns_the_database_need_not_be_a_superuser(server: str) -> None:
                 assert pairs(theirs) == before
                 may = "SELECT has_table_privilege('reader', 'relay_stats', 'SELECT')"
                 assert rows(theirs, may) == [(True,)]
-                owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
                 assert rows(theirs, owners) == [("keeper",)]
         finally:
             connection.execute("DROP DATABASE adoption_kept WITH (FORCE)")

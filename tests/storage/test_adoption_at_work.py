@@ -11,8 +11,11 @@ import psycopg
 import pytest
 
 from bigbrotr_dagster.storage.databases import AdoptionRefused, ensure_database, ensure_readable
+from bigbrotr_dagster.storage.databases import adopt as adopt_here
+from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 from tests.conftest import in_database
 from tests.e2e.program import Result, run, start
+from tests.postgres15 import postgres15
 from tests.storage.bigbrotr_at_work import AtWork, fill, pairs
 
 pytestmark = pytest.mark.slow
@@ -91,3 +94,20 @@ def test_a_large_database_of_bigbrotrs_is_not_migrated_in_one_go(bigbrotr: str, 
         assert refused.code == 1
         [line] = refused.stderr.splitlines()
         assert re.search(r"adoption_at_work is BigBrotr's and holds some 1\d\d,\d{3} observations", line), line
+
+
+def test_a_server_that_crashes_in_the_middle_loses_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with postgres15(tmp_path_factory.mktemp("pg15")) as server:
+        fill(server.url, 5_000)
+        with psycopg.connect(server.url) as connection:
+            before = pairs(connection)
+        for step in ("numbering events", "indexing events", "copying observations"):
+            steps = adopt_here(server.url, batch_rows=500)
+            next(progress for progress in steps if progress.step == step)
+            server.stop("immediate")
+            with pytest.raises(DatabaseUnavailable):
+                list(steps)
+            server.start()
+        assert list(adopt_here(server.url))
+        with psycopg.connect(server.url) as connection:
+            assert pairs(connection) == before

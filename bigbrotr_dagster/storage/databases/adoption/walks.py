@@ -14,6 +14,9 @@ from bigbrotr_dagster.storage.sessions import BlockingConnection
 SECONDS = 0.25
 """That a batch should take at most: somebody may wait for its end."""
 
+UNKNOWN = 100.0
+"""Rows that a block may hold, where nobody has counted."""
+
 PAUSE = 0.1
 """Seconds until a batch is tried again that could not begin."""
 
@@ -56,7 +59,7 @@ class _Pace:
         self._share = 0.1
 
     def blocks(self, rows_a_block: float) -> int:
-        return max(1, int(self._share * self._most_rows / max(rows_a_block, 1.0)))
+        return max(1, int(self._share * self._most_rows / (rows_a_block or UNKNOWN)))
 
     def took(self, seconds: float) -> None:
         if seconds > SECONDS:
@@ -92,6 +95,7 @@ def walk(
 
 
 def _do(connection: BlockingConnection, batch: Batch, place: Stretch, noted: dict[str, object]) -> int | None:
+    """The rows of a batch; None if it could not be done now, or if its table was written anew meanwhile."""
     with connection.transaction() as transaction:
         connection.execute(query("commit_without_waiting"))
         handled = batch(place)

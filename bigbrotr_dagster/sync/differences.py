@@ -63,15 +63,10 @@ class Differences:
         need = reconciliation.need
         self.listed += len(need)
         before = await self._writer.read(lambda database: load_withheld(database, self._url, history.hash))
-        stored = await self._writer.stored([id.hex() for id in need])
-        claimed = [id for id in need if id.hex() in stored] if self._trusts else []
-        waiting = {id for id in need if id in before and _waits(before[id])}.difference(claimed)
-        wanted = [id for id in need if id not in waiting and (not self._trusts or id.hex() not in stored)]
         is_old = window.since in history.proved_before  # up to what this run has read, at the newest end
-        for start in range(0, len(claimed), AT_ONCE):
-            some = claimed[start : start + AT_ONCE]
-            compared = Compared(claimed=some, are_late=is_old, back=some if is_old else ())
-            await self._asking.deliver_compared(history, compared, Proof())
+        claimed = await self._claim(history, list(need), is_old) if self._trusts else set()
+        waiting = {id for id in need if id in before and _waits(before[id])} - claimed
+        wanted = [id for id in need if id not in waiting and id not in claimed]
         fetched = await self._fetch(connection, history, wanted)
         if fetched is None:
             return ReconcileEnding.DISCONNECTED
@@ -91,6 +86,21 @@ class Differences:
         unsure += [_place(need[id], window) for id in waiting if not before[id].is_refused]
         await self._asking.deliver_compared(history, compared, _proof(window, unsure))
         return ReconcileEnding.FINISHED
+
+    async def _claim(self, history: History, ids: Sequence[bytes], are_late: bool) -> set[bytes]:
+        """Take the relay's word for those that are stored already; returns them.
+
+        Some are written while the next ones are looked up.
+        """
+        claimed: set[bytes] = set()
+        for start in range(0, len(ids), AT_ONCE):
+            hexed = {id.hex(): id for id in ids[start : start + AT_ONCE]}
+            some = [hexed[id] for id in await self._writer.stored(list(hexed))]
+            if some:
+                compared = Compared(claimed=some, are_late=are_late, back=some if are_late else ())
+                await self._asking.deliver_compared(history, compared, Proof())
+            claimed.update(some)
+        return claimed
 
     async def _fetch(
         self, connection: Connection, history: History, ids: Sequence[bytes]

@@ -23,6 +23,12 @@ LEAST_CAP = 10
 ENOUGH_AS_FULL = 3
 """Answers of the same length, and none that was longer: that is where this relay cuts."""
 
+ENOUGH_CUTS = 3
+"""Answers that were cut, and none that was surely longer than the shortest of them: the relay has one cap."""
+
+BY_CHANCE = 10
+"""Things on top of an answer that looked like those on top of the one before, at most."""
+
 TELLING = 8
 """Events: of a page so long, no relay sends exactly the newest ones by chance."""
 
@@ -85,6 +91,8 @@ class Habits:
 
     Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
     of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
+    `in_place`, the most of them in one answer that certainly took up room: events, and what came again in their
+    place; `is_cap_known`: that all answers are cut at `cut_at`, earlier runs have shown;
     `rejections`, windows of which either half held nothing but what was rejected; `in_vain`, answers that were
     asked for again for what was rejected, which came again.
     """
@@ -107,12 +115,20 @@ class Habits:
     longest: int = 0
     fullest: int = 0
     as_full: int = 0
+    in_place: int = 0
+    cuts: int = 0
+    is_cap_known: bool = False
     rejections: int = 0
     in_vain: int = 0
 
     def remembered(self) -> dict[str, Any]:
         """What is kept between runs: plain values, by their names here. `restored` takes them."""
-        return {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
+        kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
+        if not self.is_unknown:
+            kept["largest"] = self._surely_sent
+        if not (self.varies or self._has_one_cap):
+            kept["cut_at"] = None  # too little was seen: the next run begins without it
+        return kept
 
     @classmethod
     def restored(cls, kept: Mapping[str, Any], age: float) -> "Habits":
@@ -121,7 +137,7 @@ class Habits:
         What makes us modest is forgotten after a day, and learned anew if it still holds. A false EOSE is not:
         where nothing comes before it, nothing is left to learn it from.
         """
-        habits = cls(**{name: kept[name] for name in _KEPT})
+        habits = cls(**{name: kept[name] for name in _KEPT}, is_cap_known=kept["cut_at"] is not None)
         habits.restricted = Access(habits.restricted)
         if is_forgotten(age):
             if habits.varies:  # a short answer may have been short by chance
@@ -183,7 +199,12 @@ class Habits:
     @property
     def varies(self) -> bool:
         """The relay's cap is not the same for every answer."""
-        return self.cut_at is not None and self.cut_at < self.largest
+        return self.cut_at is not None and self.cut_at < self._surely_sent
+
+    @property
+    def _surely_sent(self) -> int:
+        """The most that one answer had room for, as far as that is sure: rubbish may look alike by chance."""
+        return max(self.largest, self.in_place - BY_CHANCE)
 
     def enough(self, limit: int) -> int:
         """How many events an answer to a REQ with `limit` holds that the relay's cap or our limit has cut."""
@@ -236,6 +257,7 @@ class Habits:
         """
         if 0 < count < limit and not self.hides:
             self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
+            self.cuts += 1
 
     def note_until_exclusive(self) -> None:
         """The relay left out the second of an `until`, though older events came."""
@@ -260,6 +282,10 @@ class Habits:
     def note_repeated(self, *, in_vain: bool) -> None:
         """An answer was asked for again for what was rejected, `in_vain`; or one had nothing of that."""
         self.in_vain = self.in_vain + 1 if in_vain else self.in_vain // 2
+
+    def note_in_place(self, count: int) -> None:
+        """An answer had room for so many: events, and what had come in their place before, and came again."""
+        self.in_place = max(self.in_place, count)
 
     def note_stated_limit(self, events: int | None) -> None:
         """The relay says how many events it answers at once, at most (NIP-11), if it says that."""
@@ -298,12 +324,14 @@ class Habits:
 
     @property
     def _has_one_cap(self) -> bool:
-        """Whether all answers are cut at the same length, as far as they show it.
+        """Whether all answers are cut at the same length, as several of them have shown, and none was longer.
 
-        Pages that follow each other show it. Where windows are split, answers that were all as long as any do.
+        What is no event counts for the length, too: a cap that varies may show by that alone.
         """
+        if self.cut_at is None or self.varies:
+            return False
         is_shown = self.order is Order.NEWEST_FIRST or self.as_full >= ENOUGH_AS_FULL
-        return self.cut_at is not None and not self.varies and is_shown
+        return self.is_cap_known or (is_shown and self.cuts >= ENOUGH_CUTS)
 
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.
@@ -311,7 +339,8 @@ class Habits:
         A cap may vary. So the answer need not be as long as others are, as long as the cap is not known; where it
         is known to vary, a short one is enough.
         """
-        many = not self._has_one_cap and REJECTED_SHARE * rejected >= self.largest
+        most = rejected > events and events + rejected >= LEAST_CAP
+        many = not self._has_one_cap and (most or REJECTED_SHARE * rejected >= self.largest)
         short = self.varies and events + rejected >= LEAST_CAP
         return rejected > 0 and (many or short or self.may_be_cut(events + rejected, limit))
 

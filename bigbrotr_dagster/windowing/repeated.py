@@ -34,6 +34,8 @@ class Repeated:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Ask once more where that may tell; else hand the task its answer, without what was strewn on top."""
         taken = self._without_strewn(answer)
+        if not ask.is_larger:
+            habits.note_in_place(len(answer.events) + len(self._again(answer)))
         if taken.refused == 0:
             habits.note_repeated(in_vain=False)
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
@@ -44,11 +46,12 @@ class Repeated:
 
     def _may_tell(self, answer: Answer, habits: Habits) -> bool:
         """Whether asking again may tell. Of a relay that sends any part of what it holds it does not."""
-        most = SAME_TIMES if self._came_again(answer) else MOST_TIMES
+        most = SAME_TIMES if self._again(answer) else MOST_TIMES
         return habits.order is Order.NEWEST_FIRST and habits.in_vain < IN_VAIN and self.times < most
 
-    def _came_again(self, answer: Answer) -> bool:
-        return self.before is not None and bool(answer.refused_ids & self.before.refused_ids)
+    def _again(self, answer: Answer) -> frozenset[object]:
+        """What was rejected, and had come before."""
+        return frozenset() if self.before is None else answer.refused_ids & self.before.refused_ids
 
     def _without_strewn(self, answer: Answer) -> Answer:
         """The answer with as few rejected as came in any with the same events.

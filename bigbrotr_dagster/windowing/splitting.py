@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, REJECTED_SHARE, Habits, Order
+from bigbrotr_dagster.windowing.habits import LEAST_CAP, MOST_REJECTIONS, REJECTED_SHARE, Habits, Order
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
@@ -154,7 +154,9 @@ class Split:
         if strange > (0 if habits.varies else max(SPARE, habits.largest // REJECTED_SHARE)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
-            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
+            if len(parts - whole.ids) <= max(LEAST_CAP, 1 + len(parts) // TOLERATED_SHARE):
+                return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
+            habits.note_cut(whole.counted, limit)  # so many do not arrive at once
         if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
         return _confirmed(self.window, parts, halved, habits)

@@ -39,8 +39,18 @@ ON CONFLICT DO NOTHING;
 COPY staged_event (id, pubkey, created_at, kind, tags, tagvalues, content, sig) FROM STDIN (FORMAT binary);
 
 -- name: copy_observations
--- As copy_events, for who has seen what.
+-- As copy_events, for who has seen what: where some of it may be there.
 COPY staged_observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary);
+
+-- name: copy_into_observation
+-- Straight into the table: for rows of which none is there.
+COPY observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary);
+
+-- name: observed
+-- Of these pairs of an event and a relay, those that are stored.
+SELECT event_seq, relay_id
+FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS given (event_seq, relay_id)
+JOIN observation USING (event_seq, relay_id);
 
 -- name: insert_events
 -- In order of id, so that two writers cannot deadlock. Returns what was new.

@@ -80,7 +80,8 @@ def copy(connection: "psycopg.Connection[Any]", events: list[Event], stages: Sta
     with connection.transaction(force_rollback=True), connection.cursor(binary=True) as cursor:
         stages.timed("copy_events", lambda: _copy(cursor, "copy_events", pack_events(events)))
         stages.timed(
-            "copy_observations", lambda: _copy(cursor, "copy_observations", pack_observations(observations))
+            "copy_observations",
+            lambda: _copy(cursor, "copy_observations", pack_observations(observations.items())),
         )
 
 

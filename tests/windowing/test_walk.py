@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import cycle
 from math import log2
+from random import Random
 from typing import Any
 
 import pytest
@@ -218,6 +219,43 @@ def test_nor_where_the_cap_varies(
 ) -> None:
     relay = Relay([*events, *damage], cap, seed, least_cap=least)
     assert_the_promise(relay, Walk(RANGE, 40, Habits(largest=cap, cut_at=min(least, cap), order=order)))
+
+
+def many(seed: int, damage: str) -> tuple[list[Stamp], list[Stamp]]:
+    """Hundreds of events in a million seconds, and as many things that are none: new, in one place, and strewn."""
+    draw = Random(seed)
+    seconds = [10**6 - 1_000 + n for n in range(250)] + [400_000 + n for n in range(150)]
+    seconds += [draw.randrange(2, 10**6) for _ in range(40)]
+    if seed % 3 == 0:
+        seconds = draw.sample(seconds, draw.randrange(1, len(seconds)))
+    kinds = ["claims", "silent", "lies"] if damage == "mixed" else [damage]
+    bad = [Stamp(f"bad {n}", second, damage=draw.choice(kinds)) for n, second in enumerate(seconds)]
+    places = [(2, 10**6), (950_000, 10**6), (900_000, 900_300), (400_000, 400_150)]
+    good = [
+        Stamp(f"{n}", draw.randrange(*draw.choice(places)), draw.choice([0, 1, 7, 777]), draw.choice("abcdefgh"))
+        for n in range(470)
+    ]
+    return good, bad
+
+
+@pytest.mark.slow
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["claims", "silent", "lies", "mixed"]),
+    st.sampled_from([(10, 100), (12, 30), (20, 500), (100, 100), (30, 30)]),
+)
+def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(
+    seed: int, damage: str, caps: tuple[int, int]
+) -> None:
+    """The next run begins with what this one has learned."""
+    good, bad = many(seed, damage)
+    relay = Relay([*good, *bad], caps[1], seed, least_cap=caps[0])
+    habits = Habits()
+    for window in (Coverage.between(2, 10**6), Coverage.between(300_000, 10**6)):
+        left = run(Walk(window, 500, habits), relay)
+        assert {event.id for event in good if event.created_at in window} <= set(left.delivered)
+        assert Coverage(left.covered) == window
+        habits = Habits.restored(habits.remembered(), 0)
 
 
 @pytest.mark.parametrize("cap", [1, 20, 500])

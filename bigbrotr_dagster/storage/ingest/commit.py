@@ -11,8 +11,9 @@ from psycopg.types.range import Range
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.storage.ingest.delivery import Delivery, Quarantined
 from bigbrotr_dagster.storage.ingest.known import Known
+from bigbrotr_dagster.storage.ingest.observations import insert_observations
 from bigbrotr_dagster.storage.ingest.prepare import PreparedBatch, digest, known_events
-from bigbrotr_dagster.storage.ingest.rows import pack_events, pack_observations
+from bigbrotr_dagster.storage.ingest.rows import pack_events
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import AsyncConnection
 from bigbrotr_dagster.windowing.intervals import Interval
@@ -65,7 +66,7 @@ async def _commit(
             await connection.execute(query("commit_without_waiting"))
         stored, events = await _store_events(connection, batch, known)
         late = await _late(connection, batch, events, relays)
-        observed = await _insert_observations(connection, batch, events, relays)
+        observed = await insert_observations(connection, _seen(batch, events, relays), set(stored.values()))
         async with connection.pipeline():  # one round trip for all of them
             await claims(connection, batch)
     known.add(batch.epoch, stored, relays)
@@ -130,23 +131,15 @@ async def _late(
     return late
 
 
-async def _insert_observations(
-    connection: AsyncConnection, batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
-) -> dict[int, int]:
-    """Returns the number of new observations by relay."""
-    seen = {
+def _seen(
+    batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
+) -> dict[tuple[int, int], int]:
+    """`seen_at` by event and relay."""
+    return {
         (events[id], relays[delivery.relay_url]): delivery.seen_at
         for delivery in reversed(batch.deliveries)  # the first to see it is the one that is kept
         for id in batch.accepted(delivery)
     }
-    if not seen:
-        return {}
-    packed = pack_observations(seen)
-    async with connection.cursor(binary=True) as cursor:
-        async with cursor.copy(query("copy_observations")) as copy:
-            await copy.write(packed)
-        await cursor.execute(query("insert_observations"))
-        return dict(await cursor.fetchall())
 
 
 async def _insert_claims_of(

@@ -4,7 +4,7 @@ Packed by hand: a batch takes a third of the time that a row at a time would, an
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -49,10 +49,10 @@ def pack_events(events: Iterable[Event]) -> bytes:
     return b"".join(parts)
 
 
-def pack_observations(seen: Mapping[tuple[int, int], int]) -> bytes:
-    """Rows of `observation`: event_seq, seen_at, relay_id. Given is `seen_at` by event and relay."""
+def pack_observations(seen: Iterable[tuple[tuple[int, int], int]]) -> bytes:
+    """Rows of `observation`: event_seq, seen_at, relay_id. Given is each event and relay, and `seen_at`."""
     pack = _OBSERVATION.pack
-    packed = [pack(3, 8, event_seq, 8, seen_at, 4, relay_id) for (event_seq, relay_id), seen_at in seen.items()]
+    packed = [pack(3, 8, event_seq, 8, seen_at, 4, relay_id) for (event_seq, relay_id), seen_at in seen]
     return b"".join((_HEADER, *packed, _TRAILER))
 
 

@@ -85,6 +85,10 @@ SELECT pg_try_advisory_lock(7022364301936096371);
 -- A statement whose client was killed ends within so long, and gives its locks back.
 SET client_connection_check_interval = '2s';
 
+-- name: keep_vacuum_away
+-- Readers and writers do not wait for this lock, and none of them waits behind it; autovacuum gives way to it.
+LOCK TABLE relay, event, event_relay IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- name: lock_events
 -- To give `event` a column or a constraint.
 LOCK TABLE event IN ACCESS EXCLUSIVE MODE;

@@ -72,7 +72,7 @@ class Steps:
             waits = ", ".join(f"{who} {wait:.2f}" for who, wait in self.waits[step].items())
             rate = f", {self.rows[step]:,} rows, {self.rows[step] / seconds:,.0f}/s" if self.rows[step] else ""
             print(f"  {step}: {seconds:.1f} s{rate}; longest waits in s: {waits}")
-        print(f"  locks held for {self.held:.2f} s at most")
+        print(f"  locks asked for and held for {self.held:.2f} s at most")
         sizes = (self.at_first, self.at_most, self.size())
         print("  bytes before, at most, after: " + ", ".join(f"{size / 1e6:,.0f} MB" for size in sizes))
 

@@ -219,6 +219,7 @@ def test_an_event_that_somebody_has_locked_is_numbered_later(bigbrotr: str, conn
     assert rows(connection, "SELECT count(seq) FROM event") == [(10,)]
 
 
+@pytest.mark.slow
 def test_a_long_reader_is_waited_for_and_nobody_waits_behind(bigbrotr: str, connection: Connection) -> None:
     with psycopg.connect(bigbrotr) as reader:
         reader.execute("SELECT count(*) FROM event")

@@ -154,9 +154,9 @@ class Split:
         if strange > (0 if habits.varies else max(SPARE, habits.largest // REJECTED_SHARE)):
             return Step(tasks=halved)
         if whole.ids < parts and not is_cut:
-            if len(parts - whole.ids) <= max(LEAST_CAP, 1 + len(parts) // TOLERATED_SHARE):
-                return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
-            habits.note_cut(whole.counted, limit)  # so many do not arrive at once
+            if len(parts - whole.ids) > max(LEAST_CAP, 1 + len(parts) // TOLERATED_SHARE):
+                return Step(tasks=halved)  # so many do not arrive at once: that they come now may be by chance
+            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
         if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
         return _confirmed(self.window, parts, halved, habits)

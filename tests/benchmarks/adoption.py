@@ -9,6 +9,8 @@ nobody beside it.
 """
 
 import argparse
+import hashlib
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,11 +23,12 @@ from bigbrotr_dagster.storage.databases import Progress, adopt
 from bigbrotr_dagster.storage.queries import migrations
 from tests.conftest import in_database
 from tests.postgres15 import postgres15
-from tests.storage.bigbrotr_at_work import AtWork, fill, pairs
+from tests.storage.bigbrotr_at_work import CASCADE, AtWork, fill, pairs
 
 OPTIONS = "-c shared_buffers=512MB -c maintenance_work_mem=256MB -c max_wal_size=4GB -c random_page_cost=1.1"
 BILLION = 1_000_000_000
 SIZE_EVERY = 1.0
+CALLS = 30
 
 
 class Steps:
@@ -106,6 +109,34 @@ def online(url: str) -> None:
         print(f"  the same pairs as were written: {pairs(connection) == work.pairs}; steps: {work.steps}")
 
 
+def procedure(url: str, first: int) -> float:
+    """Milliseconds of the median call of BigBrotr's procedure, with 1,000 rows of 250 new events."""
+    laps = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for call in range(first, first + CALLS):
+            ids = [hashlib.sha256(f"{call}-{row // 4}".encode()).digest() for row in range(1_000)]
+            relays = [f"wss://r{(row * 7 + call) % 50}.example.com" for row in range(1_000)]
+            alike = ([b"author"], [1_800_000_000], [1], ['[["e", "x"]]'], ["new"], [b"sig"])
+            others = (["clearnet"], [1], [1])
+            values = (ids, *(one * 1_000 for one in alike), relays, *(one * 1_000 for one in others))
+            started = time.perf_counter()
+            connection.execute(CASCADE, values)
+            laps.append(time.perf_counter() - started)
+    return statistics.median(laps) * 1_000
+
+
+def procedure_costs(url: str) -> None:
+    """Of a small database: before, while its writes are mirrored, and once it is taken over."""
+    before = procedure(url, 0)
+    steps = adopt(url)
+    next(progress for progress in steps if progress.step == "counting what was copied")
+    steps.close()
+    meanwhile = procedure(url, CALLS)
+    list(adopt(url))
+    after = procedure(url, 2 * CALLS)
+    print(f"1,000 rows by the procedure: {before:.0f} ms, mirrored {meanwhile:.0f}, afterwards {after:.0f}")
+
+
 def at_once(url: str) -> None:
     """As `db migrate` would, which refuses databases of this size."""
     started = time.monotonic()
@@ -121,6 +152,8 @@ def main() -> None:
     parser.add_argument("--at-once", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, postgres15(Path(folder), options=OPTIONS) as server:
+        with filled(server.url, "small", 5_000) as url:
+            procedure_costs(url)
         with filled(server.url, "online", given.events) as url:
             online(url)
         if given.at_once:

@@ -1,7 +1,7 @@
 """The steps of an adoption, in their order; each looks at what is there, and goes on from that."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -26,7 +26,7 @@ PATIENCE = 6.0
 """Seconds that one who was killed may still hold the lock: its statement under way ends first."""
 
 
-def adopt(url: str, *, batch_rows: int = 10_000, trust_cursors: bool = False) -> Iterator[Progress]:
+def adopt(url: str, *, batch_rows: int = 10_000, trust_cursors: bool = False) -> Generator[Progress, None, None]:
     """Take over BigBrotr's database at `url`, or go on with that; a `Progress` after each batch and at each step.
 
     `batch_rows`: that a batch has at most, about. `trust_cursors`: in the end, what BigBrotr's cursors say to be

@@ -51,12 +51,16 @@ class Steps:
 
     def watch(self, steps: Iterator[Progress], work: AtWork) -> None:
         last = sized = time.monotonic()
+        announced = ""
         for progress in steps:
             now = time.monotonic()
-            self.seconds[progress.step] = self.seconds.get(progress.step, 0.0) + now - last
-            self.rows[progress.step] = max(progress.rows, self.rows.get(progress.step, 0))
+            is_begun = progress.done is None and not progress.held
+            step = announced if is_begun and announced else progress.step
+            announced = progress.step
+            self.seconds[step] = self.seconds.get(step, 0.0) + now - last
+            self.rows[step] = max(progress.rows, self.rows.get(step, 0))
             self.held = max(self.held, progress.held)
-            self._note_waits(progress.step, work)
+            self._note_waits(step, work)
             last = now
             if now - sized > SIZE_EVERY:
                 self.at_most, sized = max(self.at_most, self.size()), now

@@ -1,8 +1,10 @@
 """Programs of Debian's that tests run for real; installed on first use where this user may."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +25,33 @@ def program(path: str, package: str) -> str:
     if found is None:
         cannot_be_had(f"{Path(path).name} is missing: apt-get install {package}")
     return found
+
+
+def unpacked(name: str, package: str) -> str:
+    """The path of a program out of a Debian package that is not installed: nobody starts its service.
+
+    It is kept in a folder of this user's own below the machine's folder for temporary files.
+    """
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    folder = Path(tempfile.gettempdir()) / f"bigbrotr-packages-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        cannot_be_had(f"{folder} belongs to another user")
+    if not (folder / package).exists():
+        with tempfile.TemporaryDirectory(dir=folder) as fetched:
+            download = ["apt-get", "download", package]
+            for command in (download, ["apt-get", "update", "-q"], download):
+                if not list(Path(fetched).glob("*.deb")):
+                    subprocess.run(command, cwd=fetched, check=False, capture_output=True)
+            for archive in Path(fetched).glob("*.deb"):
+                subprocess.run(["dpkg", "-x", str(archive), f"{fetched}/whole"], check=True)
+            if not Path(fetched, "whole").exists():
+                cannot_be_had(f"{name} is missing: apt-get install {package}")
+            with contextlib.suppress(OSError):  # another process was faster
+                Path(fetched, "whole").rename(folder / package)
+    return str(folder / package / "usr" / "bin" / name)
 
 
 def cannot_be_had(problem: str) -> NoReturn:

@@ -4,7 +4,8 @@
 - `turns`: whose turn it is, and who has had it.
 - `proof`: what is proved of a relay, and how to take it back.
 - `coverage`: how much is covered, pending or a gap, over all relays (`columns`: in days, weeks, months).
-- `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor.
+- `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor, and
+  under BigBrotr's names (`service_metrics`).
 - `quarantine`: what was rejected, and the way out of it.
 
 Each function takes the database's URL, opens one short session (`storage.sessions`), and raises

@@ -7,7 +7,7 @@ restart of this program, and grow whichever process syncs.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 from psycopg.rows import TupleRow
 
 from bigbrotr_dagster import __version__
+from bigbrotr_dagster.archive.service_metrics import CycleFigures, read_cycles, service_metrics
 from bigbrotr_dagster.storage.queries import query
-from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
+from bigbrotr_dagster.storage.sessions import connect
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Figures:
     quarantined: dict[str, float]
     tables: Sequence[TableFigures]
     totals: dict[tuple[str, str], float]
+    cycles: CycleFigures
 
 
 class ArchiveCollector(Collector):
@@ -108,6 +110,7 @@ class ArchiveCollector(Collector):
             yield _gauge("bigbrotr_quarantined_events", help_text, ["reason"], figures.quarantined.items())
             yield from _of_tables(figures.tables)
             yield from _of_attempts(figures.totals)
+            yield from service_metrics(figures.totals, figures.cycles)
 
     def _current(self) -> Figures | None:
         with self._one_at_a_time:
@@ -124,7 +127,8 @@ class ArchiveCollector(Collector):
     def _tell(self, trouble: str | None) -> None:
         """Say what changes, once."""
         if trouble != self._trouble:
-            log.warning(trouble or "the database answers again")
+            event = "database_unavailable" if trouble else "database_back"
+            log.warning(trouble or "the database answers again", extra={"event": event, "fields": {}})
         self._trouble = trouble
 
 
@@ -209,21 +213,19 @@ def read_figures(database_url: str) -> Figures:
     deadline = time.monotonic() + CONNECT_SECONDS + QUERY_SECONDS
     silence = int(1000 * QUERY_SECONDS)
     with connect(database_url, connect_timeout=CONNECT_SECONDS, tcp_user_timeout=silence) as connection:
-        networks = _rows(connection, "metrics_relays", deadline)
-        gaps = _rows(connection, "metrics_gaps", deadline)
-        quarantined = _rows(connection, "metrics_quarantine", deadline)
-        tables = _rows(connection, "metrics_tables", deadline)
-        totals = _rows(connection, "metrics_totals", deadline)
+
+        def ask(name: str, values: Mapping[str, object] | None = None) -> list[TupleRow]:
+            left = max(1, int(1000 * (deadline - time.monotonic())))
+            connection.execute(query("end_session_statements_after"), {"milliseconds": str(left)})
+            return connection.execute(query(name), values).fetchall()
+
+        networks, gaps, quarantined = ask("metrics_relays"), ask("metrics_gaps"), ask("metrics_quarantine")
+        tables, totals, cycles = ask("metrics_tables"), ask("metrics_totals"), read_cycles(ask)
     return Figures(
         networks=[NetworkFigures(*row) for row in networks],
         gaps=[GapFigures(*row) for row in gaps],
         quarantined=dict(quarantined),
         tables=[TableFigures(*row) for row in tables],
         totals={(network, name): value for network, name, value in totals},
+        cycles=cycles,
     )
-
-
-def _rows(connection: BlockingConnection, name: str, deadline: float) -> list[TupleRow]:
-    left = max(1, int(1000 * (deadline - time.monotonic())))
-    connection.execute(query("end_session_statements_after"), {"milliseconds": str(left)})
-    return connection.execute(query(name)).fetchall()

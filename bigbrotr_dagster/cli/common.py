@@ -1,6 +1,5 @@
 """What the commands share: options, checks of what they are given, and how they speak."""
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +9,6 @@ import click
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.storage.address import database_url
 from bigbrotr_dagster.storage.databases import ensure_database, ensure_readable
-from bigbrotr_dagster.storage.trouble import one_line
-
-PROGRAM = "bigbrotr-dagster"
 
 config_option = click.option(
     "--config",
@@ -73,8 +69,3 @@ def one_relay_url(text: str | None) -> str | None:
 def shown_time(timestamp: float) -> str:
     """Unix time as people read it (UTC)."""
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def complain(text: str) -> None:
-    """One line on stderr, whatever the text is."""
-    print(f"{PROGRAM}: {one_line(text)}", file=sys.stderr)

@@ -14,7 +14,7 @@ import click
 from bigbrotr_dagster.cli.common import archive_to_read
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.address import data_dir, database_url, without_password
-from bigbrotr_dagster.storage.databases import Progress, adopt, ensure_database, undo
+from bigbrotr_dagster.storage.databases import Progress, adopt, ensure_database, grants_for, undo
 
 LINE_EVERY = 2.0
 """Seconds between two lines about the same step of an adoption."""
@@ -74,6 +74,17 @@ def _progress_line(progress: Progress) -> str:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
         line += f", {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
     return line + (f"; locked others out for {progress.held:.2f} s at most" if progress.held else "")
+
+
+@db.command("grants")
+@click.argument("role")
+def db_grants(role: str) -> None:
+    """Print SQL that lets ROLE sync and read, and change no schema; who owns the tables executes it.
+
+    Such a role can do all but `db migrate`, which is for the owner, after each new release.
+    """
+    for order in grants_for(archive_to_read(), role):
+        print(order)
 
 
 @db.command("psql", context_settings={"ignore_unknown_options": True})

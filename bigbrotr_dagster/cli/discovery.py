@@ -11,13 +11,13 @@ import click
 
 from bigbrotr_dagster.cli.common import (
     archive_to_read,
-    complain,
     config_option,
     private_option,
     ready_database,
     shown_time,
 )
 from bigbrotr_dagster.cli.foreground import configured
+from bigbrotr_dagster.cli.logs import complain, log_options, service, tell
 from bigbrotr_dagster.discovery.candidates import Candidate, list_candidates
 from bigbrotr_dagster.discovery.scan import ScanReport, scan
 from bigbrotr_dagster.discovery.validation import ValidationReport, validate
@@ -28,34 +28,39 @@ from bigbrotr_dagster.discovery.validation import ValidationReport, validate
 @config_option
 @private_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a look on stdout.")
+@log_options
 def discover(once: bool, config_path: Path | None, allow_private: bool, as_json: bool) -> None:
     """Look for relays: in what is archived, and in the configured lists. Who speaks Nostr is registered."""
-    with configured(config_path, allow_private) as config:
+    with service("discovery"), configured(config_path, allow_private) as config:
         url = ready_database()
         while True:
+            tell("cycle_started")
             started = time.monotonic()
             found = scan(url, config)
             tried = asyncio.run(validate(url, config))
             for network in sorted(tried.networks_down):
-                complain(
-                    f"{network}: none of its relays that were alive can be reached, so nothing was tried there"
-                )
+                why = "none of its relays that were alive can be reached, so nothing was tried there"
+                complain(f"{network}: {why}", "network_unreachable", network=network)
             print(_line(found, tried, as_json), flush=True)
+            tell("cycle_completed", duration_s=round(time.monotonic() - started, 3), **_summary(found, tried))
             if once:
                 return
             time.sleep(max(0.0, config.discovery.interval - (time.monotonic() - started)))
 
 
-def _line(found: ScanReport, tried: ValidationReport, as_json: bool) -> str:
-    summary: dict[str, Any] = {
+def _summary(found: ScanReport, tried: ValidationReport) -> dict[str, Any]:
+    return {
         "scanned": found.scanned,
         "candidates_new": found.candidates_new,
         "validated": len(tried.validated),
         "failed": dict(tried.failed.most_common()),
         "waiting": tried.waiting,
     }
+
+
+def _line(found: ScanReport, tried: ValidationReport, as_json: bool) -> str:
     if as_json:
-        return json.dumps(summary)
+        return json.dumps(_summary(found, tried))
     failed = ", ".join(f"{count} {reason}" for reason, count in tried.failed.most_common())
     return (
         f"{found.scanned} events scanned, {found.candidates_new} new candidates;"

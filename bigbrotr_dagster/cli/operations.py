@@ -7,6 +7,7 @@ import click
 
 from bigbrotr_dagster.archive.quarantine import REASONS, quarantine_counts, quarantined, replay_quarantine
 from bigbrotr_dagster.cli.common import archive_to_read, config_option, one_relay_url, ready_database, shown_time
+from bigbrotr_dagster.cli.logs import log_options, service
 from bigbrotr_dagster.cli.metrics_server import serve_metrics
 from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.storage.address import database_url
@@ -55,6 +56,8 @@ def quarantine_replay(url: str | None, reason: str | None, config_path: Path | N
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@log_options
 def metrics(port: int, host: str) -> None:
     """Serve figures of the archive to Prometheus until Ctrl-C; the database may come and go meanwhile."""
-    serve_metrics(database_url(make=False), host, port)
+    with service("metrics"):
+        serve_metrics(database_url(make=False), host, port)

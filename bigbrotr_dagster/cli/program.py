@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import click
 
 from bigbrotr_dagster import __version__
-from bigbrotr_dagster.cli.common import PROGRAM, complain
+from bigbrotr_dagster.cli.config import config
 from bigbrotr_dagster.cli.database import db
 from bigbrotr_dagster.cli.discovery import candidates, discover
+from bigbrotr_dagster.cli.logs import PROGRAM, complain, complain_of_failure, set_up_logging
 from bigbrotr_dagster.cli.operations import metrics, quarantine
 from bigbrotr_dagster.cli.proof import cursors, gaps
 from bigbrotr_dagster.cli.relays import relays
@@ -30,7 +31,7 @@ def cli() -> None:
     """An archive of Nostr: every second of every relay covered, pending, or a named gap."""
 
 
-for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, db):
+for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, config, db):
     cli.add_command(command)
 cli.add_command(sync, "synchronizer")
 for command in (discover, candidates):
@@ -57,26 +58,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     # Without this SIGTERM would end us with the embedded server left running; Dagster's runs have their own way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _say_once()
     try:
+        set_up_logging()
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        complain(error.format_message())
+        complain_of_failure(error.format_message())
         return error.exit_code
     except CannotGoOn as error:
-        complain(str(error))
+        complain_of_failure(str(error))
         return 1
     except (KeyboardInterrupt, click.Abort):
-        complain("stopped; everything that was received is stored")
+        complain("stopped; everything that was received is stored", "stopped")
         return 130
     except Exception as error:
         trouble = database_trouble(error)
         if trouble is None and not isinstance(error, OSError):
             raise
-        complain(str(trouble or error))
+        complain_of_failure(str(trouble or error))
         return 1
+    finally:
+        logging.captureWarnings(False)
     return code if isinstance(code, int) else 0

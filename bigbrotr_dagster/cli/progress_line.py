@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bigbrotr_dagster.cli.logs import is_json
 from bigbrotr_dagster.sync import Progress
 
 EVERY = 0.5
@@ -14,8 +15,8 @@ EVERY = 0.5
 
 @contextmanager
 def progress_line(progress: Progress) -> Iterator[None]:
-    """Show `progress` on stderr meanwhile; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    """Show `progress` on stderr meanwhile; nothing where stderr is no terminal, or for machines."""
+    if not sys.stderr.isatty() or is_json():
         yield
         return
     over = threading.Event()

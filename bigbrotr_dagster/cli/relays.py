@@ -11,7 +11,6 @@ import click
 from bigbrotr_dagster.archive.registry import register_relays, remove_relays
 from bigbrotr_dagster.cli.common import (
     archive_to_read,
-    complain,
     config_option,
     one_relay_url,
     private_option,
@@ -20,6 +19,7 @@ from bigbrotr_dagster.cli.common import (
 )
 from bigbrotr_dagster.cli.foreground import configured
 from bigbrotr_dagster.cli.health import health_json, health_line
+from bigbrotr_dagster.cli.logs import complain, log_options, service, tell
 from bigbrotr_dagster.discovery.candidates import add_candidates
 from bigbrotr_dagster.discovery.health import check_relays, known_health, relays_due
 
@@ -82,15 +82,20 @@ def relays_list(alive: bool, dead: bool, as_json: bool) -> None:
 @config_option
 @private_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@log_options
 def relays_health(url: str | None, config_path: Path | None, allow_private: bool, as_json: bool) -> int:
     """Check how relays are, and store it: one, else all whose last check is `monitor.interval` seconds ago."""
     url = one_relay_url(url)
-    with configured(config_path, allow_private) as config:
+    with service("monitor"), configured(config_path, allow_private) as config:
         database = ready_database()
         if url is not None and not known_health(database, [url]):
             raise click.ClickException(f"{url} is not registered")
         due = relays_due(database, config) if url is None else {"": [url]}
-        report = asyncio.run(check_relays(database, config, [each for urls in due.values() for each in urls]))
+        chosen = [each for urls in due.values() for each in urls]
+        tell("cycle_started", relay_count=len(chosen))
+        report = asyncio.run(check_relays(database, config, chosen))
+        dead = len(report.relays) - report.alive
+        tell("cycle_completed", duration_s=round(report.seconds, 3), alive=report.alive, dead=dead)
     missed = report.missed()
     if as_json:
         print(json.dumps(health_json(report)))
@@ -98,7 +103,7 @@ def relays_health(url: str | None, config_path: Path | None, allow_private: bool
         for health in report.relays:
             print(health_line(health))
     for missing, why in missed.items():
-        complain(f"{missing}: {why}")
+        complain(f"{missing}: {why}", "relay_not_checked", relay=missing, error=why)
     return 1 if missed and not report.relays else 0
 
 

@@ -7,7 +7,6 @@ import click
 
 from bigbrotr_dagster.archive.registry import register_relays
 from bigbrotr_dagster.cli.common import (
-    complain,
     config_option,
     demo_option,
     private_option,
@@ -15,6 +14,7 @@ from bigbrotr_dagster.cli.common import (
     relay_urls,
 )
 from bigbrotr_dagster.cli.foreground import configured, one_cycle, practice_relays, remarks, report_line
+from bigbrotr_dagster.cli.logs import complain, log_options, service, tell
 
 
 @click.command()
@@ -24,6 +24,7 @@ from bigbrotr_dagster.cli.foreground import configured, one_cycle, practice_rela
 @private_option
 @demo_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a cycle on stdout.")
+@log_options
 def sync(
     once: bool,
     relays: tuple[str, ...],
@@ -33,16 +34,24 @@ def sync(
     as_json: bool,
 ) -> int:
     """Sync relays in this process, through the Dagster asset: those given, else all that are due."""
-    with configured(config_path, allow_private or demo) as config, practice_relays(demo) as practice:
+    with (
+        service("synchronizer"),
+        configured(config_path, allow_private or demo) as config,
+        practice_relays(demo) as practice,
+    ):
         urls = relay_urls(relays, config.allow_private)
         url = ready_database()
         register_relays(url, [*urls, *practice])
+        if not once:
+            tell("run_forever_started", interval=config.interval)
         while True:
+            tell("cycle_started")
             started = time.monotonic()
             report = one_cycle(url, config, [*urls, *practice])
             for remark in remarks(report):
-                complain(remark)
+                complain(remark.text, remark.event, **remark.fields)
             print(report_line(report, as_json), flush=True)
+            tell("cycle_completed", duration_s=round(time.monotonic() - started, 3))
             if once:
                 return 1 if report.relays and len(report.failed) == len(report.relays) else 0
             time.sleep(max(0.0, config.interval - (time.monotonic() - started)))

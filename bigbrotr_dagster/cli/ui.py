@@ -7,6 +7,7 @@ import click
 
 from bigbrotr_dagster.cli.common import config_option, demo_option, private_option
 from bigbrotr_dagster.cli.dev.server import run_dev
+from bigbrotr_dagster.cli.logs import log_options, service
 from bigbrotr_dagster.cli.web_guard import ALLOW_HOST_VARIABLE, host_name
 from bigbrotr_dagster.cli.webserver import serve_ui
 from bigbrotr_dagster.config import load_config
@@ -36,10 +37,12 @@ host_option = click.option(
 @private_option
 @demo_option
 @host_option
+@log_options
 def dev(port: int, config_path: Path | None, allow_private: bool, demo: bool, allow_host: tuple[str, ...]) -> int:
     """Start everything: PostgreSQL, Dagster's UI and daemon, schedules on. Ctrl-C stops it all."""
     load_config(config_path)
-    return run_dev(port, config_path, demo, allow_private, allow_host)
+    with service("dev"):
+        return run_dev(port, config_path, demo, allow_private, allow_host)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})

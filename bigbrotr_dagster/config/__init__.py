@@ -2,18 +2,14 @@
 
 Nothing here knows a relay, a database or Dagster: a value that is checked, and a line that says what is wrong with
 it. An option belongs into `options`, or `discovery`, in the section that its effect belongs to, and into
-docs/configuration.md.
+docs/configuration.md. `inspection` tells a person what holds and why, and what is wrong with a file; `variables`
+names the environment variables that set options.
 Start reading at `SynchronizerConfig`.
 """
 
+from bigbrotr_dagster.config import inspection, variables
 from bigbrotr_dagster.config.discovery import ApiConfig, DiscoveryConfig
-from bigbrotr_dagster.config.file import (
-    ALLOW_PRIVATE_VARIABLE,
-    DISCOVERY_VARIABLE,
-    ConfigError,
-    for_one_run,
-    load_config,
-)
+from bigbrotr_dagster.config.file import ConfigError, for_one_run, load_config
 from bigbrotr_dagster.config.options import (
     NetworkConfig,
     ProcessingConfig,
@@ -23,8 +19,6 @@ from bigbrotr_dagster.config.options import (
 )
 
 __all__ = [
-    "ALLOW_PRIVATE_VARIABLE",
-    "DISCOVERY_VARIABLE",
     "ApiConfig",
     "ConfigError",
     "DiscoveryConfig",
@@ -32,7 +26,9 @@ __all__ = [
     "ProcessingConfig",
     "SynchronizerConfig",
     "for_one_run",
+    "inspection",
     "load_config",
     "reachable_networks",
     "run_network",
+    "variables",
 ]

@@ -54,6 +54,7 @@ class DiscoveryConfig(Options):
     """Seconds between two looks."""
     events: EventsConfig = EventsConfig()
     apis: tuple[ApiConfig, ...] = ()
+    """Lists of relays at HTTP addresses."""
     nip66_monitors: tuple[str, ...] = ()
     """Public keys (hex) of monitors that the operator trusts: what they call alive (kind 30166) is tried first."""
     networks: tuple[str, ...] | None = None
@@ -76,7 +77,7 @@ class DiscoveryConfig(Options):
     @field_validator("nip66_monitors")
     @classmethod
     def _are_public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        for key in keys:
-            if not _PUBKEY.fullmatch(key):
-                raise ValueError(f"{key!r} is not a public key of 64 hex digits")
+        for number, key in enumerate(keys, 1):
+            if not _PUBKEY.fullmatch(key):  # and is not repeated: it may be a private one
+                raise ValueError(f"entry {number} is not a public key of 64 hex digits")
         return keys

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bigbrotr_dagster.config.options import FLAT_NAMES, SynchronizerConfig
+from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE, CONFIG_VARIABLE, DISCOVERY_VARIABLE
 from bigbrotr_dagster.errors import CannotGoOn
 
 log = logging.getLogger(__name__)
@@ -24,18 +25,14 @@ REMOVED = {
     "source": "the registry: relays add, relays remove",
     "sync_timeouts": "timeouts",
     "time_range": "processing.since and processing.until",
+    "timeouts.relay_clearnet": "timeouts.clearnet",
+    "timeouts.relay_i2p": "timeouts.i2p",
+    "timeouts.relay_loki": "timeouts.loki",
+    "timeouts.relay_tor": "timeouts.tor",
     "tor": "networks.tor",
-    "worker_log_level": "Dagster's log level",
+    "worker_log_level": "--log-level",
 }
 """Options of BigBrotr that have no effect here, and what does their job."""
-
-
-ALLOW_PRIVATE_VARIABLE = "BIGBROTR_ALLOW_PRIVATE"
-"""Environment variable: 1 sets `allow_private` whatever the file says; `--allow-private` reaches processes so."""
-
-
-DISCOVERY_VARIABLE = "BIGBROTR_DISCOVERY"
-"""1 sets `discovery.enabled` where the file does not say; so `dev` does for the public network."""
 
 
 class ConfigError(CannotGoOn):
@@ -49,15 +46,25 @@ def load_config(path: Path | None = None) -> SynchronizerConfig:
         ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value; or
             `BIGBROTR_ALLOW_PRIVATE` or `BIGBROTR_DISCOVERY` does.
     """
-    named = path or (Path(os.environ["BIGBROTR_CONFIG"]) if os.environ.get("BIGBROTR_CONFIG") else None)
-    config = SynchronizerConfig() if named is None else parse_config(_read(named), str(named))
-    if _is_set(DISCOVERY_VARIABLE) and "enabled" not in config.discovery.model_fields_set:
+    named = named_file(path)
+    config = SynchronizerConfig() if named is None else parse_config(read_options(named), str(named))
+    if is_set(DISCOVERY_VARIABLE) and "enabled" not in config.discovery.model_fields_set:
         discovery = config.discovery.model_copy(update={"enabled": True})
         config = config.model_copy(update={"discovery": discovery})
-    return config.with_overrides(allow_private=True) if _is_set(ALLOW_PRIVATE_VARIABLE) else config
+    return config.with_overrides(allow_private=True) if is_set(ALLOW_PRIVATE_VARIABLE) else config
 
 
-def _is_set(variable: str) -> bool:
+def named_file(path: Path | None) -> Path | None:
+    """The file with the options: the one that is given, else the one that `BIGBROTR_CONFIG` names; None: none."""
+    return path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+
+
+def is_set(variable: str) -> bool:
+    """Whether a variable that switches something on is 1.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     value = os.environ.get(variable, "")
     if value not in ("", "1"):
         raise ConfigError(f"{variable} is 1 or not set, not {value!r}")
@@ -70,14 +77,36 @@ def parse_config(options: dict[str, Any], name: str) -> SynchronizerConfig:
     Raises:
         ConfigError: an unknown key or a wrong value.
     """
-    for key in REMOVED.keys() & options.keys():
-        log.warning("%s: %s has no effect here; use %s", name, key, REMOVED[key])
+    for key in removed_options(options):
+        extra = {"event": "option_removed", "fields": {"file": name, "option": key, "use": REMOVED[key]}}
+        log.warning("%s: %s has no effect here; use %s", name, key, REMOVED[key], extra=extra)
     try:
-        return SynchronizerConfig.model_validate(
-            {key: value for key, value in options.items() if key not in REMOVED}
-        )
+        return SynchronizerConfig.model_validate(without_removed(options))
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_first_problem(error)}") from error
+        raise ConfigError(f"{name}: {problems(error)[0]}") from error
+
+
+def removed_options(options: dict[str, Any]) -> list[str]:
+    """The names in `REMOVED` that are given."""
+    found = []
+    for name in REMOVED:
+        section, _, key = name.rpartition(".")
+        given = options.get(section) if section else options
+        if isinstance(given, dict) and key in given:
+            found.append(name)
+    return found
+
+
+def without_removed(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those in `REMOVED`."""
+    kept = dict(options)
+    for name in removed_options(options):
+        section, _, key = name.rpartition(".")
+        if section:
+            kept[section] = {other: value for other, value in kept[section].items() if other != key}
+        else:
+            del kept[key]
+    return kept
 
 
 def for_one_run(config: SynchronizerConfig, **overrides: Any) -> SynchronizerConfig:
@@ -89,10 +118,15 @@ def for_one_run(config: SynchronizerConfig, **overrides: Any) -> SynchronizerCon
     try:
         return config.with_overrides(**overrides)
     except ValidationError as error:
-        raise ConfigError(f"the run's config: {_first_problem(error)}") from error
+        raise ConfigError(f"the run's config: {problems(error)[0]}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_options(path: Path) -> dict[str, Any]:
+    """What a file says, unchecked.
+
+    Raises:
+        ConfigError: it is missing, or no YAML mapping.
+    """
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,13 +144,17 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in options.items()}
 
 
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(problem["loc"][-1]), _known_keys(problem["loc"][:-1]), n=1)
+def problems(error: ValidationError) -> list[str]:
+    """A line for each mistake. None repeats a value of the file, which may be a secret."""
+    return [_problem(each["type"], each["loc"], each["msg"]) for each in error.errors()]
+
+
+def _problem(kind: str, place: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(str(part) for part in place)
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _known_keys(place[:-1]), n=1)
         return f"{where}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
-    text = problem["msg"].removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ")
     return f"{where}: {text}" if where else text
 
 

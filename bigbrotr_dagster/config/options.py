@@ -3,6 +3,7 @@
 The names are BigBrotr's, so that an operator's `synchronizer.yaml` loads as it stands.
 """
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -14,6 +15,9 @@ from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.relay_url import Network
 
 Timestamp = Annotated[int, Field(ge=0)]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PRIVATE_KEY = re.compile(r"[0-9a-fA-F]{64}|nsec1.*")
 
 MAX_PER_HOST = 4
 """Relays of one host at once: more than any well-meant host needs, and few beside 25 slots."""
@@ -143,6 +147,14 @@ class KeysConfig(Options):
 
     keys_env: str = "NOSTR_PRIVATE_KEY"
     """Environment variable with the private key (hex or nsec). Unset: challenges are not answered."""
+
+    @field_validator("keys_env")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        """A key that was put here by mistake must not be shown by whoever shows the name of the variable."""
+        if not _VARIABLE.fullmatch(name) or _PRIVATE_KEY.fullmatch(name):
+            raise ValueError("the name of an environment variable is expected, not the key itself")
+        return name
 
 
 FLAT_NAMES = {

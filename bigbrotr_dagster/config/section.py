@@ -8,6 +8,9 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Options(BaseModel):
-    """A section: unknown keys are errors, and nothing changes it."""
+    """A section: unknown keys are errors, and nothing changes it.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    The text below an option is what the JSON Schema says of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)

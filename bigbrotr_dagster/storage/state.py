@@ -236,3 +236,21 @@ def fresh_relays(connection: BlockingConnection, urls: Sequence[str], interval: 
     """
     values = {"urls": list(urls), "interval": interval}
     return [url for (url,) in connection.execute(query("fresh_relays"), values)]
+
+
+async def begin_cycle(connection: AsyncConnection, run_id: str, relays: int) -> None:
+    """Note that a run begins to sync so many relays.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    await connection.execute(query("begin_cycle"), {"run_id": run_id, "relays": relays})
+
+
+async def finish_cycle(connection: AsyncConnection, run_id: str, *, ok: bool) -> None:
+    """Note that it has ended; `ok` is false where it was stopped before it was done.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
+    await connection.execute(query("finish_cycle"), {"run_id": run_id, "ok": ok})

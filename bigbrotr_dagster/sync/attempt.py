@@ -76,10 +76,10 @@ async def attempt(cycle: Cycle, options: NetworkConfig, relay: RelayURL, done: O
                 report = replace(report, gaps_before=gaps_before, went_well_before=state.went_well)
                 done(replace(report, transfers_per_event=_transfers(report, state)))
 
-        await _to_its_end(end())
+        await to_its_end(end())
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Do short work that being cancelled must not cut off: what is stored is recorded, too."""
     task = asyncio.ensure_future(work)
     try:

@@ -19,10 +19,10 @@ from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.ingest import batch_writer
 from bigbrotr_dagster.storage.locks import lock_keeper
-from bigbrotr_dagster.storage.sessions import connect, open_pool, retried
-from bigbrotr_dagster.storage.state import fresh_relays, running_attempt
-from bigbrotr_dagster.storage.trouble import database_errors
-from bigbrotr_dagster.sync.attempt import Cycle, attempt
+from bigbrotr_dagster.storage.sessions import Pool, connect, open_pool, retried
+from bigbrotr_dagster.storage.state import begin_cycle, finish_cycle, fresh_relays, running_attempt
+from bigbrotr_dagster.storage.trouble import database_errors, database_trouble
+from bigbrotr_dagster.sync.attempt import Cycle, attempt, to_its_end
 from bigbrotr_dagster.sync.caps import Caps, Refused, by_network, each_relay
 from bigbrotr_dagster.sync.garbage import rare_searches
 from bigbrotr_dagster.sync.report import CycleReport, OnReport, Progress, RelayReport, watched
@@ -74,7 +74,10 @@ async def sync_relays(
     queues = by_network(urls, config, refuse)
     try:
         with database_errors(shown(database_url)):
-            async with _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle:
+            async with (
+                _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle,
+                _noted(cycle.pool, run_id, len(urls)),
+            ):
 
                 async def work(options: NetworkConfig, relay: RelayURL) -> None:
                     await attempt(cycle, options, relay, done)
@@ -122,6 +125,19 @@ async def _cycle(
         )
         caps = Caps(config, locks, deadline, room_until, busy_wait=busy_wait)
         yield Cycle(config, run_id, pool, caps, writer, key, progress)
+
+
+@asynccontextmanager
+async def _noted(pool: Pool, run_id: str, relays: int) -> AsyncIterator[None]:
+    """Note that the cycle begins, and how it ends: done, or stopped. Of a database that is away it stays open."""
+    await retried(pool, lambda connection: begin_cycle(connection, run_id, relays))
+    try:
+        yield
+    except BaseException as error:
+        if database_trouble(error) is None:
+            await to_its_end(retried(pool, lambda connection: finish_cycle(connection, run_id, ok=False)))
+        raise
+    await retried(pool, lambda connection: finish_cycle(connection, run_id, ok=True))
 
 
 def _private_key(variable: str) -> bytes | None:

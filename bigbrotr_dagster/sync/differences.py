@@ -29,6 +29,9 @@ MOST_WITHHELD = 1_000
 AT_ONCE = 1_000
 """Claims in one delivery."""
 
+LOOKED_UP = 5_000
+"""Ids whose events are looked for at once."""
+
 
 class Differences:
     """Stores what the talks of one run have shown. `listed` counts the ids that the relay holds and we do not."""
@@ -93,13 +96,14 @@ class Differences:
         Some are written while the next ones are looked up.
         """
         claimed: set[bytes] = set()
-        for start in range(0, len(ids), AT_ONCE):
-            hexed = {id.hex(): id for id in ids[start : start + AT_ONCE]}
-            some = [hexed[id] for id in await self._writer.stored(list(hexed))]
-            if some:
+        for start in range(0, len(ids), LOOKED_UP):
+            hexed = {id.hex(): id for id in ids[start : start + LOOKED_UP]}
+            stored = [hexed[id] for id in await self._writer.stored(list(hexed))]
+            for first in range(0, len(stored), AT_ONCE):
+                some = stored[first : first + AT_ONCE]
                 compared = Compared(claimed=some, are_late=are_late, back=some if are_late else ())
                 await self._asking.deliver_compared(history, compared, Proof())
-            claimed.update(some)
+            claimed.update(stored)
         return claimed
 
     async def _fetch(

@@ -46,12 +46,6 @@ COPY staged_observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary
 -- Straight into the table: for rows of which none is there.
 COPY observation (event_seq, seen_at, relay_id) FROM STDIN (FORMAT binary);
 
--- name: observed
--- Of these pairs of an event and a relay, those that are stored.
-SELECT event_seq, relay_id
-FROM unnest(%(events)b::bigint[], %(relays)b::integer[]) AS given (event_seq, relay_id)
-JOIN observation USING (event_seq, relay_id);
-
 -- name: insert_events
 -- In order of id, so that two writers cannot deadlock. Returns what was new.
 INSERT INTO event (id, pubkey, created_at, kind, tags, tagvalues, content, sig)

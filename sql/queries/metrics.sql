@@ -57,3 +57,34 @@ GROUP BY name ORDER BY name;
 -- name: metrics_totals
 -- Some ten rows a relay.
 SELECT network, name, sum(value)::float8 FROM sync_total GROUP BY network, name ORDER BY network, name;
+
+-- name: metrics_cycles
+-- All cycles that have ended: those that came to their end, those that were stopped, their seconds, and how many took at
+-- most so many seconds; when the last one ended.
+SELECT ok::float8, stopped::float8, seconds, bounds, buckets,
+       (SELECT extract(epoch FROM finished_at)::float8 FROM sync_cycle
+        WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1)
+FROM sync_cycle_total;
+
+-- name: metrics_open_cycles
+-- The runs of cycles that have not ended; some of them may be dead.
+SELECT run_id FROM sync_cycle WHERE finished_at IS NULL;
+
+-- name: metrics_relays_of_cycles
+-- Of the cycles of these runs, else of the one that ended last: the relays, those whose sync has ended, the events that
+-- these sent.
+WITH last AS (
+    SELECT run_id FROM sync_cycle WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1
+), shown AS (
+    SELECT run_id, relays, started_at FROM sync_cycle
+    WHERE run_id = ANY(CASE WHEN cardinality(%(run_ids)s::text[]) > 0 THEN %(run_ids)s::text[]
+                            ELSE ARRAY(SELECT run_id FROM last) END)
+)
+SELECT coalesce(sum(shown.relays), 0)::float8, coalesce(sum(ended.relays), 0)::float8,
+       coalesce(sum(ended.events), 0)::float8
+FROM shown
+CROSS JOIN LATERAL (
+    SELECT count(*), sum(events_received) FROM sync_attempt
+    WHERE sync_attempt.run_id = shown.run_id AND sync_attempt.started_at >= shown.started_at
+      AND finished_at IS NOT NULL
+) AS ended (relays, events);

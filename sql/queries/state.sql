@@ -209,3 +209,25 @@ WITH kept AS (
 )
 DELETE FROM service_state
 WHERE service_name = 'synchronizer' AND state_type = 'cursor' AND state_key = ANY(%(relay_urls)s) AND %(since)s = 0;
+
+-- name: begin_cycle
+-- A run begins to sync so many relays. What ended a week ago is counted, and no more needed.
+WITH old AS (
+    DELETE FROM sync_cycle WHERE started_at < now() - interval '7 days'
+)
+INSERT INTO sync_cycle (run_id, relays) VALUES (%(run_id)s, %(relays)s)
+ON CONFLICT (run_id) DO UPDATE SET relays = excluded.relays, started_at = now(), finished_at = NULL, ok = NULL;
+
+-- name: finish_cycle
+-- It has ended: noted, and counted once, though this may be done again.
+WITH ended AS (
+    UPDATE sync_cycle SET finished_at = now(), ok = %(ok)s WHERE run_id = %(run_id)s AND finished_at IS NULL
+    RETURNING ok, extract(epoch FROM finished_at - started_at)::float8 AS took
+)
+UPDATE sync_cycle_total
+SET ok = sync_cycle_total.ok + ended.ok::integer,
+    stopped = stopped + (NOT ended.ok)::integer,
+    seconds = seconds + took,
+    buckets = ARRAY(SELECT cycles + (took <= bound)::integer
+                    FROM unnest(bounds, buckets) WITH ORDINALITY AS bucket (bound, cycles, place) ORDER BY place)
+FROM ended;

@@ -10,8 +10,9 @@ import dagster as dg
 import orjson
 import pytest
 
+from bigbrotr_dagster.config.variables import WEBHOOK_VARIABLE
 from bigbrotr_dagster.defs.automation import run_failed, webhook
-from bigbrotr_dagster.defs.automation.webhook import VARIABLE, WebhookFailed, post
+from bigbrotr_dagster.defs.automation.webhook import WebhookFailed, post
 from tests.defs.helpers import Graph, Relays, dead_url
 from tests.machine import within
 
@@ -136,7 +137,7 @@ def test_the_environment_goes_before_the_configuration_and_a_dead_hook_fails_not
     unused, hook = Hook(200), Hook(500)
     with unused.serve() as configured, hook.serve() as address:
         config_file.write_text(config_file.read_text() + f"failure_webhook: {configured}\n")
-        monkeypatch.setenv(VARIABLE, address)
+        monkeypatch.setenv(WEBHOOK_VARIABLE, address)
         tell(graph, run)
     assert (len(unused.messages), len(hook.messages)) == (0, 3)
 

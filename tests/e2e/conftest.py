@@ -1,12 +1,14 @@
 import secrets
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from bigbrotr_dagster.demo import URLS
 from tests.debian import program
+from tests.e2e.commands import Commands
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
@@ -15,6 +17,14 @@ from tests.ports import free_port, practice_ports
 
 NAME = "archive.example"
 """A name that the operator gave the UI."""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
+    monkeypatch.chdir(tmp_path)
+    for name in ("BIGBROTR_DATA_DIR", "BIGBROTR_CONFIG", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return Commands(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture(scope="package")

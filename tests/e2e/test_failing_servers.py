@@ -82,14 +82,6 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield process.url
 
 
-@pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    monkeypatch.chdir(tmp_path)
-    for name in ("BIGBROTR_DATA_DIR", "BIGBROTR_CONFIG", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return Commands(tmp_path, monkeypatch, capfd)
-
-
 @pytest.mark.parametrize("free", [0, 1, 2, 3])
 def test_too_few_connection_slots(server: Server, archive: str, commands: Commands, free: int) -> None:
     with ExitStack() as held:

@@ -1,20 +1,11 @@
 """The commands `relays health` and `relays list`: what they check, print and exit with."""
 
 import json
-from pathlib import Path
-
-import pytest
 
 from bigbrotr_dagster.archive.registry import register_relays
 from tests.defs.helpers import Relays, dead_url
 from tests.discovery.documented import documented
 from tests.e2e.commands import Commands
-
-
-@pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
-    monkeypatch.chdir(tmp_path)
-    return Commands(tmp_path, monkeypatch, capsys)
 
 
 def test_health_is_checked_stored_and_listed(database: str, commands: Commands) -> None:

@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterator
@@ -17,7 +16,8 @@ from bigbrotr_dagster.archive.registry import register_relays, registered_relays
 from bigbrotr_dagster.cli.dev.guardian import AlreadyRunning, guarded, only_dev, stop_left_over
 from bigbrotr_dagster.cli.dev.processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.cli.dev.services import Services
-from bigbrotr_dagster.config import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE
+from bigbrotr_dagster.cli.logs import complain
+from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE
 from bigbrotr_dagster.defs.instance import prepare_home
 from bigbrotr_dagster.demo import PortInUse, serve_in_background
 from bigbrotr_dagster.errors import CannotGoOn
@@ -70,7 +70,7 @@ def _become_only_dev(stack: ExitStack) -> None:
     except OSError as error:
         raise DevServerError(f"{data_dir()}: {error.strerror or error}") from error
     if count := stop_left_over(data_dir()):
-        print(f"{count} processes were left by a `dev` that was killed; they are stopped", file=sys.stderr)
+        complain(f"{count} processes were left by a `dev` that was killed; they are stopped", "left_over_stopped")
 
 
 def _follows_public_network(url: str) -> bool:

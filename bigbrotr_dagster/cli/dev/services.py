@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from bigbrotr_dagster.cli.logs import LEVEL_VARIABLE, as_record, is_json
+
 MODULE = "bigbrotr_dagster.definitions"
 LOAD_SECONDS = 180.0
 """Seconds that the code server has to load the definitions."""
@@ -20,7 +22,6 @@ RESTART_SECONDS = 5.0
 """Seconds between two starts of a code server that ends by itself."""
 
 _CODE_SERVER = "code server"
-_QUIET = ("--log-level", "warning")
 
 
 class Services:
@@ -35,14 +36,17 @@ class Services:
         workspace = folder / "workspace.yaml"
         location = {"grpc_server": {"socket": str(self._socket), "location_name": MODULE}}
         workspace.write_text(yaml.safe_dump({"load_from": [location]}), encoding="utf-8")
+        level = (environment.get(LEVEL_VARIABLE) or "warning").lower()
+        looks = ["--log-format", "json"] if is_json() else []
         allowed = [word for name in names for word in ("--allow-host", name)]
         self._programs = {
-            _CODE_SERVER: ["dagster", "code-server", "start", "-m", MODULE, "-s", str(self._socket), *_QUIET,
+            _CODE_SERVER: ["dagster", "code-server", "start", "-m", MODULE, "-s", str(self._socket),
+                           "--log-level", level, *looks,
                            "--use-python-environment-entry-point"],
             # `dagster dev` and the script `dagster-daemon` run this module, too.
-            "daemon": ["dagster._daemon", "run", "-w", str(workspace), *_QUIET],
+            "daemon": ["dagster._daemon", "run", "-w", str(workspace), "--log-level", level, *looks],
             "web server": ["bigbrotr_dagster", "webserver", *allowed, "-w", str(workspace), "-h", host,
-                           "-p", str(port), "--dagster-log-level", "warning"],
+                           "-p", str(port), "--dagster-log-level", level, *looks],
         }  # fmt: skip
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started = 0.0
@@ -101,6 +105,8 @@ class Services:
     def _pass_on(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         for line in process.stdout or ():
             if name not in self._hushed:
+                if is_json():
+                    line = as_record(line, name.replace(" ", "_")).encode() + b"\n"
                 sys.stderr.buffer.write(line)
                 sys.stderr.buffer.flush()
 

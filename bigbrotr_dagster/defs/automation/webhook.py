@@ -9,9 +9,9 @@ from urllib.error import HTTPError
 import orjson
 
 from bigbrotr_dagster.config import SynchronizerConfig
+from bigbrotr_dagster.config.variables import WEBHOOK_VARIABLE
 from bigbrotr_dagster.errors import ArchiveError
 
-VARIABLE = "BIGBROTR_FAILURE_WEBHOOK"
 TIMEOUT = 5.0
 RETRY_DELAYS = (1.0, 4.0)
 """Seconds between tries; a sensor's tick has a minute in all."""
@@ -23,7 +23,7 @@ class WebhookFailed(ArchiveError):
 
 def webhook_address(options: SynchronizerConfig) -> str | None:
     """Where failures are told; None if nowhere."""
-    return os.environ.get(VARIABLE) or options.failure_webhook
+    return os.environ.get(WEBHOOK_VARIABLE) or options.failure_webhook
 
 
 def post(address: str, message: Mapping[str, object]) -> None:

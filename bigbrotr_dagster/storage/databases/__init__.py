@@ -13,6 +13,7 @@ from bigbrotr_dagster.storage.databases.dagster_database import (
     archive_identity,
     dagster_database_url,
 )
+from bigbrotr_dagster.storage.databases.grants import grants_for
 
 __all__ = [
     "DAGSTER_VARIABLE",
@@ -24,5 +25,6 @@ __all__ = [
     "dagster_database_url",
     "ensure_database",
     "ensure_readable",
+    "grants_for",
     "undo",
 ]

@@ -56,7 +56,7 @@ def dagster_database_url(url: str, server: str | None = None) -> str:
         DatabaseUnavailable: a server does not answer, or refuses.
     """
     server, given = server or url, os.environ.get(DAGSTER_VARIABLE)
-    own = given or _own_name(database_name(url))
+    own = dagster_database_name(url)
     there = databases(server, [own, SHARED_NAME])
     name = own
     if there is not None and own not in there:
@@ -67,6 +67,11 @@ def dagster_database_url(url: str, server: str | None = None) -> str:
     with connect(server, dbname=name):
         pass  # it is there, in UTF-8
     return sqlalchemy_url(server, name)
+
+
+def dagster_database_name(url: str) -> str:
+    """What the Dagster database of the archive at `url` is called, unless it is one of before that rule."""
+    return os.environ.get(DAGSTER_VARIABLE) or _own_name(database_name(url))
 
 
 def _own_name(archive: str) -> str:

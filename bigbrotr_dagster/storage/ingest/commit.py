@@ -66,7 +66,7 @@ async def _commit(
             await connection.execute(query("commit_without_waiting"))
         stored, events = await _store_events(connection, batch, known)
         late = await _late(connection, batch, events, relays)
-        observed = await insert_observations(connection, _seen(batch, events, relays), set(stored.values()))
+        observed = await _insert_observations(connection, batch, stored, events, relays)
         async with connection.pipeline():  # one round trip for all of them
             await claims(connection, batch)
     known.add(batch.epoch, stored, relays)
@@ -131,15 +131,24 @@ async def _late(
     return late
 
 
-def _seen(
-    batch: PreparedBatch, events: Mapping[str, int], relays: Mapping[str, int]
-) -> dict[tuple[int, int], int]:
-    """`seen_at` by event and relay."""
-    return {
-        (events[id], relays[delivery.relay_url]): delivery.seen_at
-        for delivery in reversed(batch.deliveries)  # the first to see it is the one that is kept
-        for id in batch.accepted(delivery)
-    }
+async def _insert_observations(
+    connection: AsyncConnection,
+    batch: PreparedBatch,
+    stored: Collection[str],
+    events: Mapping[str, int],
+    relays: Mapping[str, int],
+) -> dict[int, int]:
+    """Returns the number of new observations by relay."""
+    fresh: dict[tuple[int, int], int] = {}
+    others: dict[tuple[int, int], int] = {}
+    for delivery in reversed(batch.deliveries):  # the first to see it is the one that is kept
+        relay, seen_at = relays[delivery.relay_url], delivery.seen_at
+        for id in batch.sent(delivery):
+            (fresh if id in stored else others)[events[id], relay] = seen_at
+        fresh.update(((events[id], relay), seen_at) for id in batch.claimed(delivery))
+    for pair in fresh.keys() & others.keys():  # claimed by one delivery, and sent by another
+        others[pair] = min(others[pair], fresh.pop(pair))
+    return await insert_observations(connection, fresh, others)
 
 
 async def _insert_claims_of(

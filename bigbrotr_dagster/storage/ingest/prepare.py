@@ -55,9 +55,10 @@ class PreparedBatch:
 
     def accepted(self, delivery: Delivery) -> list[str]:
         """The ids of a delivery's events that are in the archive once the batch is stored."""
-        return [*self._sent(delivery), *self.claimed(delivery)]
+        return [*self.sent(delivery), *self.claimed(delivery)]
 
-    def _sent(self, delivery: Delivery) -> list[str]:
+    def sent(self, delivery: Delivery) -> list[str]:
+        """Those of them that the relay has sent."""
         if not self.refused:
             return [event.id for event in delivery.events]
         return [event.id for event in delivery.events if (event.id, event.sig) not in self.refused]

@@ -5,6 +5,6 @@ which others see that it lives. Start reading at `keeper`.
 """
 
 from bigbrotr_dagster.storage.locks.keeper import POLL, LockKeeper, lock_keeper, lock_key
-from bigbrotr_dagster.storage.locks.runs import held_runs, run_lock
+from bigbrotr_dagster.storage.locks.runs import held_runs, run_key, run_lock
 
-__all__ = ["POLL", "LockKeeper", "held_runs", "lock_keeper", "lock_key", "run_lock"]
+__all__ = ["POLL", "LockKeeper", "held_runs", "lock_keeper", "lock_key", "run_key", "run_lock"]

@@ -300,6 +300,7 @@ SELECT to_regprocedure('bigbrotr_adoption.mirror_row()') IS NOT NULL;
 
 -- name: pass_over_what_is_there
 -- A view has no unique index that ON CONFLICT could name; BigBrotr's procedures mean any conflict anyway. Of the table, too.
+-- The lock: two processes that replace a procedure at once would fail.
 DO $$
 DECLARE
     body text;
@@ -307,6 +308,7 @@ BEGIN
     FOR body IN SELECT pg_get_functiondef(oid) FROM pg_proc
                 WHERE prokind IN ('f', 'p') AND prosrc ~ 'INTO event_relay\M'
                   AND prosrc ~ 'ON CONFLICT \(event_id, relay_url\) DO NOTHING' LOOP
+        PERFORM pg_advisory_xact_lock(7022364301936096373);
         EXECUTE replace(body, 'ON CONFLICT (event_id, relay_url) DO NOTHING', 'ON CONFLICT DO NOTHING');
     END LOOP;
 END $$;

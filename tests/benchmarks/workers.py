@@ -2,7 +2,9 @@
 
 `new`: events that nobody has brought. `known`: the same events from the same files under another URL, so that all
 of them are stored already. The relays, PostgreSQL and the processes share the machine's cores: where these are
-busy, the rate says what the machine can do, and the CPU of each part what another machine could.
+busy, the rate says what the machine can do, and the CPU of each part what another machine could. The relays do not
+answer to NIP-77, which is tried once the most is known: for `known` some seconds of silence are in the time, so
+that only its CPU tells something.
 """
 
 import tempfile
@@ -54,7 +56,7 @@ def side_by_side(server: Archives, database: str, urls: list[str], events: int) 
 
 
 def measure(options: Options) -> Result:
-    """Ratios are of rates, by the rate of one process."""
+    """The ratio is of rates, by the rate of one process."""
     events, repeat = options.events or EVENTS, options.repeat or REPEAT
     result = Result("workers", {"events": events, "repeat": repeat})
     files = [events_file(options.build, events, seed) for seed in range(1, max(WORKERS) + 1)]
@@ -69,9 +71,10 @@ def measure(options: Options) -> Result:
                         if stored(database) != (workers * events, times * workers * events):
                             raise RuntimeError(f"{phase}: stored {stored(database)} by {workers} processes")
                         result.add(f"{phase}, {workers}", row)
-    for phase in ("new", "known"):
-        alone = result.medians(f"{phase}, 1")["events_per_second"]
-        for workers in WORKERS:
-            found = result.medians(f"{phase}, {workers}")
-            result.figures[f"{phase}, {workers}"] = found | {"ratio": found["events_per_second"] / alone}
+    alone = result.medians("new, 1")["events_per_second"]
+    for label in result.runs:
+        result.figures[label] = result.medians(label)
+    for workers in WORKERS:
+        found = result.figures[f"new, {workers}"]
+        found["ratio"] = found["events_per_second"] / alone
     return result

@@ -4,6 +4,7 @@
     ├── CannotGoOn               the program, or a run, ends: exit code 1
     │   ├── ConfigError              the options (config)
     │   ├── DatabaseUnavailable      PostgreSQL is away, or refuses (storage.trouble)
+    │   ├── AdoptionRefused          BigBrotr's database is taken over otherwise, or not yet (storage.databases)
     │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
     │   ├── HomeError                DAGSTER_HOME (defs.instance)
     │   ├── RunFailed                a run broke down before its relays were synced (defs.automation)

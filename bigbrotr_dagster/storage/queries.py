@@ -60,3 +60,15 @@ def migrations() -> list[tuple[int, str, bytes]]:
     if len({version for version, _, _ in found}) < len(found):
         raise ValueError(f"two migrations in {sql_folder()} have the same number")
     return found
+
+
+def migration_statements(number: int, words: str = "") -> list[bytes]:
+    """The statements of one migration, without comments; those that go on with `words` after their first one.
+
+    So one thing that a migration makes can be made by itself, to the letter.
+    """
+    text = next(text for version, _, text in migrations() if version == number).decode()
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    parts = re.findall(r"(?:[^;$]|\$\$.*?\$\$)+;", code, re.DOTALL)
+    found = [part.strip() for part in parts]
+    return [each.encode() for each in found if each.partition(" ")[2].startswith(words)]

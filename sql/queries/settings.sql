@@ -8,6 +8,10 @@ SELECT set_config('statement_timeout', %(milliseconds)s, true);
 -- As above, for the rest of the session.
 SELECT set_config('statement_timeout', %(milliseconds)s, false);
 
+-- name: end_waiting_after
+-- In this transaction no lock is waited for longer than so many milliseconds (text).
+SELECT set_config('lock_timeout', %(milliseconds)s, true);
+
 -- name: end_waiting_after_a_minute
 -- Whoever holds a lock for longer does not give it back soon.
 SET lock_timeout = '60s';

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.databases import adopt, ensure_database
 from tests.conftest import in_database
 
 TESTS = Path(__file__).parents[1]
@@ -17,15 +17,20 @@ THEIRS = (["wss://a"], ["clearnet"], [1], [b"their id"], ["nip11_info"], ['{"dat
 
 
 @pytest.fixture(params=["embedded_server", "debian_server"])
-def adopted(request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a database of BigBrotr's that this program has adopted, on PostgreSQL 18 and then on 15."""
-    server = request.getfixturevalue(request.param)
+def server(request: pytest.FixtureRequest) -> str:
+    """URL of PostgreSQL 18 and then of 15."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(params=[ensure_database, lambda url: list(adopt(url))], ids=["at once", "while in use"])
+def adopted(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
+    """URL of a database of BigBrotr's that this program has adopted, in one go and then in batches."""
     with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE bigbrotr_health")
         url = in_database(server, "bigbrotr_health")
         with psycopg.connect(url, autocommit=True) as theirs:
             theirs.execute(BIGBROTR)
             theirs.execute("SELECT relay_metadata_insert_cascade(%s, %s, %s, %s, %s, %s::jsonb[], %s)", THEIRS)
-        ensure_database(url)
+        request.param(url)
         yield url
         connection.execute("DROP DATABASE bigbrotr_health WITH (FORCE)")

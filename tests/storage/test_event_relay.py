@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.archive.stats import table_sizes
 from bigbrotr_dagster.nostr.event import Event
-from bigbrotr_dagster.storage.databases import ensure_database
+from bigbrotr_dagster.storage.databases import adopt, ensure_database
 from bigbrotr_dagster.storage.databases.migrations import migrate
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import open_pool
@@ -32,9 +32,9 @@ def bigbrotr(request: pytest.FixtureRequest) -> Iterator[str]:
         connection.execute("DROP DATABASE bigbrotr WITH (FORCE)")
 
 
-@pytest.fixture
-def adopted(bigbrotr: str) -> Iterator[Connection]:
-    ensure_database(bigbrotr)
+@pytest.fixture(params=[ensure_database, lambda url: list(adopt(url))], ids=["at once", "while in use"])
+def adopted(request: pytest.FixtureRequest, bigbrotr: str) -> Iterator[Connection]:
+    request.param(bigbrotr)
     with psycopg.connect(bigbrotr, autocommit=True) as connection:
         yield connection
 

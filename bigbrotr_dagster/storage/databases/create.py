@@ -7,6 +7,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from bigbrotr_dagster.storage.address import database_name, shown
+from bigbrotr_dagster.storage.databases.bigbrotr import refuse_what_is_adopted_online
 from bigbrotr_dagster.storage.databases.migrations import migrate, missing_migrations
 from bigbrotr_dagster.storage.queries import composed, query
 from bigbrotr_dagster.storage.sessions import PARAMETERS, connect, settings
@@ -24,6 +25,7 @@ def ensure_database(url: str) -> None:
 
     Raises:
         DatabaseUnavailable: the server does not answer, or refuses.
+        AdoptionRefused: it is a large database of BigBrotr's, or is being taken over.
     """
     try:
         with connect(url) as connection:
@@ -40,10 +42,13 @@ def ensure_readable(url: str) -> None:
 
     Raises:
         DatabaseUnavailable: the server does not answer, or has no such archive.
+        AdoptionRefused: it is a large database of BigBrotr's, or is being taken over.
     """
     try:
         with connect(url) as connection:
             missing = missing_migrations(connection)
+            if missing:
+                refuse_what_is_adopted_online(connection, is_migrated=missing[0][0] > 1)
     except DatabaseUnavailable:
         with _maintenance(url) as asked:
             if asked is None or _exists(asked, database_name(url)):

@@ -30,6 +30,7 @@ SHARES = {"tests/sync/test_hostile.py": 4}
 LONGEST = (
     *(f"tests/sync/test_hostile.py {number}" for number in range(SHARES["tests/sync/test_hostile.py"])),
     "tests/sync/test_week.py",
+    "tests/deploy/test_celery.py",
     "tests/e2e/test_failing_servers.py",
     "tests/defs/test_clicks.py",
     "one `dev`",

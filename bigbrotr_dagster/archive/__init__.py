@@ -7,6 +7,7 @@
 - `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor, and
   under BigBrotr's names (`service_metrics`).
 - `quarantine`: what was rejected, and the way out of it.
+- `synchronizer`: all of a sync as an object, for programs of others.
 
 Each function takes the database's URL, opens one short session (`storage.sessions`), and raises
 DatabaseUnavailable when it does not answer. What needs a relay's socket belongs into `sync`, what needs Dagster
@@ -22,5 +23,6 @@ __all__ = [
     "registry",
     "soundness",
     "stats",
+    "synchronizer",
     "turns",
 ]

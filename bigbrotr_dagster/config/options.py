@@ -6,7 +6,7 @@ The names are BigBrotr's, so that an operator's `synchronizer.yaml` loads as it 
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 
 from bigbrotr_dagster.config.discovery import DiscoveryConfig
 from bigbrotr_dagster.config.monitor import MonitorConfig
@@ -35,6 +35,9 @@ class NetworkConfig(Options):
     """As `max_tasks`, of those that share a host, or an address (IPv6: a /48); null: 4, and at most half of it."""
     timeout: float = Field(default=10.0, ge=0.1, le=600)
     """Seconds to look up the name, to connect, and of silence that end a request."""
+    run_tags: dict[str, JsonValue] = Field(default={})
+    """Tags of Dagster's that schedules and sensors give to this network's runs: they tell run launchers what a run
+    needs (`dagster-k8s/config`), or where it belongs (`dagster-celery/queue`)."""
 
     @property
     def most_per_host(self) -> int:

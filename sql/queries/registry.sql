@@ -32,7 +32,8 @@ LEFT JOIN relay_health AS dead
 LEFT JOIN service_state AS cursor
     ON cursor.service_name = 'synchronizer' AND cursor.state_type = 'cursor' AND cursor.state_key = relay.url
 WHERE relay.network = ANY(%(networks)s)
-  AND coalesce(relay_limits.attempted_at, to_timestamp(relay.discovered_at))
+  -- least: `discovered_at` is a rounded second, by whoever's clock; a relay of this moment is no relay of the future.
+  AND coalesce(relay_limits.attempted_at, least(now(), to_timestamp(relay.discovered_at)))
       <= now() - make_interval(secs => greatest(%(interval)s, CASE WHEN dead.relay_url IS NULL THEN 0 ELSE 14400 END))
   AND (relay_limits.retry_at IS NULL OR relay_limits.retry_at <= now())
 ORDER BY dead.relay_url IS NOT NULL,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import orjson
 import pytest
 
 from bigbrotr_dagster.archive.registry import register_relays, remove_relays
@@ -85,6 +86,20 @@ def test_a_relay_that_was_tried_is_left_to_the_schedule(graph: Graph, relays: Re
     assert sensor_tick(graph) == []
     graph.register(tried, dead, new := dead_url())
     assert keys(sensor_tick(graph)) == [[new]]
+
+
+def test_a_networks_runs_have_the_tags_that_it_is_given(graph: Graph, config_file: Path) -> None:
+    """What Kubernetes or Celery is to know of them; the network's own tag stays."""
+    needs = {"container_config": {"resources": {"limits": {"memory": "2Gi"}}}}
+    tags = {"dagster-k8s/config": needs, "dagster/priority": 1, "bigbrotr/network": "another"}
+    options = {"allow_private": True, "networks": {"tor": {"enabled": True, "run_tags": tags}}}
+    config_file.write_bytes(orjson.dumps(options))
+    graph.register(dead_url(), ONION)
+    by_network = {request.tags["bigbrotr/network"]: request.tags for request in schedule_tick(graph)}
+    assert set(by_network) == {"clearnet", "tor"}
+    assert orjson.loads(by_network["tor"]["dagster-k8s/config"]) == needs
+    assert by_network["tor"]["dagster/priority"] == "1"
+    assert "dagster-k8s/config" not in by_network["clearnet"]
 
 
 def test_a_tick_batches_the_due_relays_by_network(graph: Graph, config_file: Path) -> None:

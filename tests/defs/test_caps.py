@@ -165,13 +165,13 @@ def under_way(ui: Ui, tag: str) -> bool:
     return set(ui.runs(tag).values()) == {"STARTED"}
 
 
-def contenders(graph: Graph, network: str, most: int) -> int:
+def contenders(database: str, network: str, most: int) -> int:
     """How many processes hold slots of a network or wait for one; PostgreSQL shows a key as two halves."""
     names = [(locks._SLOT, f"{network}:{number}") for number in range(most)] + [(locks._WAITING, network)]
     keys = ", ".join(str(locks.lock_key(*name)) for name in names)
     held = "(classid::bigint << 32) + objid::bigint"
     [(count,)] = ask(
-        graph.database,
+        database,
         f"SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND {held} IN ({keys})"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
@@ -196,7 +196,10 @@ def test_the_tasks_of_each_network_are_capped_over_schedule_backfill_and_command
         backfill = ui.backfill(filled)
         command = sync_command(commanded)
         try:
-            eventually(lambda: contenders(graph, "clearnet", 25) == contenders(graph, "tor", 5) == 3, 300)
+            eventually(
+                lambda: contenders(graph.database, "clearnet", 25) == contenders(graph.database, "tor", 5) == 3,
+                300,
+            )
             assert under_way(ui, "dagster/schedule_name")
             assert under_way(ui, "dagster/backfill")
             assert command.poll() is None

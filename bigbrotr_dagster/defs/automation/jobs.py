@@ -75,6 +75,8 @@ def _batches(
     for network, urls in due.items():
         wanted = [url for url in urls if url not in skipped]
         count = min(options.runs_per_tick, ceil(len(wanted) / per_run))
+        configured = options.networks.get(network)
+        tags = {**configured.run_tags} if configured else {}
         for number in range(count):
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
@@ -83,5 +85,5 @@ def _batches(
                     "ops": {OPS[asset]: {"config": {"relays": wanted[number::count]}}},
                     "loggers": QUIET,
                 },
-                tags={NETWORK_TAG: network},
+                tags=tags | {NETWORK_TAG: network},
             )

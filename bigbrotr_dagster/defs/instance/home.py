@@ -87,7 +87,7 @@ def prepare_home() -> Path:
 def tell_of_home(home: Path | None = None) -> None:
     """One line, once, where the instance in DAGSTER_HOME does not keep its runs in the archive's PostgreSQL."""
     given = str(home or os.environ.get("DAGSTER_HOME") or "")
-    if not given or os.environ.get(TOLD_VARIABLE) == given or keeps_runs_with_the_archive(Path(given)):
+    if not given or os.environ.get(TOLD_VARIABLE) == given or keeps_runs_in_postgres(Path(given)):
         return
     os.environ[TOLD_VARIABLE] = given
     lacks = "is not ours" if (Path(given) / "dagster.yaml").exists() else "is missing"
@@ -119,11 +119,26 @@ def initialize(home: Path) -> Iterator[str]:
 
 def keeps_runs_with_the_archive(home: Path) -> bool:
     """Whether the folder's dagster.yaml names our storage."""
+    storage = _storage(home)
+    custom = storage.get("custom")
+    return isinstance(custom, dict) and custom.get("module") == STORAGE_MODULE
+
+
+def keeps_runs_in_postgres(home: Path) -> bool:
+    """Whether they are where several machines can share them: `deploy/` has Dagster's own storage for PostgreSQL.
+
+    Whose they are, a note in that database says (`storage.require_own`).
+    """
+    return "postgres" in _storage(home) or keeps_runs_with_the_archive(home)
+
+
+def _storage(home: Path) -> dict[str, object]:
+    """What the folder's dagster.yaml says of its storage; nothing where it says none that can be read."""
     try:
-        options = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-        return bool(options["storage"]["custom"]["module"] == STORAGE_MODULE)
+        storage = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))["storage"]
     except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError):
-        return False
+        return {}
+    return storage if isinstance(storage, dict) else {}
 
 
 def write_ours(home: Path, name: str, mode: int = 0o600) -> Found:

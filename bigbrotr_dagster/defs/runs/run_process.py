@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import dagster as dg
@@ -27,6 +27,12 @@ PROCESS_TAG = "bigbrotr/process"
 STARTED_BY_TAG = "bigbrotr/started_by"
 DEV_MARK = "BIGBROTR_DEV"
 """Environment variable that `bigbrotr-dagster dev` gives to all that it starts."""
+
+CELERY_TASK_TAG = "dagster-celery/task_id"
+"""On runs that Celery carries to their workers."""
+
+LOOKS_AT_TASK = 5
+"""At the state of a run's task, 0.2 s apart, once the run was sent a signal."""
 
 LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
@@ -70,11 +76,28 @@ def canceled_by_a_signal(context: RunContext) -> Iterator[None]:
     try:
         yield
     except dg.DagsterExecutionInterruptedError:
-        if DEV_MARK in os.environ or STARTED_BY_TAG in context.run.tags:
-            run = context.instance.get_run_by_id(context.run.run_id)
-            if run is not None and run.status == dg.DagsterRunStatus.STARTED:
-                context.instance.report_run_canceling(run, "Stopped by a signal.")
+        run = context.instance.get_run_by_id(context.run.run_id)
+        if run is not None and run.status == dg.DagsterRunStatus.STARTED and _is_a_persons_wish(context, run):
+            context.instance.report_run_canceling(run, "Stopped by a signal.")
         raise
+
+
+def _is_a_persons_wish(context: RunContext, run: dg.DagsterRun) -> bool:
+    """Whether a signal came from a person: to `dev`, to the command line, or by Terminate to a worker of Celery.
+
+    Other launchers note on the run that it is to be canceled. Celery's tells the worker alone, which notes it on
+    the task once it has sent the signal.
+    """
+    if DEV_MARK in os.environ or STARTED_BY_TAG in run.tags:
+        return True
+    if CELERY_TASK_TAG not in run.tags:
+        return False
+    for _ in range(LOOKS_AT_TASK):
+        with suppress(Exception):  # the broker's: it may be away, and then nobody knows
+            if "REVOKED" in (context.instance.run_launcher.check_run_worker_health(run).msg or ""):
+                return True
+        time.sleep(0.2)
+    return False
 
 
 def end_dead_runs(

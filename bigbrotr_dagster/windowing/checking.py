@@ -60,6 +60,8 @@ class Check:
         if len(expected - {event.id for event in inside}) > 1 + len(expected) // TOLERATED_SHARE:
             return self._failed(habits)
         fresh = tuple(event for event in inside if event.id not in expected)
+        if not fresh and answer.refused and habits.may_be_cut(answer.size, ask.limit):
+            return self._failed(habits)  # what is no event may be there in place of what should not be
         if not fresh:
             return self._minds_since(ask, answer, habits)
         return Step(tasks=(replace(self, fresh=fresh),)) if len(self.page) >= TELLING else self._failed(habits)

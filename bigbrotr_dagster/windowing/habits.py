@@ -125,6 +125,8 @@ class Habits:
         kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
+        if not self.is_checked:
+            kept["cut_pages"] = 0  # none of them counts: the next run checks its first one
         return kept
 
     @classmethod

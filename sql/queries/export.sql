@@ -52,13 +52,17 @@ SELECT known.url, known.counts,
 FROM known ORDER BY known.url;
 
 -- name: day_totals
--- What the archive holds of a day, to tell whether it is what was written: events and the largest of their numbers (a new
--- event has a new one), observations and the latest of them.
-SELECT events.count, events.largest, seen.count, seen.latest
-FROM (SELECT count(*), max(seq) AS largest FROM event
-      WHERE created_at >= %(since)s AND created_at < %(until)s) AS events,
-     (SELECT count(*), max(seen_at) AS latest FROM event JOIN observation ON observation.event_seq = event.seq
-      WHERE created_at >= %(since)s AND created_at < %(until)s) AS seen;
+-- What the archive holds of each day from `since` on and before `until`, to tell whether it is what was written: events and
+-- the largest of their numbers (a new event has a new one), observations and the latest of them. All days in one pass.
+WITH events AS (
+    SELECT created_at / 86400 AS day, count(*) AS events, max(seq) AS largest FROM event
+    WHERE created_at >= %(since)s AND created_at < %(until)s GROUP BY 1
+), seen AS (
+    SELECT created_at / 86400 AS day, count(*) AS observations, max(seen_at) AS latest
+    FROM event JOIN observation ON observation.event_seq = event.seq
+    WHERE created_at >= %(since)s AND created_at < %(until)s GROUP BY 1
+)
+SELECT day, events, largest, coalesce(observations, 0), latest FROM events LEFT JOIN seen USING (day);
 
 -- name: copy_day_events
 -- A day's events in the order of the index on (created_at, id), so that nothing has to be sorted.

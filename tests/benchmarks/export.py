@@ -3,8 +3,9 @@
     python -m tests.benchmarks.export --events 200000
 
 An archive of 30 days with as many events each, three tags of three elements on average and at times a hundred,
-texts of some 250 bytes, 2 observations each by 500 relays; on Debian's PostgreSQL 15. It is exported by the command,
-in a process of its own. Its CPU is the client's, `user` and `system`, its start included; PostgreSQL works beside it.
+texts of some 250 bytes, 2 observations each by 500 relays; on Debian's PostgreSQL 15. The command exports
+it, in a process of its own. Its CPU is the client's, `user` and `system`, its start included; PostgreSQL works
+beside it.
 """
 
 import argparse

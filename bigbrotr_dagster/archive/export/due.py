@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bigbrotr_dagster.archive.export.coverage import EVERYTHING
 from bigbrotr_dagster.archive.export.day import Day
 from bigbrotr_dagster.archive.export.folder import FORMAT, Manifest
-from bigbrotr_dagster.archive.export.snapshot import day_totals
+from bigbrotr_dagster.archive.export.snapshot import NOTHING, day_totals
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection
 
@@ -31,9 +31,10 @@ def due_days(
         "share": share,
     }
     due = {Day(number): "new" for (number,) in connection.execute(query("covered_days"), values)}
+    totals = day_totals(connection, min(written), max(written)) if written else {}
     for day, manifest in written.items():
         if manifest.format != FORMAT:
             due[day] = "format"
-        elif manifest.totals != day_totals(connection, day).document():
+        elif manifest.totals != totals.get(day, NOTHING).document():
             due[day] = "changed"
     return dict(sorted(due.items()))

@@ -45,10 +45,13 @@ def snapshot(database_url: str) -> Iterator[BlockingConnection]:
             yield connection
 
 
-def day_totals(connection: BlockingConnection, day: Day) -> DayTotals:
-    """What the archive holds of a day."""
-    [row] = connection.execute(query("day_totals"), _seconds(day)).fetchall()
-    return DayTotals(*row)
+NOTHING = DayTotals(0, None, 0, None)
+
+
+def day_totals(connection: BlockingConnection, first: Day, last: Day) -> dict[Day, DayTotals]:
+    """What the archive holds of the days from the first to the last one; days without events are left out."""
+    rows = connection.execute(query("day_totals"), {"since": first.since, "until": last.until})
+    return {Day(number): DayTotals(*totals) for number, *totals in rows}
 
 
 def write_day(
@@ -64,7 +67,8 @@ def write_day(
     from bigbrotr_dagster.archive.export import tables  # it needs an extra
 
     with snapshot(database_url) as connection:
-        totals, coverage = day_totals(connection, day), day_coverage(connection, networks, day)
+        totals = day_totals(connection, day, day).get(day, NOTHING)
+        coverage = day_coverage(connection, networks, day)
         event_types = ["bytea", "bytea", "int8", "int4", "text", "text", "bytea"]
         written = tables.write_events(events, _rows(connection, "copy_day_events", event_types, day))
         seen = tables.write_observations(

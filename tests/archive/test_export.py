@@ -166,11 +166,17 @@ def test_the_manifest_says_what_is_there_and_who_proves_it(any_database: str, tm
     }
 
 
-def test_an_event_that_others_wrote_in_a_form_of_their_own_is_named(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tags", ['[["t", 5]]', '["t"]', '{"t": []}', "5", "null", "[null]", '[["t", ["a"]]]', f"[[{10**400}]]"]
+)
+def test_an_event_that_others_wrote_in_a_form_of_their_own_is_named(
+    database: str, tmp_path: Path, tags: str
+) -> None:
     three_days(database)
     exported(database, tmp_path)
     before = read(tmp_path)
-    [_, id] = put_events(database, [(FIRST, "", []), (FIRST, "", [["t", 5]])])  # type: ignore[list-item]
+    [_, id] = put_events(database, [(FIRST, "", []), (FIRST, "", [])])
+    tell(database, f"UPDATE event SET tags = '{tags}' WHERE id = '\\x{id.hex()}'")
     with pytest.raises(ExportRefused, match=id.hex()):
         exported(database, tmp_path)
     assert read(tmp_path) == before

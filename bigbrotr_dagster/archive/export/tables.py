@@ -77,11 +77,19 @@ def _events(rows: Sequence[Row]) -> pa.RecordBatch:
         times,
         times.cast(EVENT.field("created_at_time").type),
         pa.array(kind, pa.int32()),
-        pa.array([orjson.loads(one) for one in tags], TAGS),
+        pa.array([_tags(one) for one in tags], TAGS),
         pa.array(content, pa.string()),
         pa.array(sig, SIG),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=EVENT)
+
+
+def _tags(text: str) -> list[list[str | None]]:
+    """Arrow would take a text for a list of its characters, and says of itself what else is no list of strings."""
+    tags = orjson.loads(text)
+    if type(tags) is not list or any(type(tag) is not list for tag in tags):
+        raise TypeError("a tag is no list")
+    return tags
 
 
 def _observations(rows: Sequence[Row]) -> pa.RecordBatch:
@@ -133,11 +141,11 @@ def _arranged(rows: Sequence[Row], arrange: Callable[[Sequence[Row]], pa.RecordB
     """Rows that others have written can be of any form: whoever finds one has to know which."""
     try:
         return arrange(rows)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (ValueError, TypeError) as error:  # Arrow's are both; orjson's is the former
         for row in rows:
             try:
                 arrange([row])
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as its:
+            except (ValueError, TypeError) as its:
                 raise ExportRefused(f"the event {row[0].hex()} is not as Nostr has it: {its}") from error
         raise
 

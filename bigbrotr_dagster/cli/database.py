@@ -51,11 +51,11 @@ def db_adopt(trust_cursors: bool, batch_rows: int, is_undone: bool, as_json: boo
     """Take over a BigBrotr database while BigBrotr goes on; killed and run again, it goes on where it was."""
     url = database_url()
     steps = undo(url) if is_undone else adopt(url, batch_rows=batch_rows, trust_cursors=trust_cursors)
-    for progress in _now_and_then(steps):
+    for progress in _now_and_then(steps, "undone" if is_undone else "done"):
         print(json.dumps(asdict(progress)) if as_json else _progress_line(progress), flush=True)
 
 
-def _now_and_then(steps: Iterator[Progress]) -> Iterator[Progress]:
+def _now_and_then(steps: Iterator[Progress], end: str) -> Iterator[Progress]:
     """The first `Progress` of each step, its end, one every `LINE_EVERY` seconds; in the end the longest lock."""
     step, said, held = "", 0.0, 0.0
     for progress in steps:
@@ -63,7 +63,7 @@ def _now_and_then(steps: Iterator[Progress]) -> Iterator[Progress]:
         if progress.step != step or now - said >= LINE_EVERY or progress.done == 1:
             yield progress
             step, said = progress.step, now
-    yield Progress("done", held=held)
+    yield Progress(end, held=held)
 
 
 def _progress_line(progress: Progress) -> str:

@@ -92,7 +92,7 @@ class Habits:
     Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
     of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
     `in_place`, the most of them in one answer that certainly took up room: events, and what came again in their
-    place; `is_cap_known`: that all answers are cut at `cut_at`, earlier runs have shown;
+    place; `cuts`, answers that turned out to be cut;
     `rejections`, windows of which either half held nothing but what was rejected; `in_vain`, answers that were
     asked for again for what was rejected, which came again.
     """
@@ -117,7 +117,6 @@ class Habits:
     as_full: int = 0
     in_place: int = 0
     cuts: int = 0
-    is_cap_known: bool = False
     rejections: int = 0
     in_vain: int = 0
 
@@ -126,8 +125,6 @@ class Habits:
         kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
-        if not (self.varies or self._has_one_cap):
-            kept["cut_at"] = None  # too little was seen: the next run begins without it
         return kept
 
     @classmethod
@@ -137,7 +134,7 @@ class Habits:
         What makes us modest is forgotten after a day, and learned anew if it still holds. A false EOSE is not:
         where nothing comes before it, nothing is left to learn it from.
         """
-        habits = cls(**{name: kept[name] for name in _KEPT}, is_cap_known=kept["cut_at"] is not None)
+        habits = cls(**{name: kept[name] for name in _KEPT})
         habits.restricted = Access(habits.restricted)
         if is_forgotten(age):
             if habits.varies:  # a short answer may have been short by chance
@@ -331,7 +328,7 @@ class Habits:
         if self.cut_at is None or self.varies:
             return False
         is_shown = self.order is Order.NEWEST_FIRST or self.as_full >= ENOUGH_AS_FULL
-        return self.is_cap_known or (is_shown and self.cuts >= ENOUGH_CUTS)
+        return is_shown and self.cuts >= ENOUGH_CUTS
 
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.

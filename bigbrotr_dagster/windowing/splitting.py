@@ -159,12 +159,16 @@ class Split:
             return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
         if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
+        if habits.varies and whole.counted >= LEAST_CAP:  # the whole and a half may have been cut alike, by chance
+            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
         return _confirmed(self.window, parts, halved, habits)
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
     """Halves of `window` brought `parts` (ids), the whole only some of them: was that cut, or is more there now?
+
+    Where a relay's cap varies it is asked, too, though the whole brought all of them.
 
     The whole had `came` events, or what came in their place.
 

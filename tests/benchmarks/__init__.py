@@ -8,6 +8,7 @@
     overlap   ten relays that share 80% of their events: rate, bytes received per stored event
     memory    resident memory over a million events
     second-day  a week of one relay, with NIP-77 and without: transfers, bytes, requests, CPU an event
+    workers   1, 2 and 3 processes side by side, each with a relay of its own, into one PostgreSQL: rate, CPU
 
 Every figure is a median over `--repeat` runs, each in a process of its own, on a fresh database. Relays and
 PostgreSQL are started on loopback and stopped again; what takes long to make (signed events, BigBrotr's virtual

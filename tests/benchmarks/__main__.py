@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import benchmarks
-from tests.benchmarks import late, memory, overlap, round_trips, second_day, stages, versus_bigbrotr
+from tests.benchmarks import late, memory, overlap, round_trips, second_day, stages, versus_bigbrotr, workers
 from tests.benchmarks.figures import Options, Result, write
 from tests.benchmarks.processes import ROOT
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "memory": memory.measure,
     "second-day": second_day.measure,
     "late": late.measure,
+    "workers": workers.measure,
 }
 
 BUILD = ROOT / ".benchmarks"

@@ -21,8 +21,9 @@ BIGBROTR = "template_bigbrotr"
 class Archives:
     """Debian's PostgreSQL 15 as it comes, but without fsync: what is measured is the client, not the disk."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, pid: int) -> None:
         self._server = server
+        self.pid = pid
         self._numbers = itertools.count()
         ensure_database(in_database(server, OURS))
         self._execute(f"CREATE DATABASE {BIGBROTR}")
@@ -53,7 +54,7 @@ class Archives:
 def archives() -> Iterator[Archives]:
     """A running server of our own, stopped and removed in the end."""
     with tempfile.TemporaryDirectory() as folder, postgres15(Path(folder)) as server:
-        yield Archives(server.url)
+        yield Archives(server.url, server.pid)
 
 
 def stored(database: str) -> tuple[int, int]:

@@ -36,12 +36,16 @@ from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.sessions import connect
 from bigbrotr_dagster.sync import sync_relays
 from tests.benchmarks.relay_program import Relays, many_relays
+from tests.benchmarks.usage import cpu_of, watched
 from tests.ports import free_port
 
 # An interval that no cron line has: the schedule ticks every minute, and takes a relay once in seven.
 CONFIG = "{allow_private: true, interval: 420, networks: {clearnet: {max_per_host: 25}}}"
 PATIENCE = 1200.0
 IDLE_SECONDS = 60.0
+
+TRANSACTIONS = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+"""The number of the server's next transaction, in all its databases; only those that write take one."""
 
 
 @dataclass
@@ -58,18 +62,6 @@ class Cost:
             f"{what}: {self.wall:.0f} s wall, CPU {self.cpu:.1f} s ({self.cpu * each:.2f} ms a relay)"
             f" + PostgreSQL {self.postgres:.1f} s ({self.postgres * each:.2f} ms a relay)"
         )
-
-
-def cpu_of(process: psutil.Process) -> float:
-    """CPU seconds of a process and of all that descends from it, also of what has ended."""
-    total = 0.0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            times = one.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 @contextmanager
@@ -179,8 +171,8 @@ def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> tupl
             per_second = (idle_cost.cpu + idle_cost.postgres) / idle_cost.wall
             print(f"idle, without a relay: {100 * per_second:.1f}% of a core, PostgreSQL's part included")
             for number in range(2):
-                since = time.time()
-                with measured(lambda: cpu_of(process), server) as cost:
+                since, first = time.time(), answer(url, TRANSACTIONS)
+                with watched(process, server) as usage, measured(lambda: cpu_of(process), server) as cost:
                     if number == 0:
                         register_relays(url, relays.urls)
                     else:
@@ -190,6 +182,9 @@ def through_the_daemon(folder: Path, server: psutil.Process, count: int) -> tupl
                 costs.append(cost)
                 print(cost.line(f"cycle {number + 1} through the daemon", count), flush=True)
                 describe(url, instance, since, relays)
+                print(f"  transactions that wrote: {answer(url, f'{TRANSACTIONS} - {first}')}")
+                for line in usage.lines():
+                    print(f"  {line}", flush=True)
         finally:
             stop(process)
 

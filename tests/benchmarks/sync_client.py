@@ -23,8 +23,10 @@ TIMEOUT = 30
 """Seconds that a relay has to answer: several of the longest round trip."""
 
 
-async def measured(database: str, relays: list[str], sample_every: int = 0) -> dict[str, Any]:
+async def measured(database: str, relays: list[str], sample_every: int = 0, at_once: int = 0) -> dict[str, Any]:
     """Sync `relays`; report what it did and cost.
+
+    `at_once` is the number of relays at once over all clients of the archive; 0: those of this one.
 
     Raises:
         RuntimeError: a relay failed, or left a gap.
@@ -35,7 +37,8 @@ async def measured(database: str, relays: list[str], sample_every: int = 0) -> d
     watched.set(progress)
     samples: list[tuple[int, int]] = []
     sampling = asyncio.create_task(_sample(progress, sample_every, samples)) if sample_every else None
-    all_at_once = {"max_tasks": len(relays), "max_per_host": len(relays)}
+    most = at_once or len(relays)
+    all_at_once = {"max_tasks": most, "max_per_host": most}
     options = config(networks={"clearnet": {"timeout": TIMEOUT} | all_at_once})
     report = (await sync_relays(database, options, relays)).to_json_dict()
     cost = meter.read()

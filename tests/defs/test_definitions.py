@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from bigbrotr_dagster.definitions import defs
+from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS
 from tests.e2e.program import environment, said
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,11 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "run_failed",
         "run_succeeded",
     }
+
+
+def test_dead_runs_of_all_of_them_are_ended() -> None:
+    assert {job.name for job in defs.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"} == OUR_JOBS
+    assert defs.resolve_asset_graph().get_all_asset_keys() == OUR_ASSETS
 
 
 def test_schedules_and_sensors_run_without_being_switched_on() -> None:

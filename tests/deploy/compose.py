@@ -54,3 +54,11 @@ def environment_of(service: str, values: Mapping[str, str]) -> dict[str, str]:
     """The service's environment: `values` are those of the file .env."""
     given = compose()["services"][service].get("environment", {})
     return {name: interpolated(str(text), values) for name, text in given.items()}
+
+
+def health_check(service: str, ports: Mapping[str, int]) -> list[str]:
+    """The command by which the service's health is seen; `ports` stand in place of those that the file has."""
+    kind, *words = compose()["services"][service]["healthcheck"]["test"]
+    if kind == "CMD-SHELL":
+        words = ["sh", "-c", interpolated(words[0], {})]
+    return [re.sub(r"\b\d{4}\b", lambda found: str(ports.get(found[0], found[0])), word) for word in words]

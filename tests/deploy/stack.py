@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.debian import cannot_be_had, program
-from tests.deploy.compose import DEPLOY, command, environment_of
+from tests.deploy.compose import DEPLOY, command, environment_of, health_check
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import environment
 from tests.ports import free_port
@@ -169,6 +169,19 @@ class Stack:
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").write_text(BROKEN)
         return package.parent
+
+    def is_well(self, service: str, name: str = "") -> bool:
+        """What the service's health check says; `name` is a worker's."""
+        container = [*CONTAINER, name] if name else []
+        check = health_check(service, {"4000": self.code_port, "3000": self.ui.port})
+        checked = subprocess.run(
+            [*container, *check],
+            env=self.environment(service, name or service),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+        )
+        return checked.returncode == 0
 
     def kill(self, name: str) -> None:
         """SIGKILL; a worker's whole container ends with it."""

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -216,3 +217,13 @@ def test_terminate_ends_a_run_and_nothing_starts_it_again(servers: tuple[Stack, 
     assert ended[0].status == "CANCELED"
     assert 8 <= len(stored_ids(stack.owner_url, relay.url)) < 600
     assert not [one for one in runs(stack) if one.parent == run.id]
+
+
+def test_the_health_checks_see_what_is_well_and_what_is_not(servers: tuple[Stack, Server]) -> None:
+    stack, _ = servers
+    one, other = stack.begin()[:2]
+    for service, name in [("code", ""), ("webserver", ""), ("daemon", ""), ("worker", one), ("worker", other)]:
+        eventually(partial(stack.is_well, service, name), 90, every=2)
+    stack.kill(one)
+    assert not stack.is_well("worker", one)
+    assert stack.is_well("worker", other)

@@ -278,7 +278,7 @@ def test_the_way_back_leaves_what_bigbrotr_had(bigbrotr: str, connection: Connec
     before = pairs(connection)
     copied(bigbrotr)
     connection.execute("DELETE FROM event_relay WHERE seen_at = 101")
-    assert [progress.step for progress in undo(bigbrotr)] == ["undone"]
+    assert [progress.step for progress in undo(bigbrotr)] == ["undoing"]
     assert pairs(connection) == {pair: seen for pair, seen in before.items() if seen != 101}
     assert rows(
         connection, "SELECT to_regclass('observation'), to_regclass('relay_key'), to_regclass('event_seq')"

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 EVENTS = 45_000
 """With some 170,000 observations."""
 
-MOST_SECONDS = 1.5
-"""That anybody may have to wait, on a machine that others use too; some 0.2 where they do not."""
+MOST_SECONDS = 4.0
+"""That anybody may have to wait, on a machine that is busy with other tests; some 0.2 where it is not."""
 
 
 @pytest.fixture

@@ -43,6 +43,17 @@ def relays(**habits: st.SearchStrategy[Any]) -> st.SearchStrategy[Relay]:
     return st.builds(Relay, **(given | habits))
 
 
+def damaged(count: int) -> st.SearchStrategy[list[Stamp]]:
+    """Up to so many things that are no events, in few seconds."""
+    thing = st.builds(
+        Stamp,
+        id=st.uuids().map(str),
+        created_at=st.one_of(st.integers(100, END), st.integers(1, END), st.just(60)),
+        damage=st.sampled_from(["claims", "silent", "lies"]),
+    )
+    return st.lists(thing, max_size=count, unique_by=lambda stamp: stamp.id)
+
+
 def assert_the_promise(relay: Relay, walk: Walk, fails=None, **together: int) -> None:
     left = run_together(walk, relay, fails, **together) if together else run(walk, relay, fails)
     settled = Coverage(left.covered) | Coverage(left.gaps)
@@ -67,6 +78,35 @@ def test_a_newest_first_relay_is_covered_where_its_events_were_delivered(relay: 
 @given(relays(), st.lists(st.booleans(), min_size=1, max_size=12).filter(lambda fails: not all(fails)))
 def test_a_failed_request_proves_nothing_and_loses_nothing(relay: Relay, fails: list[bool]) -> None:
     assert_the_promise(relay, Walk(RANGE, 20, Habits(largest=relay.cap, cut_at=relay.cap)), cycle(fails))
+
+
+@pytest.mark.slow
+@given(
+    relays(
+        least_cap=st.one_of(st.none(), st.integers(1, 30)),
+        oldest_first=st.booleans(),
+        until_exclusive=st.booleans(),
+    ),
+    damaged(20),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+)
+def test_a_walk_that_is_stopped_goes_on_with_what_was_learned(
+    relay: Relay, damage: list[Stamp], stops: list[int]
+) -> None:
+    habits = Habits(largest=relay.cap, cut_at=min(relay.least_cap or relay.cap, relay.cap))
+    relay.events += damage
+    left, pending = Outcomes({}, [], []), RANGE
+    for most in stops:
+        walk = Walk(pending, 40, habits)
+        for _ in range(most):
+            if not walk.is_done:
+                step(walk, relay, left)
+        pending, habits = walk.pending, Habits.restored(habits.remembered(), 0)
+    rest = run(Walk(pending, 40, habits), relay)
+    covered = Coverage([*left.covered, *rest.covered])
+    delivered = left.delivered | rest.delivered
+    lost = [event for event in relay.events if event.created_at in covered and not event.damage]
+    assert {event.id for event in lost} <= set(delivered)
 
 
 @pytest.mark.slow
@@ -167,17 +207,6 @@ def test_a_limit_that_grows_on_the_way_proves_nothing_of_the_relay(relay: Relay,
     if relay.cap < CREDIBLE_CAP:
         habits.cut_at = relay.cap
     assert_the_promise(relay, Walk(RANGE, 20, habits))
-
-
-def damaged(count: int) -> st.SearchStrategy[list[Stamp]]:
-    """Up to so many things that are no events, in few seconds."""
-    thing = st.builds(
-        Stamp,
-        id=st.uuids().map(str),
-        created_at=st.one_of(st.integers(100, END), st.integers(1, END), st.just(60)),
-        damage=st.sampled_from(["claims", "silent", "lies"]),
-    )
-    return st.lists(thing, max_size=count, unique_by=lambda stamp: stamp.id)
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def undo(url: str) -> Iterator[Progress]:
         if stage(connection) is not Stage.UNDER_WAY:
             raise AdoptionRefused(f"database {shown(url)} is not being taken over")
         work = lambda: connection.execute(query("undo_adoption"))  # noqa: E731
-        yield from shortly(connection, "undone", "lock_everything", work)
+        yield from shortly(connection, "undoing", "lock_everything", work)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Data sets hold what the archive holds, and say what of it is proved."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -55,6 +56,32 @@ def test_three_days_are_read_back_as_they_are_stored_and_late_events_come_with_t
     again = exported(any_database, tmp_path)
     assert [(day.date, day.why, day.events) for day in again] == [(DAYS[1], "changed", 5), (DAYS[2], "changed", 3)]
     assert read(tmp_path) == stored(any_database)
+
+
+@pytest.mark.slow
+def test_a_reader_finds_a_whole_day_while_it_is_replaced(database: str, tmp_path: Path) -> None:
+    three_days(database)
+    exported(database, tmp_path)
+    counts: list[int] = []
+    ended = threading.Event()
+
+    def keep_reading() -> None:
+        while not ended.is_set():
+            [path] = tmp_path.glob(f"event/date={DAYS[0]}/*.parquet")
+            counts.append(len(pq.ParquetFile(path).read()))
+
+    reader = threading.Thread(target=keep_reading)
+    reader.start()
+    try:
+        for _ in range(5):
+            put_events(database, [(FIRST, "late", [])])
+            assert [day.date for day in exported(database, tmp_path)] == [DAYS[0]]
+    finally:
+        ended.set()
+        reader.join()
+    assert set(counts) <= set(range(4, 10))
+    assert counts == sorted(counts)  # a reader that fails ends its thread, and pytest tells of that
+    assert len(counts) > 5
 
 
 def test_an_observation_alone_makes_its_day_due(database: str, tmp_path: Path) -> None:

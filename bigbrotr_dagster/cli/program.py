@@ -15,6 +15,7 @@ from bigbrotr_dagster import __version__
 from bigbrotr_dagster.cli.config import config
 from bigbrotr_dagster.cli.database import db
 from bigbrotr_dagster.cli.discovery import candidates, discover
+from bigbrotr_dagster.cli.export import export_days
 from bigbrotr_dagster.cli.logs import PROGRAM, complain, complain_of_failure, set_up_logging
 from bigbrotr_dagster.cli.operations import metrics, quarantine
 from bigbrotr_dagster.cli.proof import cursors, gaps
@@ -31,7 +32,7 @@ def cli() -> None:
     """An archive of Nostr: every second of every relay covered, pending, or a named gap."""
 
 
-for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, metrics, config, db):
+for command in (dev, webserver, init, sync, relays, cursors, gaps, quarantine, export_days, metrics, config, db):
     cli.add_command(command)
 cli.add_command(sync, "synchronizer")
 for command in (discover, candidates):

@@ -1,9 +1,9 @@
 """The options: their names, defaults and units (`options`), and the file that sets them (`file`).
 
 Nothing here knows a relay, a database or Dagster: a value that is checked, and a line that says what is wrong with
-it. An option belongs into `options`, or `discovery`, in the section that its effect belongs to, and into
-docs/configuration.md. `inspection` tells a person what holds and why, and what is wrong with a file; `variables`
-names the environment variables that set options.
+it. An option belongs into `options`, `discovery`, `monitor` or `export`, in the section that its effect belongs
+to, and into docs/configuration.md. `inspection` tells a person what holds and why, and what is wrong with a file;
+`variables` names the environment variables that set options.
 Start reading at `SynchronizerConfig`.
 """
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 
 from bigbrotr_dagster.config.discovery import DiscoveryConfig
+from bigbrotr_dagster.config.export import ExportConfig
 from bigbrotr_dagster.config.monitor import MonitorConfig
 from bigbrotr_dagster.config.section import Options, Seconds
 from bigbrotr_dagster.nostr.filter import Filter
@@ -181,6 +182,7 @@ class SynchronizerConfig(Options):
     keys: KeysConfig = KeysConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     monitor: MonitorConfig = MonitorConfig()
+    export: ExportConfig = ExportConfig()
     allow_private: bool = False
     """Let relays be on private, loopback and link-local addresses."""
     partitions_per_run: int = Field(default=200, ge=1, le=10_000)

@@ -64,6 +64,7 @@ def test_it_does_all_the_work(worker: str, tmp_path: Path, commands: Commands) -
         ["gaps", "list"],
         ["quarantine", "list", "--count"],
         ["quarantine", "replay"],
+        ["export", "--to", str(tmp_path / "data"), "--day", "2025-03-01"],
         ["db", "migrate"],
     ):
         done(commands, worker, *arguments)

@@ -1,0 +1,40 @@
+"""Which days are due: covered and not written yet, or changed since they were written."""
+
+from collections.abc import Mapping, Sequence
+
+from bigbrotr_dagster.archive.export.coverage import EVERYTHING
+from bigbrotr_dagster.archive.export.day import Day
+from bigbrotr_dagster.archive.export.folder import FORMAT, Manifest
+from bigbrotr_dagster.archive.export.snapshot import NOTHING, day_totals
+from bigbrotr_dagster.storage.queries import query
+from bigbrotr_dagster.storage.sessions import BlockingConnection
+
+
+def due_days(
+    connection: BlockingConnection,
+    written: Mapping[Day, Manifest],
+    networks: Sequence[str],
+    *,
+    share: float,
+    today: Day,
+) -> dict[Day, str]:
+    """The days before `today` that are due, ascending, each with the reason: `new`, `changed`, or `format`.
+
+    A day without events is `new` never. What was written is compared by `DayTotals`, whatever is covered by now.
+    `networks`: those that can be reached; `share`: of their relays, how many have to prove a new day.
+    """
+    held = {Day(number) for (number,) in connection.execute(query("event_days"), {"before": today.number})}
+    values = {
+        "days": [day.number for day in sorted(held - written.keys())],
+        "filter_hash": EVERYTHING,
+        "networks": list(networks),
+        "share": share,
+    }
+    due = {Day(number): "new" for (number,) in connection.execute(query("covered_days"), values)}
+    totals = day_totals(connection, min(written), max(written)) if written else {}
+    for day, manifest in written.items():
+        if manifest.format != FORMAT:
+            due[day] = "format"
+        elif manifest.totals != totals.get(day, NOTHING).document():
+            due[day] = "changed"
+    return dict(sorted(due.items()))

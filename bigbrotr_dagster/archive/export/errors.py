@@ -1,0 +1,7 @@
+"""What ends an export."""
+
+from bigbrotr_dagster.errors import CannotGoOn
+
+
+class ExportRefused(CannotGoOn):
+    """The data set cannot be written, and the message says why; what was written before stays."""

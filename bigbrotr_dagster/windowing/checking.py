@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import TELLING, Habits
+from bigbrotr_dagster.windowing.habits import BY_CHANCE, TELLING, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Answer, Ask, Stamped, Step, Unproven
@@ -24,7 +24,8 @@ class Check:
     A relay that ignores `since` may answer for `slice` with what it has sent anyway. So `authors` narrows the ask
     until the answer has room for what should not be there. `doubt`: that it minds `since`. `page` is the whole
     answer, from `since` on; `fresh` came on top of what was expected. If that has only just arrived at the relay,
-    it takes the place of the oldest events when the page is asked for again.
+    it takes the place of the oldest events when the page is asked for again. `rejected`: what came in the page,
+    and was no event.
     """
 
     proved: Interval
@@ -34,13 +35,16 @@ class Check:
     authors: tuple[str, ...] = ()
     doubt: Doubt | None = None
     fresh: tuple[Stamped, ...] = ()
+    rejected: frozenset[object] = frozenset()
 
     @classmethod
-    def of(cls, proved: Interval, since: int, events: Sequence[Stamped], first: bool) -> "Check":
+    def of(
+        cls, proved: Interval, since: int, events: Sequence[Stamped], first: bool, rejected: frozenset[object]
+    ) -> "Check":
         """The check of an answer by its newest eighth, or its newest 32nd once a check was passed."""
         newest_first = sorted((event.created_at for event in events), reverse=True)
         start = max(newest_first[len(events) // (8 if first else 32)], proved.since)
-        return cls(proved, Interval(start, proved.until), since, tuple(events))
+        return cls(proved, Interval(start, proved.until), since, tuple(events), rejected=rejected)
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         """The newest part of the page; the whole page again once something new was seen in that."""
@@ -60,8 +64,8 @@ class Check:
         if len(expected - {event.id for event in inside}) > 1 + len(expected) // TOLERATED_SHARE:
             return self._failed(habits)
         fresh = tuple(event for event in inside if event.id not in expected)
-        if not fresh and answer.refused and habits.may_be_cut(answer.size, ask.limit):
-            return self._failed(habits)  # what is no event may be there in place of what should not be
+        if not fresh and self._is_hidden_by_rubbish(ask, answer, habits):
+            return self._failed(habits)
         if not fresh:
             return self._minds_since(ask, answer, habits)
         return Step(tasks=(replace(self, fresh=fresh),)) if len(self.page) >= TELLING else self._failed(habits)
@@ -82,6 +86,10 @@ class Check:
         if not gone or any(event.id not in came for event in self.fresh):
             return False
         return max(gone) <= min(event.created_at for event in inside)
+
+    def _is_hidden_by_rubbish(self, ask: Ask, answer: Answer, habits: Habits) -> bool:
+        """What is no event, and was not in the page, fills the answer: in place of what should not be there."""
+        return len(answer.refused_ids - self.rejected) > BY_CHANCE and habits.may_be_cut(answer.size, ask.limit)
 
     def _minds_since(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         size = answer.size + len(answer.older(ask))

@@ -165,7 +165,10 @@ class Page:
             times = [event.created_at for event in answer.events]
             if habits.wants_check() or times != sorted(times, reverse=True):
                 return Step(
-                    tasks=(*rest, Check.of(proved, self.window.since, inside, first=habits.cut_pages == 1))
+                    tasks=(
+                        *rest,
+                        Check.of(proved, self.window.since, inside, habits.cut_pages == 1, answer.refused_ids),
+                    )
                 )
         return Step.covers(proved, *rest)
 

@@ -63,7 +63,7 @@ SHORTEST_GRACE, LONGEST_GRACE = 0.1, 5.0
 MEMORY = 86_400.0
 """Seconds after which the restraints that a relay has taught us are forgotten."""
 
-_KEPT = ("largest", "cut_at", "since_exclusive", "until_exclusive", "grace", "restricted")
+_KEPT = ("largest", "cut_at", "cuts", "since_exclusive", "until_exclusive", "grace", "restricted")
 _RESTRAINTS = ("rung", "limit", "pause")
 _TRUST = ("order", "cut_pages", "hides")
 
@@ -78,27 +78,28 @@ class Habits:
     """Mutable notes on one relay, shared by all its walks.
 
     `largest`: the most events of what was asked for that one answer ever brought: the relay's cap is no smaller.
-    `cut_at`: the fewest events of an answer that was later proved cut, because its window turned out to hold more;
-    None while that never happened. `since_exclusive`, `until_exclusive`: whether the relay leaves that second
-    itself out, against NIP-01; None while no answer has shown it. `cut_pages`: answers that may have been cut, so
-    far; some of them are checked. `checked`: events of the answers for which a check was passed. `hides`: the
-    relay removes events after counting its limit, so that short and even empty answers prove nothing. `rung`: see
-    `Rung`. `limit`: the most events it can be asked for at once, None while it takes any number. `pause`: seconds
-    to leave between two requests. `stated_limit`: the most events that the relay says it answers at once (NIP-11):
-    the first REQ heeds it, and finds out. `grace`: seconds of silence after an EOSE until it counts, for the
-    relay's events were seen to come after it. `message_bytes`: the most bytes that we send it in one message.
-    `restricted`: see `Access`.
+    `cut_at`: the fewest events of an answer that was later proved cut, because its window turned out to hold
+    more; None while that never happened; `cuts`, how many such answers there were. `since_exclusive`,
+    `until_exclusive`: whether the relay leaves that second itself out, against NIP-01; None while no answer has
+    shown it. `cut_pages`: answers that may have been cut, so far; some of them are checked. `checked`: events of
+    the answers for which a check was passed. `hides`: the relay removes events after counting its limit, so that
+    short and even empty answers prove nothing. `rung`: see `Rung`. `limit`: the most events it can be asked for
+    at once, None while it takes any number. `pause`: seconds to leave between two requests. `stated_limit`: the
+    most events that the relay says it answers at once (NIP-11): the first REQ heeds it, and finds out. `grace`:
+    seconds of silence after an EOSE until it counts, for the relay's events were seen to come after it.
+    `message_bytes`: the most bytes that we send it in one message. `restricted`: see `Access`.
 
     Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
     of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
     `in_place`, the most of them in one answer that certainly took up room: events, and what came again in their
-    place; `cuts`, answers that turned out to be cut;
+    place;
     `rejections`, windows of which either half held nothing but what was rejected; `in_vain`, answers that were
     asked for again for what was rejected, which came again.
     """
 
     largest: int = 0
     cut_at: int | None = None
+    cuts: int = 0
     since_exclusive: bool | None = None
     until_exclusive: bool | None = None
     order: Order = Order.NEWEST_FIRST
@@ -116,7 +117,6 @@ class Habits:
     fullest: int = 0
     as_full: int = 0
     in_place: int = 0
-    cuts: int = 0
     rejections: int = 0
     in_vain: int = 0
 
@@ -125,6 +125,7 @@ class Habits:
         kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
+        kept["cuts"] = min(self.cuts, ENOUGH_CUTS)
         if not self.is_checked:
             kept["cut_pages"] = 0  # none of them counts: the next run checks its first one
         return kept
@@ -140,7 +141,7 @@ class Habits:
         habits.restricted = Access(habits.restricted)
         if is_forgotten(age):
             if habits.varies:  # a short answer may have been short by chance
-                habits.cut_at = None
+                habits.cut_at, habits.cuts = None, 0
             return habits
         habits.rung, habits.limit, habits.pause = Rung(kept["rung"]), kept["limit"], kept["pause"]
         habits.order, habits.cut_pages, habits.hides = Order(kept["order"]), kept["cut_pages"], kept["hides"]
@@ -216,7 +217,7 @@ class Habits:
     def note_false_eose(self, lag: float) -> None:
         """An EOSE was no end: events came `lag` seconds after it. What such answers have taught is forgotten."""
         self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 2 * lag, 2 * self.grace))
-        self.order, self.cut_at, self.hides = Order.NEWEST_FIRST, None, False
+        self.order, self.cut_at, self.cuts, self.hides = Order.NEWEST_FIRST, None, 0, False
         self.cut_pages, self.checked = 0, 0
 
     def note_eose(self, before: int, late: int, silence: float) -> None:
@@ -298,7 +299,7 @@ class Habits:
         """A short answer did not show what is there, though it was not cut."""
         self.hides = True
         if self.varies:
-            self.cut_at = None
+            self.cut_at, self.cuts = None, 0
 
     def bounds(self, window: Interval) -> tuple[int, int]:
         """`since` and `until` that bring all of `window`, whatever this relay takes as inclusive.

@@ -34,7 +34,7 @@ FROM sync_gap WHERE relay_url = %(relay_url)s ORDER BY since;
 -- name: load_habits
 -- What was learned of a relay, by the names of the core (`windowing.habits`), and how its last syncs went: the events
 -- that they brought in a day or less, without the oldest of them, which may have been the first.
-SELECT largest_answer AS largest, cut_at, since_exclusive, until_exclusive, answer_order AS "order", cut_pages, hides,
+SELECT largest_answer AS largest, cut_at, cuts, since_exclusive, until_exclusive, answer_order AS "order", cut_pages, hides,
        rung, request_limit AS "limit", pause, eose_grace AS grace, restricted_kinds AS restricted,
        extract(epoch FROM now() - learned_at)::float8 AS age, failures, succeeded_at IS NOT NULL AS succeeded,
        coalesce((SELECT events_received > 0 FROM sync_attempt
@@ -99,7 +99,7 @@ WHERE relay_url = %(relay_url)s AND filter_hash = %(filter_hash)s;
 -- name: save_limits
 -- What was learned of a relay, and how often it has failed; `retry_after`: seconds until it is tried again, if it has.
 UPDATE relay_limits
-SET largest_answer = %(largest)s, cut_at = %(cut_at)s, since_exclusive = %(since_exclusive)s,
+SET largest_answer = %(largest)s, cut_at = %(cut_at)s, cuts = %(cuts)s, since_exclusive = %(since_exclusive)s,
     until_exclusive = %(until_exclusive)s, answer_order = %(order)s, cut_pages = %(cut_pages)s, hides = %(hides)s,
     rung = %(rung)s, request_limit = %(limit)s, pause = %(pause)s, eose_grace = %(grace)s,
     restricted_kinds = %(restricted)s, negentropy = %(negentropy)s,

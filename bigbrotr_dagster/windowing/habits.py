@@ -126,8 +126,8 @@ class Habits:
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
         kept["cuts"] = min(self.cuts, ENOUGH_CUTS)
-        if not self.is_checked:
-            kept["cut_pages"] = 0  # none of them counts: the next run checks its first one
+        if not self.is_checked:  # what was not checked does not count: the next run checks its first one
+            kept["cut_pages"] = min(self.cut_pages, self.checked, 1)
         return kept
 
     @classmethod
@@ -145,7 +145,7 @@ class Habits:
             return habits
         habits.rung, habits.limit, habits.pause = Rung(kept["rung"]), kept["limit"], kept["pause"]
         habits.order, habits.cut_pages, habits.hides = Order(kept["order"]), kept["cut_pages"], kept["hides"]
-        habits.checked = TELLING if habits.cut_pages > 1 else 0
+        habits.checked = TELLING if habits.cut_pages > 1 else habits.cut_pages
         return habits
 
     def learn(self, ask: "Ask", answer: "Answer") -> None:

@@ -278,7 +278,7 @@ def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(damage: str,
 
     Of fixed relays: of thousands, one may draw its caps so that a whole and its halves are cut alike.
     """
-    for seed in range(12):
+    for seed in range(8):
         good, bad = many(seed, damage)
         relay = Relay([*good, *bad], caps[1], seed, least_cap=caps[0])
         habits = Habits()

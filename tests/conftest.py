@@ -77,6 +77,19 @@ def _clone(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def bigbrotr(debian_server: str) -> Iterator[str]:
+    """URL of a database as BigBrotr 6.6.9 makes it, without rows."""
+    schema = (Path(__file__).parent / "storage" / "bigbrotr.sql").read_bytes()
+    with psycopg.connect(in_database(debian_server, "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE bigbrotr_alone")
+        url = in_database(debian_server, "bigbrotr_alone")
+        with psycopg.connect(url, autocommit=True) as theirs:
+            theirs.execute(schema)
+        yield url
+        connection.execute("DROP DATABASE bigbrotr_alone WITH (FORCE)")
+
+
+@pytest.fixture
 def database(embedded_server: str) -> Iterator[str]:
     """URL of an empty archive on the embedded server."""
     yield from _clone(embedded_server)

@@ -1,30 +1,13 @@
 """The command `db adopt`: what it prints, what it refuses, and the archive that it leaves."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from bigbrotr_dagster.storage.databases import adopt
-from tests.conftest import in_database
 from tests.e2e.commands import Commands
 
 pytestmark = pytest.mark.slow
-
-BIGBROTR = (Path(__file__).parents[1] / "storage" / "bigbrotr.sql").read_bytes()
-
-
-@pytest.fixture
-def bigbrotr(debian_server: str) -> Iterator[str]:
-    with psycopg.connect(in_database(debian_server, "postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE adopt_command")
-        url = in_database(debian_server, "adopt_command")
-        with psycopg.connect(url, autocommit=True) as theirs:
-            theirs.execute(BIGBROTR)
-        yield url
-        connection.execute("DROP DATABASE adopt_command WITH (FORCE)")
 
 
 def test_it_says_how_it_gets_on_and_leaves_an_archive(bigbrotr: str, commands: Commands) -> None:

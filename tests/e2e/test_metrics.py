@@ -1,5 +1,6 @@
 """`metrics`, scraped as Prometheus does: right, never going down, and there while the database is not."""
 
+import re
 import signal
 import subprocess
 import time
@@ -221,7 +222,8 @@ def test_while_the_database_is_away_that_is_said_and_nothing_else(
     assert process.returncode == 143
     lines = stderr.splitlines()
     assert len(lines) == 4, stderr
-    assert all(" WARNING bigbrotr_dagster.archive.metrics: " in line for line in lines)
+    begin = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ WARNING bigbrotr_dagster\.archive\.metrics: ")
+    assert all(begin.match(line) for line in lines)
 
 
 def test_a_database_without_our_tables_is_named(debian_server: str, caplog: pytest.LogCaptureFixture) -> None:

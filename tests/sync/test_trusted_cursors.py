@@ -2,33 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import psycopg
-import pytest
 
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
 from bigbrotr_dagster.storage.databases import adopt
 from bigbrotr_dagster.sync import sync_relays
-from tests.conftest import in_database
 from tests.nostr.helpers import signed
 from tests.relays.scripted import scripted
 from tests.sync.helpers import ask, config, stored_ids, tell
 
-BIGBROTR = (Path(__file__).parents[1] / "storage" / "bigbrotr.sql").read_bytes()
 READ_UNTIL = 1_700_000_000
-
-
-@pytest.fixture
-def bigbrotr(debian_server: str) -> Iterator[str]:
-    with psycopg.connect(in_database(debian_server, "postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE adoption_cursors")
-        url = in_database(debian_server, "adoption_cursors")
-        with psycopg.connect(url, autocommit=True) as theirs:
-            theirs.execute(BIGBROTR)
-        yield url
-        connection.execute("DROP DATABASE adoption_cursors WITH (FORCE)")
 
 
 def read_until(database: str, url: str, timestamp: object) -> None:

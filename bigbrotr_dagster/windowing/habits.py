@@ -23,8 +23,11 @@ LEAST_CAP = 10
 ENOUGH_AS_FULL = 3
 """Answers of the same length, and none that was longer: that is where this relay cuts."""
 
-ENOUGH_CUTS = 3
-"""Answers that were cut, and none that was surely longer than the shortest of them: the relay has one cap."""
+ENOUGH_CUTS, ENOUGH_EQUAL_CUTS = 5, 3
+"""Answers that were all cut at one length, as good as or exactly: the relay has one cap."""
+
+SAME_LENGTH = 2
+"""Things that may come on top of some answers that were cut at one length."""
 
 BY_CHANCE = 10
 """Things on top of an answer that looked like those on top of the one before, at most."""
@@ -93,8 +96,9 @@ class Habits:
     of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
     `in_place`, the most of them in one answer that certainly took up room: events, and what came again in their
     place;
-    `rejections`, windows of which either half held nothing but what was rejected; `in_vain`, answers that were
-    asked for again for what was rejected, which came again.
+    `longest_cut`, the most events of an answer that was proved cut; `rejections`, windows of which either half
+    held nothing but what was rejected; `in_vain`, answers that were asked for again for what was rejected, which
+    came again.
     """
 
     largest: int = 0
@@ -119,13 +123,14 @@ class Habits:
     in_place: int = 0
     rejections: int = 0
     in_vain: int = 0
+    longest_cut: int = 0
 
     def remembered(self) -> dict[str, Any]:
         """What is kept between runs: plain values, by their names here. `restored` takes them."""
         kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
-        kept["cuts"] = min(self.cuts, ENOUGH_CUTS)
+        kept["cuts"] = min(self.cuts, ENOUGH_CUTS) if self._is_cut_at_one_length else 0
         if not self.is_checked:  # what was not checked does not count: the next run checks its first one
             kept["cut_pages"] = min(self.cut_pages, self.checked, 1)
         return kept
@@ -141,7 +146,7 @@ class Habits:
         habits.restricted = Access(habits.restricted)
         if is_forgotten(age):
             if habits.varies:  # a short answer may have been short by chance
-                habits.cut_at, habits.cuts = None, 0
+                habits._forget_cuts()
             return habits
         habits.rung, habits.limit, habits.pause = Rung(kept["rung"]), kept["limit"], kept["pause"]
         habits.order, habits.cut_pages, habits.hides = Order(kept["order"]), kept["cut_pages"], kept["hides"]
@@ -217,8 +222,8 @@ class Habits:
     def note_false_eose(self, lag: float) -> None:
         """An EOSE was no end: events came `lag` seconds after it. What such answers have taught is forgotten."""
         self.grace = min(LONGEST_GRACE, max(SHORTEST_GRACE, 2 * lag, 2 * self.grace))
-        self.order, self.cut_at, self.cuts, self.hides = Order.NEWEST_FIRST, None, 0, False
-        self.cut_pages, self.checked = 0, 0
+        self.order, self.hides, self.cut_pages, self.checked = Order.NEWEST_FIRST, False, 0, 0
+        self._forget_cuts()
 
     def note_eose(self, before: int, late: int, silence: float) -> None:
         """An EOSE came with so many events before and after it; the longest `silence` before one of these."""
@@ -258,6 +263,7 @@ class Habits:
         if 0 < count < limit and not self.hides:
             self.cut_at = count if self.cut_at is None else min(self.cut_at, count)
             self.cuts += 1
+            self.longest_cut = max(self.longest_cut, count)
 
     def note_until_exclusive(self) -> None:
         """The relay left out the second of an `until`, though older events came."""
@@ -299,7 +305,10 @@ class Habits:
         """A short answer did not show what is there, though it was not cut."""
         self.hides = True
         if self.varies:
-            self.cut_at, self.cuts = None, 0
+            self._forget_cuts()
+
+    def _forget_cuts(self) -> None:
+        self.cut_at, self.cuts, self.longest_cut = None, 0, 0
 
     def bounds(self, window: Interval) -> tuple[int, int]:
         """`since` and `until` that bring all of `window`, whatever this relay takes as inclusive.
@@ -331,7 +340,12 @@ class Habits:
         if self.cut_at is None or self.varies:
             return False
         is_shown = self.order is Order.NEWEST_FIRST or self.as_full >= ENOUGH_AS_FULL
-        return is_shown and self.cuts >= ENOUGH_CUTS
+        enough = ENOUGH_EQUAL_CUTS if self.longest_cut == self.cut_at else ENOUGH_CUTS
+        return is_shown and self.cuts >= enough and self._is_cut_at_one_length
+
+    @property
+    def _is_cut_at_one_length(self) -> bool:
+        return self.cut_at is not None and self.longest_cut - self.cut_at <= SAME_LENGTH
 
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.
@@ -342,7 +356,8 @@ class Habits:
         most = rejected > events and events + rejected >= LEAST_CAP
         many = not self._has_one_cap and (most or REJECTED_SHARE * rejected >= self.largest)
         short = self.varies and events + rejected >= LEAST_CAP
-        return rejected > 0 and (many or short or self.may_be_cut(events + rejected, limit))
+        near = BY_CHANCE if self._has_one_cap else 0  # it may be lower by what came on top of those that were cut
+        return rejected > 0 and (many or short or self.may_be_cut(events + rejected + near, limit))
 
     def had_room(self, count: int, limit: int) -> bool:
         """Whether the relay has shown that an answer of `count` events need not be cut: it once sent more."""

@@ -4,9 +4,11 @@ An answer that may have been cut by what was rejected is asked for once more, a 
 again, the relay holds it, and it took up room. What does not come each time was strewn in, and took none.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.habits import BY_CHANCE, Habits, Order
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Step, Task
 
 MOST_TIMES = 6
@@ -21,11 +23,12 @@ IN_VAIN = 4
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A `task` whose ask was answered so many `times`, the last time by `before`."""
+    """A `task` whose ask was answered so many `times`, the last time by `before`; `came`: what they held."""
 
     task: Task
     before: Answer | None = None
     times: int = 0
+    came: tuple[frozenset[object], ...] = ()
 
     def ask(self, limit: int, habits: Habits) -> Ask:
         """What the task asks."""
@@ -36,11 +39,13 @@ class Repeated:
         taken = self._without_strewn(answer)
         if not ask.is_larger:
             habits.note_in_place(len(answer.events) + len(self._again(answer)))
+        came = (*self.came, _held(answer))
+        _note_cuts(came, ask.limit, habits)
         if taken.refused == 0:
             habits.note_repeated(in_vain=False)
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from
             if self._may_tell(answer, habits):
-                return Step(tasks=(Repeated(self.task, taken, self.times + 1),))
+                return Step(tasks=(Repeated(self.task, taken, self.times + 1, came),))
             habits.note_repeated(in_vain=True)
         return self.task.answered(ask, taken, habits)
 
@@ -65,3 +70,23 @@ class Repeated:
 
 def _ids(answer: Answer) -> set[str]:
     return {event.id for event in answer.events}
+
+
+def _held(answer: Answer) -> frozenset[object]:
+    return answer.refused_ids | {event.id for event in answer.events}
+
+
+def _note_cuts(came: Sequence[frozenset[object]], limit: int, habits: Habits) -> None:
+    """Learn where those answers to one ask ended that lack what came in two others, for the relay holds that."""
+    *earlier, _ = came
+    known, held = _twice(earlier), _twice(came)
+    for number, answer in enumerate(came):
+        was_known = number < len(earlier) and len(known - answer) > BY_CHANCE
+        if len(held - answer) > BY_CHANCE and not was_known:
+            habits.note_cut(len(answer), limit)
+
+
+def _twice(came: Sequence[frozenset[object]]) -> set[object]:
+    """What came in at least two of these answers."""
+    times = Counter(thing for answer in came for thing in answer)
+    return {thing for thing, count in times.items() if count > 1}

@@ -141,6 +141,7 @@ class Split:
         parts = older.ids | newer.ids
         halved = tuple(map(self._half, self.halves, (older, newer)))
         is_cut = whole.may_be_cut(limit, habits)
+        self._note_cuts(whole, older, newer, limit, habits)
         if older.is_void(limit, habits) and newer.is_void(limit, habits):
             habits.note_rejected(same=_are_same(older, newer))
         if self.resume is not None and habits.order is Order.NEWEST_FIRST and whole.is_void(limit, habits):
@@ -162,6 +163,17 @@ class Split:
         if habits.varies and whole.counted >= LEAST_CAP:  # the whole and a half may have been cut alike, by chance
             return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
         return _confirmed(self.window, parts, halved, habits)
+
+    def _note_cuts(self, whole: Seen, older: Seen, newer: Seen, limit: int, habits: Habits) -> None:
+        """Learn where the answers ended that lack what one of the others shows to be there."""
+        parts = older.ids | newer.ids
+        for seen, held in (
+            (whole, parts),
+            (older, _within(self.halves[0], whole)),
+            (newer, _within(self.halves[1], whole)),
+        ):
+            if len(held - seen.ids) > max(LEAST_CAP, 1 + len(held) // TOLERATED_SHARE):  # more than may arrive
+                habits.note_cut(seen.counted, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +253,11 @@ def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...],
     if habits.keeps_back or window.seconds > LARGE_WINDOW:
         return Step(tasks=(Readable(window, ids, halves),))
     return Step.covers(window)
+
+
+def _within(window: Interval, seen: Seen) -> frozenset[str]:
+    """The ids of the events of an answer that lie in a part of what was asked for."""
+    return frozenset(event.id for event in seen.events if event.created_at in window)
 
 
 def _are_same(older: Seen, newer: Seen) -> bool:

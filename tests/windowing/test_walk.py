@@ -273,7 +273,10 @@ def many(seed: int, damage: str) -> tuple[list[Stamp], list[Stamp]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["claims", "silent", "lies", "mixed"])
 @pytest.mark.parametrize("caps", [(10, 100), (12, 30), (20, 500), (100, 100), (30, 30)])
-def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(damage: str, caps: tuple[int, int]) -> None:
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(
+    damage: str, caps: tuple[int, int], width: int
+) -> None:
     """The next run begins with what this one has learned.
 
     Of fixed relays: of thousands, one may draw its caps so that a whole and its halves are cut alike.
@@ -283,10 +286,35 @@ def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(damage: str,
         relay = Relay([*good, *bad], caps[1], seed, least_cap=caps[0])
         habits = Habits()
         for window in (Coverage.between(2, 10**6), Coverage.between(300_000, 10**6)):
-            left = run(Walk(window, 500, habits), relay)
+            left = run_together(Walk(window, 500, habits), relay, None, longest=10**5, width=width)
             assert {event.id for event in good if event.created_at in window} <= set(left.delivered), seed
             assert Coverage(left.covered) == window
             habits = Habits.restored(habits.remembered(), 0)
+
+
+def test_an_answer_that_lacks_what_came_twice_was_cut() -> None:
+    """Rubbish alone fills the answers to one ask; what the second one lacks came with the first and the third."""
+    habits = Habits()
+    walk = Walk(Coverage.between(2, 10**6), 500, habits)
+    for size in (40, 15, 60):
+        ask = walk.next()
+        assert ask is not None
+        assert habits.cut_at is None
+        walk.answered(ask, Answer([], EOSE, refused=size, refused_ids=frozenset(range(size))))
+    assert habits.cut_at == 15
+
+
+@given(st.sets(st.integers(0, 10**9), min_size=1, max_size=60), st.integers(1, 6))
+def test_what_never_comes_again_shows_no_cut(sizes: set[int], answers: int) -> None:
+    """Rubbish that is new in each answer, as many of it as there be, was strewn in, and took no room."""
+    habits = Habits()
+    walk, numbers = Walk(Coverage.between(2, 10**6), 500, habits), iter(range(10**9))
+    for _, size in zip(range(answers), sorted(sizes), strict=False):
+        ask = walk.next()
+        assert ask is not None
+        ids = frozenset(next(numbers) for _ in range(size % 400 + 1))
+        walk.answered(ask, Answer([], EOSE, refused=len(ids), refused_ids=ids))
+    assert habits.cut_at is None
 
 
 @pytest.mark.parametrize("cap", [1, 20, 500])

@@ -21,6 +21,9 @@ DRAWN = {row[1]: set(row[2].split()) - {"end"} for row in ROW.finditer(theory.__
 WALKS = 1_500
 """The same ones each time: some kinds of task follow each other rarely."""
 
+LONGEST = 500
+"""Requests for which a walk is followed: what comes later repeats what came before."""
+
 WIDE = 30 * 86_400
 """Seconds that the walks go through: more than what is confirmed by kinds."""
 
@@ -111,10 +114,10 @@ def habits() -> Iterator[Habits]:
 
 
 def look(relay: Relay, which: int, random: Random, trouble: str) -> None:
-    """One walk to its end; `trouble` is what the relay does now and then, or with its first event."""
+    """One walk; `trouble` is what the relay does now and then, or with its first event."""
     walk = Watched(Coverage.between(1, WIDE), 40, list(habits())[which])
     giant = relay.events[0].id if relay.events and trouble == "giant" else None
-    for _ in range(3_000):
+    for _ in range(LONGEST):
         ask = walk.next()
         if ask is None:
             return

@@ -273,15 +273,12 @@ def many(seed: int, damage: str) -> tuple[list[Stamp], list[Stamp]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["claims", "silent", "lies", "mixed"])
 @pytest.mark.parametrize("caps", [(10, 100), (12, 30), (20, 500), (100, 100), (30, 30)])
-@pytest.mark.parametrize("width", [1, 4])
-def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(
-    damage: str, caps: tuple[int, int], width: int
-) -> None:
+def test_a_cap_that_is_drawn_shows_though_rubbish_takes_up_the_room(damage: str, caps: tuple[int, int]) -> None:
     """The next run begins with what this one has learned.
 
     Of fixed relays: of thousands, one may draw its caps so that a whole and its halves are cut alike.
     """
-    for seed in range(8):
+    for seed, width in enumerate([1, 4] * 4):
         good, bad = many(seed, damage)
         relay = Relay([*good, *bad], caps[1], seed, least_cap=caps[0])
         habits = Habits()

@@ -197,6 +197,8 @@ class SynchronizerConfig(Options):
     run that cannot reach PostgreSQL for so long has given up by itself."""
     stats_interval: Seconds = 600.0
     """Seconds between two looks at the archive's size, which follow a sync."""
+    history_days: float | None = Field(default=7.0, ge=1)
+    """Days that Dagster's events and runs of ours are kept; the newest of each relay stay. null: for ever."""
     failure_webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Address that gets a POST of JSON when a run fails; BIGBROTR_FAILURE_WEBHOOK goes before it."""
     _configured: ProcessingConfig | None = PrivateAttr(default=None)

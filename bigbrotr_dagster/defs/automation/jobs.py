@@ -8,9 +8,11 @@ import dagster as dg
 from bigbrotr_dagster.archive.registry import delete_stale_cursors
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
+from bigbrotr_dagster.defs.instance.event_log import prune
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS
+from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS
 
 QUIET = {"console": {"config": {"log_level": "WARNING"}}}
 """Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
@@ -41,10 +43,24 @@ def remove_unregistered(
     context.log.info("\n".join([f"{cursors} cursors removed", *followed.lines()]))
 
 
+@dg.op
+def prune_history(context: dg.OpExecutionContext, synchronizer: Synchronizer) -> None:
+    """Delete Dagster's events and runs that are older than `history_days`; the newest of each partition stay."""
+    days = synchronizer.config().history_days
+    if days is None:
+        return
+    pruned = prune(context.instance, days, OUR_ASSETS, OUR_JOBS)
+    context.log.info(f"{pruned.events} events, {pruned.checks} results of checks, {pruned.runs} runs removed")
+
+
 @dg.job(executor_def=dg.in_process_executor)
 def cleanup() -> None:
-    """Remove what belongs to relays that are no longer registered: cursors and partitions, never events."""
+    """Remove what nobody needs: cursors and partitions of relays that are no longer registered, old runs of ours.
+
+    Never an event of the archive.
+    """
     remove_unregistered()
+    prune_history()
 
 
 def batches(

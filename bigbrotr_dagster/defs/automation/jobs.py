@@ -8,7 +8,7 @@ import dagster as dg
 from bigbrotr_dagster.archive.registry import delete_stale_cursors
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
-from bigbrotr_dagster.defs.instance.event_log import prune
+from bigbrotr_dagster.defs.instance.pruning import prune
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR
-from bigbrotr_dagster.defs.instance.event_log import prune
+from bigbrotr_dagster.defs.instance.pruning import prune
 from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS
 from tests.defs.helpers import Graph, Relays, some_events
 

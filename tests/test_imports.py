@@ -38,6 +38,7 @@ FLOORS: dict[str, list[str]] = {
         "sessions",
         "databases",
         "locks",
+        "left_out",
         "ingest",
         "holdings",
         "state",

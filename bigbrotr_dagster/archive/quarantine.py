@@ -4,6 +4,7 @@ A check may have become more lenient (a larger `max_event_size`, another filter,
 passes now is stored as if it had passed then. Nothing is claimed by that: coverage and cursors stay as they are.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ async def replay_quarantine(
 
 
 async def _replay(pool: Pool, entries: Sequence[Entry], options: ProcessingConfig, report: ReplayReport) -> None:
-    filters = [Filter.from_dict(given) for given in options.filters]
+    filters = [options.asked(given) for given in options.filters]
     checked = []
     for entry in entries:
         result = _check(entry.raw, options, filters)
@@ -150,4 +151,6 @@ def _check(raw: bytes, options: ProcessingConfig, filters: Sequence[Filter]) -> 
     if reason := unstorable(event):
         return reason
     is_in_time = options.since <= event.created_at and (options.until is None or event.created_at <= options.until)
-    return event if is_in_time and any(one.matches(event) for one in filters) else "off_filter"
+    now = time.time()
+    is_wanted = any(one.matches(event) and not one.leaves_out(event, now) for one in filters)
+    return event if is_in_time and is_wanted else "off_filter"

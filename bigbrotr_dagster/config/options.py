@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_valid
 
 from bigbrotr_dagster.config.discovery import DiscoveryConfig
 from bigbrotr_dagster.config.export import ExportConfig
+from bigbrotr_dagster.config.leave_out import LeaveOutConfig
 from bigbrotr_dagster.config.monitor import MonitorConfig
 from bigbrotr_dagster.config.section import Options, Seconds
 from bigbrotr_dagster.nostr.filter import Filter
@@ -91,6 +92,8 @@ class ProcessingConfig(Options):
 
     filters: list[dict[str, Any]] = Field(default=[{}], min_length=1)
     """NIP-01 filters. Each is a walk of its own; `limit` in a filter is ignored."""
+    leave_out: list[LeaveOutConfig] = Field(default=[])
+    """Events that are not stored though a filter lets them through: those that match one of these."""
     since: Timestamp = 0
     """First second of the archive (Unix time)."""
     until: Timestamp | None = None
@@ -124,6 +127,10 @@ class ProcessingConfig(Options):
         for given in filters:
             Filter.from_dict(given)
         return filters
+
+    def asked(self, given: dict[str, Any]) -> Filter:
+        """One of the `filters`, with what is left out of it."""
+        return Filter.from_dict(given).leaving_out(one.rule() for one in self.leave_out)
 
 
 class TimeoutsConfig(Options):

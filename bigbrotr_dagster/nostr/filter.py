@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
@@ -10,6 +10,9 @@ from typing import Any, Self
 import orjson
 
 from bigbrotr_dagster.nostr.event import MAX_CREATED_AT, MAX_KIND, Event
+from bigbrotr_dagster.nostr.left_out import LeftOut
+
+__all__ = ["Filter", "LeftOut"]
 
 _HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
 _TAG_KEY = re.compile(r"#[A-Za-z]").fullmatch
@@ -21,7 +24,8 @@ class Filter:
     """A NIP-01 filter without `search`, whose results no relay promises to be complete (NIP-50).
 
     None means "any". `since` and `until` are seconds since 1970, both inclusive. Two filters that list the
-    same values in another order are equal: lists are kept sorted and without duplicates.
+    same values in another order are equal: lists are kept sorted and without duplicates. `left_out`: what is not
+    wanted though it matches; no relay is told of it, so that it plays no part in `matches` and `to_dict`.
     """
 
     ids: tuple[str, ...] | None = None
@@ -31,6 +35,7 @@ class Filter:
     since: int | None = None
     until: int | None = None
     limit: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
     _ids: frozenset[str] = field(init=False, repr=False, compare=False)
     _authors: frozenset[str] = field(init=False, repr=False, compare=False)
     _kinds: frozenset[int] = field(init=False, repr=False, compare=False)
@@ -102,9 +107,38 @@ class Filter:
         """Return a copy with some keys changed, checked like any filter."""
         return replace(self, **changes)
 
+    def leaving_out(self, rules: Iterable[LeftOut]) -> Self:
+        """Return a copy that leaves out what any of these rules matches, besides what it does already."""
+        unique = {orjson.dumps(rule.to_dict()): rule for rule in (*self.left_out, *rules)}
+        return replace(self, left_out=tuple(rule for _, rule in sorted(unique.items())))
+
+    def leaves_out(self, event: Event, now: float) -> bool:
+        """Tell whether `event` is left out by choice at `now` (Unix time)."""
+        return any(rule.matches(event, now) for rule in self.left_out)
+
+    def described(self) -> dict[str, Any]:
+        """Return what coverage is of: as `to_dict`, and under `leave_out` what is not wanted."""
+        return self.to_dict() | self._without()
+
+    @classmethod
+    def from_description(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what `described` gave.
+
+        Raises:
+            ValueError: names the key and the value that NIP-01 does not allow.
+        """
+        rules = [LeftOut.from_dict(rule) for rule in fields.get("leave_out", ())]
+        return cls.from_dict({key: value for key, value in fields.items() if key != "leave_out"}).leaving_out(
+            rules
+        )
+
     def hash(self) -> str:
         """Return the key of this filter's coverage: 16 hex digits, blind to `since`, `until` and `limit`."""
-        return hashlib.sha256(orjson.dumps(self._selection(), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        what = self._selection() | self._without()
+        return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+    def _without(self) -> dict[str, Any]:
+        return {"leave_out": [rule.to_dict() for rule in self.left_out]} if self.left_out else {}
 
     def _selection(self) -> dict[str, Any]:
         lists = {"ids": self.ids, "authors": self.authors, "kinds": self.kinds, **self.tags}

@@ -236,18 +236,18 @@ class Asking:
         """Have the writer store all that the page brought, what it proves, and what it disproves."""
         history.take_back(disproved)
         history.settle(proof)
-        began = time.monotonic()
+        began, now = time.monotonic(), time.time()
         await self._writer.put(
             Delivery(
                 relay_url=self._relay.url,
                 filter_hash=history.hash,
-                filter=history.filter.to_dict(),
-                seen_at=int(time.time()),
+                filter=history.filter.described(),
+                seen_at=int(now),
                 tally=self.tally,
                 events=[
                     event
                     for event in (*page.events, *page.outside)
-                    if isinstance(event, Event) and history.wants(event.created_at)
+                    if isinstance(event, Event) and history.wants(event, now)
                 ],
                 rejected=[Quarantined(item.reason, item.raw, item.id) for item in page.rejected],
                 rejected_counts=page.rejected_counts,

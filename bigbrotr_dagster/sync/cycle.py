@@ -18,6 +18,7 @@ from bigbrotr_dagster.nostr.relay_url import RelayURL
 from bigbrotr_dagster.nostr.resolver import resolver
 from bigbrotr_dagster.storage.address import shown
 from bigbrotr_dagster.storage.ingest import batch_writer
+from bigbrotr_dagster.storage.left_out import put_in_force
 from bigbrotr_dagster.storage.locks import lock_keeper
 from bigbrotr_dagster.storage.sessions import Pool, connect, open_pool, retried
 from bigbrotr_dagster.storage.state import begin_cycle, finish_cycle, fresh_relays, running_attempt
@@ -74,6 +75,7 @@ async def sync_relays(
     queues = by_network(urls, config, refuse)
     try:
         with database_errors(shown(database_url)):
+            put_in_force(database_url, [one.rule() for one in config.processing.leave_out])
             async with (
                 _cycle(database_url, config, run_id, progress, busy_wait, room_wait) as cycle,
                 _noted(cycle.pool, run_id, len(urls)),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bigbrotr_dagster.config import ProcessingConfig
-from bigbrotr_dagster.nostr.event import MAX_CREATED_AT
+from bigbrotr_dagster.nostr.event import MAX_CREATED_AT, Event
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.state import Nip77, SyncState
 from bigbrotr_dagster.windowing.ages import Ages, Rate, joined
@@ -112,9 +112,9 @@ class History:
         """What `reach` says holds from `since` on, and ends at `until` (None: nowhere) at the latest."""
         self._claims_from, self._claims_until = since, until
 
-    def wants(self, created_at: int) -> bool:
-        """Whether an event of that second belongs into the archive."""
-        return self._since <= created_at <= self._until
+    def wants(self, event: Event, now: float) -> bool:
+        """Whether an event belongs into the archive: it is of these seconds, and not left out by choice."""
+        return self._since <= event.created_at <= self._until and not self.filter.leaves_out(event, now)
 
     def settle(self, proof: Proof) -> None:
         """Take note of what an answer proved: what is covered, or a new gap, is no old gap any more.
@@ -164,16 +164,16 @@ def _without(gaps: Sequence[Gap], seconds: Coverage) -> list[Gap]:
     return [replace(gap, interval=part) for gap in gaps for part in Coverage([gap.interval]) - seconds]
 
 
-def _compared(state: SyncState, name: str) -> Coverage:
+def _compared(state: SyncState, key: Filter) -> Coverage:
     """Gaps that only a reconciliation can close, where there are any: what is withheld, no page shows."""
-    if state.nip77 is not Nip77.SPOKEN:
+    if state.nip77 is not Nip77.SPOKEN or key.left_out:
         return Coverage()
-    return Coverage(gap.interval for gap in state.gaps.get(name, []) if gap.reason is Unproven.WITHHELD)
+    return Coverage(gap.interval for gap in state.gaps.get(key.hash(), []) if gap.reason is Unproven.WITHHELD)
 
 
 def cursor_claims(wanted: ProcessingConfig) -> list[tuple[str, int]]:
     """What a cursor claims to be settled: for each filter's hash the first second (Unix time)."""
-    filters = [Filter.from_dict(given) for given in wanted.filters]
+    filters = [wanted.asked(given) for given in wanted.filters]
     return [(_without_range(one).hash(), max(wanted.since, one.since or 0)) for one in filters]
 
 
@@ -198,7 +198,7 @@ def _without_range(given: Filter) -> Filter:
 
 def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float, state: SyncState) -> History:
     """The history under a configured filter, whose own `since` and `until` narrow the range of the run."""
-    bounded = Filter.from_dict(given)
+    bounded = wanted.asked(given)
     selection = _without_range(bounded)
     untils = [MAX_CREATED_AT if value is None else value for value in (wanted.until, bounded.until)]
     end = int((now if wanted.until is None else min(now, wanted.until)) - wanted.end_lag)
@@ -206,7 +206,7 @@ def open_history(given: dict[str, object], wanted: ProcessingConfig, now: float,
 
     def under(key: Filter, named: tuple[History, ...] = (), restricted: History | None = None) -> History:
         name = key.hash()
-        retried = Coverage(state.retried.get(name, [])) - _compared(state, name)
+        retried = Coverage(state.retried.get(name, [])) - _compared(state, key)
         covered = state.covered.get(name, Coverage())
         asked = Coverage.between(bounds[0], min(end, bounds[2]))
         ages = Ages(state.read.get(name, ()), covered, asked, now, wanted.lookback)

@@ -170,5 +170,8 @@ class Reconciling:
 
 
 def _is_comparable(history: History) -> bool:
-    """What a filter without tags or ids lets through, the database finds as the relay does."""
-    return not history.filter.tags and history.filter.ids is None
+    """What a filter without tags or ids lets through, the database finds as the relay does.
+
+    Where something is left out by choice, the relay would list that as well, each time.
+    """
+    return not history.filter.tags and history.filter.ids is None and not history.filter.left_out

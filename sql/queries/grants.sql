@@ -16,6 +16,7 @@ WITH wanted (name, privileges) AS (
            ('schema_migration', 'SELECT'),
            ('event_quarantine', 'SELECT, INSERT, DELETE'),
            ('gone_event', 'SELECT, INSERT, DELETE'),
+           ('leave_out', 'SELECT, INSERT'),
            ('relay_partition', 'SELECT, INSERT, DELETE'),
            ('service_state', 'SELECT, INSERT, UPDATE, DELETE'),
            ('relay_candidate', 'SELECT, INSERT, UPDATE, DELETE'),

@@ -8,4 +8,4 @@ reading at `storage`.
 
 from bigbrotr_dagster.defs.instance.home import HomeError, initialize, prepare_home, tell_of_home
 
-__all__ = ["HomeError", "pruning", "initialize", "partition_events", "prepare_home", "storage", "tell_of_home"]
+__all__ = ["HomeError", "initialize", "partition_events", "prepare_home", "pruning", "storage", "tell_of_home"]

@@ -1,5 +1,6 @@
 """What a run leaves on its relays' partitions: the same in batches and one by one, and within seconds."""
 
+import re
 import threading
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def check_statuses(graph: Graph, partition: str) -> list[AssetCheckExecutionReco
     ]
 
 
+def messages(graph: Graph, run: dg.ExecuteInProcessResult) -> list[str]:
+    """What the run's log says of what was materialized."""
+    events = graph.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return [event.get_dagster_event().message or "" for event in events]
+
+
 @pytest.fixture(params=["in one go", "without private parts", "in one go fails"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "without private parts":
@@ -56,8 +63,14 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
     assert {url: left[url]["observations_new"] for url in left} == dict(zip(alive, (1, 2, 3), strict=True))
     assert graph.statuses(*alive, dead) == [DONE, DONE, DONE, None]
     checks = graph.checks(run, REACHABLE)
-    assert {url: check.passed for url, check in checks.items()} == dict.fromkeys(alive, True) | {dead: False}
+    passed = dict.fromkeys(alive, True) | {dead: False}
+    assert {url: check.passed for url, check in checks.items()} == passed | {None: True}
     assert checks[dead].description == "connection refused"
+    assert checks[None].description == "of all relays: 1 of 4 failed in their last sync"
+    lines = {re.sub(r", \d+ requests?, [\d.]+ s$", "", message) for message in messages(graph, run)}
+    assert lines == {
+        f"{url}: {one['events_new']} new of {one['events_received']} events" for url, one in left.items()
+    }
     assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED]
     assert check_statuses(graph, dead) == [AssetCheckExecutionRecordStatus.FAILED]
     records = graph.instance.fetch_materializations(
@@ -76,6 +89,7 @@ def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: R
     for twist in (None, None, lambda _, id, __: [["CLOSED", id, "blocked: no"]], None, None):
         relay.twist = twist
         checks = graph.checks(graph.sync(relay.url), REACHABLE)
+        assert checks.pop(None).passed is (twist is None), "its last is the only relay's"
         told.append([check.passed for check in checks.values()])
     assert told == [[True], [], [False], [True], []]
 

@@ -10,7 +10,7 @@ from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS
+from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS, RELAYS_TAG
 
 QUIET = {"console": {"config": {"log_level": "WARNING"}}}
 """Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
@@ -78,12 +78,13 @@ def _batches(
         configured = options.networks.get(network)
         tags = {**configured.run_tags} if configured else {}
         for number in range(count):
+            relays = wanted[number::count]
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
                 job_name=job,
                 run_config={
-                    "ops": {OPS[asset]: {"config": {"relays": wanted[number::count]}}},
+                    "ops": {OPS[asset]: {"config": {"relays": relays}}},
                     "loggers": QUIET,
                 },
-                tags=tags | {NETWORK_TAG: network},
+                tags=tags | {NETWORK_TAG: network, RELAYS_TAG: f"{len(relays)} {network}"},
             )

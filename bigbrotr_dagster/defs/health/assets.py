@@ -18,7 +18,7 @@ from bigbrotr_dagster.defs.health.checks import CHECK_SPECS, record_alive_by_net
 from bigbrotr_dagster.defs.health.records import HealthRecords
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
-from bigbrotr_dagster.defs.runs.in_flight import OPS
+from bigbrotr_dagster.defs.runs.in_flight import OPS, tag_with_relays
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.discovery.health import (
     HealthReport,
@@ -115,6 +115,7 @@ def check_and_record(
     context: RunContext, database_url: str, options: SynchronizerConfig, urls: Sequence[str]
 ) -> HealthReport:
     """Check relays and write their events. Interrupted, it still records every relay that is done."""
+    tag_with_relays(context.instance, context.run, urls)
     # A partition that a person added may name its relay in another form than the normal one.
     keys = {_normal_form(url): url for url in urls} if is_partitioned(context) else {}
     before = {health.url: health for health in known_health(database_url, urls)}

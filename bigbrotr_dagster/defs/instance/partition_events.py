@@ -109,14 +109,15 @@ def _write_batch(context: RunContext, events: Sequence[Recordable]) -> list[Reco
 def _materialization(
     context: RunContext, event: dg.AssetMaterialization, moment: float
 ) -> "private.EventLogEntry":
-    message = f"Materialized value {event.label}."
+    message = event.description or f"Materialized value {event.label}."
     data = private.StepMaterializationData(event)
     return _entry(context, private.DagsterEventType.ASSET_MATERIALIZATION, data, message, moment)
 
 
 def _check(context: RunContext, event: dg.AssetCheckEvaluation) -> "private.EventLogEntry":
     message = f"Asset check '{event.check_name}' on '{event.asset_key.to_user_string()}' "
-    message += "passed." if event.passed else "did not pass."
+    message += "passed" if event.passed else "did not pass"
+    message += f" for {event.partition}." if event.partition else "."
     if event.description:
         message += f" Description: '{event.description}'"
     return _entry(context, private.DagsterEventType.ASSET_CHECK_EVALUATION, event, message, time.time())

@@ -27,6 +27,8 @@ from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
+from bigbrotr_dagster.defs.runs.in_flight import tag_with_relays
+from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.sync import BUSY_WAIT, LEFT_OUT_NAMED, CycleReport, RelayReport, sync_relays
@@ -113,7 +115,8 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             asset=RELAY_CURSOR,
             description=(
                 "The last sync of this relay ended without an error; the description says which one. It is "
-                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always."
+                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always; "
+                "after a run for all relays: at most a `failed_share` of them failed in their last sync."
             ),
         ),
         dg.AssetCheckSpec(
@@ -181,6 +184,7 @@ def sync_and_record(
     """
     # A retry has the same config: what the crashed run finished is not asked again.
     is_retry = "dagster/retry_number" in context.run.tags
+    tag_with_relays(context.instance, context.run, urls)
     skipped = SkippedRelays(context, database_url, urls)
     # A partition that a person added may name its relay in another form than the normal one.
     keys = {_normal_form(url): url for url in skipped.left} if is_partitioned(context) else {}
@@ -224,7 +228,9 @@ def tell(context: RunContext, cycle: CycleReport) -> None:
     failed, busy = sum(not report.skipped for report in cycle.failed), len(cycle.busy)
     synced = len(cycle.relays) - len(cycle.failed) - busy
     counts = f"{synced} relays synced, {failed} failed, {busy} busy, {len(cycle.left_out)} left out"
-    context.log.info(f"{counts}, in {cycle.seconds:.1f} s")
+    process = ProcessName.own()
+    where = f", by process {process.pid} of {process.host}" if process else ""
+    context.log.info(f"{counts}, in {cycle.seconds:.1f} s{where}")
     if cycle.left_out:
         named = "\n".join(cycle.left_out[:LEFT_OUT_NAMED])
         why = "No time was left for these, or no room at their host; they come first next time"

@@ -23,7 +23,10 @@ from bigbrotr_dagster.defs.instance.partition_events import RunContext
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.storage.locks import held_runs, run_lock
 
-PROCESS_TAG = "bigbrotr/process"
+PROCESS_TAG = ".dagster/bigbrotr_process"
+"""The UI, and its GraphQL, show no tag that begins so; on each row of the list of runs it would be noise."""
+EARLIER_PROCESS_TAG = "bigbrotr/process"
+"""The same tag on runs of earlier versions."""
 STARTED_BY_TAG = "bigbrotr/started_by"
 DEV_MARK = "BIGBROTR_DEV"
 """Environment variable that `bigbrotr-dagster dev` gives to all that it starts."""
@@ -134,12 +137,13 @@ def _why_dead(
     instance: dg.DagsterInstance, run: dg.DagsterRun, dead_after: float, missed: dict[str, Missed]
 ) -> str | None:
     """Why a run that holds no lock is dead; None while it may live, and then what was seen is in `missed`."""
-    tag = run.tags.get(PROCESS_TAG)
+    key = PROCESS_TAG if PROCESS_TAG in run.tags else EARLIER_PROCESS_TAG
+    tag = run.tags.get(key)
     process = None if tag is None else ProcessName.parse(tag)
     is_alive = None if process is None else process.is_alive()
     if is_alive is False:
         return f"The run's process is gone: {process}."
-    if is_alive and tag is not None and _is_latest(instance, run.run_id, tag):
+    if is_alive and tag is not None and _is_latest(instance, run.run_id, key, tag):
         missed.pop(run.run_id, None)
         return None
     newest, now = _newest_event(instance, run.run_id), time.time()
@@ -153,9 +157,9 @@ def _why_dead(
     return f"The run held no lock and left no event for {now - seen.since:.0f} s ({where})."
 
 
-def _is_latest(instance: dg.DagsterInstance, run_id: str, tag: str) -> bool:
+def _is_latest(instance: dg.DagsterInstance, run_id: str, key: str, tag: str) -> bool:
     """Whether a process has begun no other run since: one may outlive its runs (`sync`, a worker of Celery)."""
-    latest = instance.get_runs(dg.RunsFilter(tags={PROCESS_TAG: tag}), limit=1)
+    latest = instance.get_runs(dg.RunsFilter(tags={key: tag}), limit=1)
     return all(run.run_id == run_id for run in latest)
 
 
@@ -168,7 +172,8 @@ def _newest_event(instance: dg.DagsterInstance, run_id: str) -> int:
 def _is_ours(run: dg.DagsterRun) -> bool:
     """Whether the run takes a lock; others on this instance may be another code location's."""
     selection = run.asset_selection
-    return PROCESS_TAG in run.tags or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)
+    is_named = PROCESS_TAG in run.tags or EARLIER_PROCESS_TAG in run.tags
+    return is_named or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)
 
 
 def missed_to_cursor(missed: dict[str, Missed]) -> str:

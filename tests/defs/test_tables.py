@@ -6,7 +6,7 @@ import psycopg
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY, SYNC_COVERAGE, SYNC_GAP
 from bigbrotr_dagster.defs.automation import archive_coverage_refresh, archive_stats_refresh
-from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS
+from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, RELAY_CURSOR, RELAYS
 from tests.defs.helpers import Graph, Relays, aged, dead_url, some_events
 
 TABLES = (EVENT, EVENT_RELAY, SYNC_COVERAGE, SYNC_GAP)
@@ -138,3 +138,14 @@ def test_what_needs_no_run_does_not_look_stale(graph: Graph, relays: Relays) -> 
         name: ("FRESH", [])
         for name in (*(key.to_user_string() for key in TABLES), "archive_stats", "archive_coverage")
     }
+
+
+def test_a_relays_page_does_not_look_stale_because_others_were_registered(graph: Graph, relays: Relays) -> None:
+    """Whether the registry was told of by a sensor or by a run."""
+    graph.register(url := relays.serve(some_events(5, "registered")).url)
+    graph.sync(url)
+    graph.register(url, dead_url())
+    assert graph.stale(RELAY_CURSOR, url) == ("FRESH", [])
+    job = defs.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=graph.instance, asset_selection=[RELAYS]).success
+    assert graph.stale(RELAY_CURSOR, url) == ("FRESH", [])

@@ -36,7 +36,7 @@ PENDING_IGNORED = 3600
 """Seconds of a relay's last column that may be pending without being drawn: the next sync brings them."""
 
 LABELS, SHARES, HEAD, ROW = 250, 120, 70, 15
-STRIP_WIDTH, STRIP_HEIGHT = 384, 24
+STRIP_WIDTH, STRIP_HEIGHT = 352, 24
 
 
 def picture(coverage: ArchiveCoverage) -> str:

@@ -21,8 +21,9 @@ MOST_ROWS = 12
 MOST_CHARACTERS = 999
 """The UI hides longer Markdown behind a click."""
 
-LABELS, CELLS, SHARES, ROW = 170, 300, 110, 16
-LONGEST_NAME = 24
+LABELS, CELLS, SHARES, ROW = 124, 144, 88, 16
+"""In all what the page of an asset has room for in a window of 1,400 pixels."""
+LONGEST_NAME = 20
 
 
 def sketch(coverage: ArchiveCoverage) -> str | None:
@@ -46,7 +47,8 @@ def _svg(coverage: ArchiveCoverage, rows: int) -> str:
     grid = f"translate({LABELS} {ROW // 2}) scale({CELLS / columns:.4g} {ROW})"
     words = "".join(_words(coverage, row) for row in range(rows))
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='11' fill='{TEXT}'>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-family='sans-serif'"
+        f" font-size='10' fill='{TEXT}'>"
         f"<g transform='{grid}' stroke-width='.8'><path opacity='.2' d='M0-.5h{columns}v{rows}H0'/>"
         f"{_paths(coverage.cells[:rows])}</g>{words}</svg>"
     )

@@ -86,5 +86,5 @@ def _batches(
                     "ops": {OPS[asset]: {"config": {"relays": relays}}},
                     "loggers": QUIET,
                 },
-                tags=tags | {NETWORK_TAG: network, RELAYS_TAG: f"{len(relays)} {network}"},
+                tags=tags | {NETWORK_TAG: network, RELAYS_TAG: str(len(relays))},
             )

@@ -26,7 +26,7 @@ from bigbrotr_dagster.defs.relays.checks import record_checks
 from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
-from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
+from bigbrotr_dagster.defs.runs import REGISTRY_VERSION, ArchiveDatabase, Synchronizer, run_interruptibly
 from bigbrotr_dagster.defs.runs.in_flight import tag_with_relays
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
@@ -76,7 +76,8 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
     `bigbrotr-dagster relays add URL` registers one, and so does `relay_validated` for what it finds; the sensor
     `relay_partitions` gives it its partition.
     """
-    return dg.MaterializeResult(metadata=registry_metadata(registered_relays(database.ready())))
+    metadata = registry_metadata(registered_relays(database.ready()))
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(REGISTRY_VERSION))
 
 
 @dg.multi_asset(

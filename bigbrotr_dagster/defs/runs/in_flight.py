@@ -14,7 +14,7 @@ NETWORK_TAG = "bigbrotr/network"
 """On the runs that schedule and sensor start."""
 
 RELAYS_TAG = "bigbrotr/relays"
-"""How many relays a run was given, by network, as the list of runs shows it: "12 clearnet, 3 tor"."""
+"""How many relays a run was given, for the list of runs: "12", and "12 clearnet, 3 tor" without `NETWORK_TAG`."""
 
 # Dagster's tags on a run of partitions.
 PARTITION_NAME_TAG = "dagster/partition"
@@ -32,7 +32,7 @@ IN_FLIGHT = [
 
 
 def counted(urls: Iterable[str]) -> str:
-    """The value of `RELAYS_TAG`."""
+    """Relays by network: "12 clearnet, 3 tor"."""
     by_network = Counter(map(_network, urls))
     return ", ".join(f"{count} {network}" for network, count in by_network.most_common())
 

@@ -75,6 +75,16 @@ class NetworkLag:
     slowest: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Registered relays; syncs that ended well, and badly; events that were ever stored. Cheap to ask."""
+
+    relays: int
+    synced: int
+    failed: int
+    events: int
+
+
 @contextmanager
 def looking(database_url: str, patience: int | None = PATIENCE) -> Iterator[BlockingConnection]:
     """A transaction whose statements end after `patience` seconds (None: whenever they end)."""
@@ -124,6 +134,13 @@ def failing_relays(database_url: str, config: SynchronizerConfig) -> tuple[int, 
     with looking(database_url) as connection:
         row = connection.execute(query("failing_relays"), {"networks": reachable_networks(config)}).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def standing(database_url: str) -> Standing:
+    """The numbers of now; the difference of two looks is what was done meanwhile."""
+    with looking(database_url) as connection:
+        row = connection.execute(query("standing")).fetchone()
+        return Standing(*map(int, row or (0,) * 4))
 
 
 def table_marks(database_url: str) -> dict[str, str]:

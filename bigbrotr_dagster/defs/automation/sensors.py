@@ -9,7 +9,7 @@ from bigbrotr_dagster.defs.automation.jobs import batches, relay_sync
 from bigbrotr_dagster.defs.automation.refreshes import looking
 from bigbrotr_dagster.defs.automation.webhook import WebhookFailed, post, webhook_address
 from bigbrotr_dagster.defs.graph import as_block
-from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.relays import configuration_mark, follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
@@ -25,9 +25,13 @@ MOST_REASON = 1_500
 def relay_partitions(
     context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
 ) -> dg.SensorResult | dg.SkipReason:
-    """Partitions of registered relays, relays of partitions that were added; runs for what was never tried."""
-    url, options = database.ready(), synchronizer.config()
-    lines = follow_registry(context.instance, url, options).lines()
+    """Partitions of registered relays, relays of partitions that were added; runs for what was never tried.
+
+    The cursor is the mark of the configuration: asset `relays` shows it, also once it has changed.
+    """
+    url, options, mark = database.ready(), synchronizer.config(), configuration_mark()
+    lines = follow_registry(context.instance, url, options, tell=mark != context.cursor).lines()
+    context.update_cursor(mark)
     for line in lines:
         context.log.info(line)
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either

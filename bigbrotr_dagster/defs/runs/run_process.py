@@ -11,6 +11,7 @@ can be seen from here. Where it cannot, a run ends that for a bounded time held 
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,6 +70,11 @@ def living(instance: dg.DagsterInstance, run: dg.DagsterRun, database_url: str) 
 
     with run_lock(database_url, run.run_id, on_return=stop_if_ended):
         yield
+
+
+def own_place() -> str:
+    """Where this process runs, for a run's log: the tag that says so is hidden."""
+    return f"by process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextmanager

@@ -75,6 +75,30 @@ def test_the_schedules_and_sensors_are_on(dev: Dev) -> None:
     assert {one["sensorState"]["status"] for one in found["sensorsOrError"]["results"]} == {"RUNNING"}
 
 
+def test_each_asset_names_what_keeps_it_fresh_and_none_looks_stale(dev: Dev) -> None:
+    """The UI says "No automations found" and "Unsynced" by these answers."""
+    query = """{assetNodes {assetKey {path} staleStatus targetingInstigators {
+        ... on Sensor {name} ... on Schedule {name}}}}"""
+    eventually(dev.ui.has_picture, 120)
+    nodes = {node["assetKey"]["path"][-1]: node for node in dev.ui.ask(query)["assetNodes"]}
+    automation = {name: {one["name"] for one in node["targetingInstigators"]} for name, node in nodes.items()}
+    assert automation == {
+        "relay_candidates": {"relay_discovery_sensor"},
+        "relay_validated": {"relay_discovery_sensor"},
+        "relays": {"relay_discovery_sensor"},
+        "relay_cursor": {"relay_partitions", "relay_sync_schedule"},
+        "relay_health": {"relay_health_schedule"},
+        "event": {"archive_stats_refresh"},
+        "event_relay": {"archive_stats_refresh"},
+        "archive_stats": {"archive_stats_refresh"},
+        "sync_coverage": {"archive_coverage_refresh"},
+        "sync_gap": {"archive_coverage_refresh"},
+        "archive_coverage": {"archive_coverage_refresh"},
+    }
+    without_a_run = ("event", "event_relay", "archive_stats", "sync_coverage", "sync_gap", "archive_coverage")
+    assert {nodes[name]["staleStatus"] for name in without_a_run} == {"FRESH"}
+
+
 def test_a_second_dev_on_the_same_port_is_one_line(dev: Dev, tmp_path: Path) -> None:
     second = run(tmp_path, "dev", "--port", str(dev.ui.port))
     assert second.code == 1

@@ -82,6 +82,29 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
 
 
 @pytest.mark.slow
+def test_what_the_ui_shows_of_a_check_is_the_state_of_all_relays(graph: Graph, relays: Relays) -> None:
+    """Not "2 / 3 passed" by whichever relay was judged last; nor "skipped" where none had anything to tell."""
+    alive = [relays.serve(some_events(number + 1, "all")).url for number in range(2)]
+    graph.register(*alive, dead := dead_url())
+    keys = [dg.AssetCheckKey(RELAY_CURSOR, name) for name in (REACHABLE, "open_gaps", "cursor_within_coverage")]
+
+    def shown() -> dict[str, tuple[str, str | None]]:
+        latest = graph.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return {key.name: (one.status.value, one.partition) for key, one in latest.items()}
+
+    good = {key.name: ("SUCCEEDED", None) for key in keys}
+    graph.sync(*alive, dead)
+    assert shown() == good
+    graph.sync(alive[0])
+    assert shown() == good, "nothing was told of this relay"
+    assert not graph.sync(partition=dead).success
+    assert shown() == good
+    graph.register(dead)
+    graph.sync(dead)
+    assert shown() == good | {REACHABLE: ("FAILED", None)}, "it is all that there are"
+
+
+@pytest.mark.slow
 def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: Relays) -> None:
     relay = relays.serve(some_events(2, "reach"))
     graph.register(relay.url)

@@ -8,7 +8,7 @@ from bigbrotr_dagster.archive.stats import failing_relays
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive import archive_gap_check, evaluation
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR
-from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_event
+from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_for_all
 from bigbrotr_dagster.defs.relays.records import REACHABLE
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
@@ -29,9 +29,9 @@ def cursor_within_coverage(database: ArchiveDatabase, synchronizer: Synchronizer
 
 def record_checks(context: RunContext, database: ArchiveDatabase, options: SynchronizerConfig) -> None:
     """Evaluate the checks over all relays in a sync's run; their own steps are skipped, for it yields no asset."""
-    log_event(context, archive_gap_check(open_gaps(database.ready(), options)))
-    log_event(context, evaluation(RELAY_CURSOR, REACHABLE, _reach_of_all(database, options)))
-    log_event(context, evaluation(RELAY_CURSOR, CURSOR_WITHIN_COVERAGE, _evaluate(database, options)))
+    log_for_all(context, archive_gap_check(open_gaps(database.ready(), options)))
+    log_for_all(context, evaluation(RELAY_CURSOR, REACHABLE, _reach_of_all(database, options)))
+    log_for_all(context, evaluation(RELAY_CURSOR, CURSOR_WITHIN_COVERAGE, _evaluate(database, options)))
 
 
 def _reach_of_all(database: ArchiveDatabase, options: SynchronizerConfig) -> dg.AssetCheckResult:

@@ -40,8 +40,8 @@ class NetworkHealth:
 
 @dataclass(frozen=True, slots=True)
 class HealthOfAll:
-    """Registered relays: checked ones, of these those dead for `dead_days`; those with a certificate, of these those
-    whose certificate ends within `certificate_days`."""
+    """Registered relays: those checked, of these those dead for `dead_days`; those with a certificate, and of these
+    those whose certificate ends within `certificate_days`."""
 
     checked: int
     dead_long: int

@@ -40,8 +40,10 @@ class NetworkHealth:
 
 @dataclass(frozen=True, slots=True)
 class HealthOfAll:
-    """Registered relays: those checked, of these those dead for `dead_days`; those with a certificate, and of these
-    those whose certificate ends within `certificate_days`."""
+    """Registered relays that were checked, that are dead for `dead_days`, that have a certificate.
+
+    `expiring`: it ends within `certificate_days`.
+    """
 
     checked: int
     dead_long: int

@@ -7,9 +7,10 @@ import warnings
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.archive import ARCHIVE_CHECKS, archive_coverage, archive_stats
+from bigbrotr_dagster.defs.archive import ARCHIVE_CHECKS, archive_coverage, archive_stats, tables
 from bigbrotr_dagster.defs.automation import (
     archive_coverage_refresh,
+    archive_stats_refresh,
     cleanup,
     cleanup_schedule,
     dead_runs,
@@ -18,7 +19,6 @@ from bigbrotr_dagster.defs.automation import (
     relay_sync,
     relay_sync_schedule,
     run_failed,
-    run_succeeded,
 )
 from bigbrotr_dagster.defs.discovery import (
     relay_candidates,
@@ -40,7 +40,7 @@ with warnings.catch_warnings():
     )
 
 defs = dg.Definitions(
-    assets=assets,
+    assets=[*assets, *tables.table_specs()],
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
     jobs=[relay_sync, resync, cleanup, relay_discovery],
     schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
@@ -48,9 +48,9 @@ defs = dg.Definitions(
         relay_partitions,
         relay_discovery_sensor,
         dead_runs,
+        archive_stats_refresh,
         archive_coverage_refresh,
         run_failed,
-        run_succeeded,
     ],
     resources={"database": ArchiveDatabase(), "synchronizer": Synchronizer()},
     # A process for each step would double a run's cost (16 CPU s rather than 8).

@@ -26,6 +26,12 @@ COUNTED_BYTES = 16 * 2**20
 """Tables that are no larger are counted."""
 
 
+MARKED_TABLES = ("event", "event_relay", "sync_coverage", "sync_gap")
+
+DRAWN_FROM = {"event_relay": "observation"}
+"""Views, and the table whose rows they show."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableSize:
     """`rows` is exact for small tables, an estimate for large ones; `bytes` includes indexes."""
@@ -67,6 +73,16 @@ class NetworkLag:
     without: int
     median: float | None
     slowest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Registered relays; syncs that ended well, and badly; events that were ever stored. Cheap to ask."""
+
+    relays: int
+    synced: int
+    failed: int
+    events: int
 
 
 @contextmanager
@@ -111,6 +127,36 @@ def lag_by_network(database_url: str, config: SynchronizerConfig) -> list[Networ
     with looking(database_url) as connection:
         rows = connection.execute(query("lag_by_network"), {"networks": reachable_networks(config)})
         return [NetworkLag(*row) for row in rows]
+
+
+def failing_relays(database_url: str, config: SynchronizerConfig) -> tuple[int, int]:
+    """How many relays were tried, and how many of them failed the last time."""
+    with looking(database_url) as connection:
+        row = connection.execute(query("failing_relays"), {"networks": reachable_networks(config)}).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def standing(database_url: str) -> Standing:
+    """The numbers of now; the difference of two looks is what was done meanwhile."""
+    with looking(database_url) as connection:
+        row = connection.execute(query("standing")).fetchone()
+        return Standing(*map(int, row or (0,) * 4))
+
+
+def table_marks(database_url: str) -> dict[str, str]:
+    """By table a text that changes whenever rows come to it; it costs the same at any size.
+
+    That of `event` is the newest one's number. That of `sync_coverage` changes whenever anything is synced.
+    """
+    with looking(database_url) as connection:
+        row = connection.execute(query("table_marks")).fetchone()
+        return dict(zip(MARKED_TABLES, map(str, row or ()), strict=True))
+
+
+def sizes_of_tables(database_url: str) -> dict[str, TableSize]:
+    """Rows and bytes of every table of the archive."""
+    with looking(database_url) as connection:
+        return table_sizes(connection)
 
 
 def table_sizes(connection: BlockingConnection) -> dict[str, TableSize]:

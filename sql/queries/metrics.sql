@@ -88,3 +88,11 @@ CROSS JOIN LATERAL (
     WHERE sync_attempt.run_id = shown.run_id AND sync_attempt.started_at >= shown.started_at
       AND finished_at IS NOT NULL
 ) AS ended (relays, events);
+
+-- name: standing
+-- What ended syncs have come to, the newest event's number, and how many relays there are.
+SELECT (SELECT count(*) FROM relay),
+       coalesce(sum(value) FILTER (WHERE name = 'attempts:ok'), 0)::bigint,
+       coalesce(sum(value) FILTER (WHERE name = 'attempts:failed'), 0)::bigint,
+       (SELECT coalesce(max(seq), 0) FROM event)
+FROM sync_total;

@@ -16,6 +16,16 @@ WHERE whole.relnamespace = current_schema()::regnamespace
   AND whole.relkind IN ('r', 'p') AND NOT whole.relispartition
 GROUP BY whole.relname ORDER BY whole.relname;
 
+-- name: table_marks
+-- What tells whether rows came to `event`, `event_relay`, `sync_coverage` and `sync_gap`, cheap at any size: the newest
+-- event's number, the observations that ended syncs have brought, begun and ended syncs, how often gaps were tried.
+SELECT coalesce(newest, 0)::text, concat(coalesce(newest, 0), '-', coalesce(observations, 0)),
+       concat((SELECT coalesce(max(id), 0) FROM sync_attempt), '-', coalesce(ended, 0), '-', coalesce(newest, 0)),
+       (SELECT concat(count(*), '-', coalesce(sum(tries), 0)) FROM sync_gap)
+FROM (SELECT max(seq) AS newest FROM event) AS event,
+     (SELECT sum(value) FILTER (WHERE name = 'observations_new') AS observations,
+             sum(value) FILTER (WHERE name IN ('attempts:ok', 'attempts:failed')) AS ended FROM sync_total) AS total;
+
 -- name: count_sampled
 -- The rows of a table, on so many percent of its pages.
 SELECT count(*) FROM {table} TABLESAMPLE SYSTEM ({percent});
@@ -70,6 +80,12 @@ CROSS JOIN LATERAL (
 ) AS position (lag)
 WHERE relay.network = ANY(%(networks)s)
 GROUP BY relay.network ORDER BY relay.network;
+
+-- name: failing_relays
+-- Of the relays of these networks that were tried: how many there are, and how many failed last time.
+SELECT count(*), count(*) FILTER (WHERE relay_limits.failures > 0)
+FROM relay JOIN relay_limits ON relay_limits.relay_url = relay.url AND relay_limits.attempted_at IS NOT NULL
+WHERE relay.network = ANY(%(networks)s);
 
 -- name: rejections
 -- What the last attempts received, and what of it was rejected, by reason.

@@ -4,15 +4,18 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import dagster as dg
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
 from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
+from bigbrotr_dagster.defs.automation.refreshes import LastLook
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_PARTITIONS
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.nostr.event import Event
@@ -32,6 +35,12 @@ def some_events(count: int, name: str = "") -> list[Event]:
 def dead_url() -> str:
     """The URL of a relay that refuses connections."""
     return f"ws://127.0.0.1:{free_port()}"
+
+
+def aged(cursor: str | None, seconds: int) -> str:
+    """The cursor of a sensor of `refreshes` whose last look was so long ago."""
+    last = LastLook.parse(cursor)
+    return str(replace(last, at=last.at - seconds))
 
 
 class Relays:
@@ -106,6 +115,13 @@ class Graph:
         """What the UI shows for partitions; None is never materialized."""
         statuses = self.instance.get_status_by_partition(RELAY_CURSOR, list(urls), RELAY_PARTITIONS)
         return [(statuses or {}).get(url) for url in urls]
+
+    def stale(self, key: dg.AssetKey, partition: str | None = None) -> tuple[str, list[str]]:
+        """What the UI says of an asset, or of one partition: FRESH, STALE ("Unsynced") or MISSING, and why."""
+        loading = LoadingContextForTest(self.instance)
+        resolver = CachingStaleStatusResolver(self.instance, defs.resolve_asset_graph(), loading)
+        causes = resolver.get_stale_causes(key, partition)
+        return resolver.get_status(key, partition).value, [cause.reason for cause in causes]
 
     @contextmanager
     def tick(self, sensor: dg.SensorDefinition) -> Iterator[dg.SensorEvaluationContext]:

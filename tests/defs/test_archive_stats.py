@@ -18,14 +18,22 @@ from bigbrotr_dagster.defs.archive.checks import (
     judge_rejections,
     judge_stored_events,
 )
-from bigbrotr_dagster.defs.automation import run_succeeded
+from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY
+from bigbrotr_dagster.defs.automation import archive_stats_refresh
+from bigbrotr_dagster.defs.automation.refreshes import LastLook
 from bigbrotr_dagster.defs.graph import ARCHIVE_STATS
 from bigbrotr_dagster.storage.ingest import Delivery, Tally, batch_writer
 from bigbrotr_dagster.storage.sessions import open_pool
-from tests.defs.helpers import NOW, Graph, Relays, some_events
+from tests.defs.helpers import NOW, Graph, Relays, aged, some_events
 from tests.nostr.helpers import signed
+from tests.sync.helpers import ask
 
-CHECKS = {"lag_by_network", "rejected_share", "stored_events_verify", "observations_have_events"}
+CHECKS = {
+    "lag_by_network": ARCHIVE_STATS,
+    "rejected_share": ARCHIVE_STATS,
+    "stored_events_verify": EVENT,
+    "observations_have_events": EVENT_RELAY,
+}
 ONION = f"ws://{'a' * 55}d.onion"
 URL = "wss://a.example.com"
 
@@ -111,9 +119,22 @@ def test_it_materializes_with_its_checks(empty: Graph, relays: Relays) -> None:
     [kind] = event.metadata["events_by_kind"].value.records  # type: ignore[union-attr]
     assert kind.data == {"kind": 1, "name": "note", "events": 5}
     evaluations = {one.check_name: one for one in result.get_asset_check_evaluations()}
-    assert set(evaluations) == CHECKS
-    assert evaluations["stored_events_verify"].metadata["events_drawn"].value == 5
-    assert evaluations["observations_have_events"].passed
+    assert set(evaluations) == {name for name, key in CHECKS.items() if key == ARCHIVE_STATS}
+
+
+@pytest.mark.slow
+def test_the_checks_of_the_tables_run_by_themselves(empty: Graph, relays: Relays) -> None:
+    graph = empty
+    graph.register(url := relays.serve(some_events(5)).url)
+    graph.sync(url)
+    checks = [dg.AssetCheckKey(key, name) for name, key in CHECKS.items() if key != ARCHIVE_STATS]
+    job = defs.resolve_implicit_global_asset_job_def()
+    job = job.get_subset(asset_selection=set(), asset_check_selection=set(checks))
+    result = job.execute_in_process(instance=graph.instance)
+    evaluations = {one.asset_check_key: one for one in result.get_asset_check_evaluations()}
+    assert set(evaluations) == set(checks)
+    assert evaluations[checks[0]].metadata["events_drawn"].value == 5
+    assert evaluations[checks[1]].passed
 
 
 def test_stored_events_that_are_not_what_was_signed_are_found(any_database: str) -> None:
@@ -177,15 +198,16 @@ def test_many_rejected_events_are_named_with_their_reason(any_database: str) -> 
     assert check.metadata["rejected_share"].value == 0.15
 
 
-def succeed(graph: Graph, run: dg.ExecuteInProcessResult) -> None:
-    with dg.build_run_status_sensor_context(
-        "run_succeeded",
-        run.get_run_success_event(),
-        graph.instance,
-        run.dagster_run,
-        resources=graph.resources,
+def refresh(graph: Graph, cursor: str | None) -> tuple[str | None, list[dg.AssetKey]]:
+    """One tick, and what the daemon makes of it: the cursor after it, and the assets materialized."""
+    with dg.build_sensor_context(
+        instance=graph.instance, resources=dict(graph.resources), definitions=defs, cursor=cursor
     ) as context:
-        run_succeeded(context)
+        result = archive_stats_refresh.evaluate_tick(context)
+    assert not result.run_requests
+    for event in result.asset_events:
+        graph.instance.report_runless_asset_event(event)
+    return result.cursor, [event.asset_key for event in result.asset_events if hasattr(event, "tags")]
 
 
 def test_a_sync_refreshes_it_at_most_every_so_often(empty: Graph, relays: Relays, config_file: Path) -> None:
@@ -193,14 +215,19 @@ def test_a_sync_refreshes_it_at_most_every_so_often(empty: Graph, relays: Relays
     graph.instance.wipe_assets([ARCHIVE_STATS])
     assert load_config().stats_interval == 600
     graph.register(url := relays.serve(some_events(4)).url)
-    run = graph.sync(url)
-    for _ in range(2):
-        succeed(graph, run)
+    graph.sync(url)
+    cursor, first = refresh(graph, None)
+    assert first == [EVENT, EVENT_RELAY, ARCHIVE_STATS]
+    assert refresh(graph, cursor)[1] == []
+    assert refresh(graph, aged(cursor, 601))[1] == [], "nothing was synced meanwhile"
+    graph.sync(url)
+    assert refresh(graph, aged(cursor, 590))[1] == [], "at most every ten minutes"
+    assert refresh(graph, aged(cursor, 601))[1] == [ARCHIVE_STATS], "no row came to a table"
     records = graph.instance.fetch_materializations(ARCHIVE_STATS, limit=10).records
-    assert len(records) == 1, "at most every ten minutes"
+    assert len(records) == 2
     assert records[0].asset_materialization is not None
     assert records[0].asset_materialization.metadata["event_rows"].value == 4
-    keys = [dg.AssetCheckKey(ARCHIVE_STATS, name) for name in CHECKS]
+    keys = [dg.AssetCheckKey(key, name) for name, key in CHECKS.items()]
     latest = graph.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     assert set(latest) == set(keys)
 
@@ -210,8 +237,22 @@ def test_the_interval_is_the_configurations(empty: Graph, relays: Relays, config
     graph = empty
     config_file.write_text(config_file.read_text() + "stats_interval: 0\n")
     graph.register(url := relays.serve([]).url)
-    before = len(graph.instance.fetch_materializations(ARCHIVE_STATS, limit=100).records)
-    run = graph.sync(url)
+    cursor = None
     for _ in range(2):
-        succeed(graph, run)
-    assert len(graph.instance.fetch_materializations(ARCHIVE_STATS, limit=100).records) == before + 2
+        graph.sync(url)
+        cursor, told = refresh(graph, cursor)
+        assert ARCHIVE_STATS in told
+
+
+def test_while_the_events_double_it_is_refreshed_every_minute(empty: Graph, relays: Relays) -> None:
+    graph = empty
+    graph.register(
+        few := relays.serve(some_events(2, "few")).url, many := relays.serve(some_events(90, "many")).url
+    )
+    graph.sync(few)
+    cursor, _ = refresh(graph, None)
+    before = int(LastLook.parse(cursor).marks["event"])
+    ask(graph.database, f"SELECT setval(pg_get_serial_sequence('event', 'seq'), {2 * before})")
+    graph.sync(many)
+    assert refresh(graph, aged(cursor, 50))[1] == []
+    assert refresh(graph, aged(cursor, 61))[1] == [EVENT, EVENT_RELAY, ARCHIVE_STATS]

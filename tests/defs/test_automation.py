@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from bigbrotr_dagster.archive.registry import register_relays, remove_relays
+from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.automation import relay_partitions, relay_sync, relay_sync_schedule
 from bigbrotr_dagster.defs.automation.schedules import cron_for, tick_seconds
@@ -118,6 +119,7 @@ def test_a_tick_batches_the_due_relays_by_network(graph: Graph, config_file: Pat
     assert [len(urls) for urls in batches["clearnet"]] == [2, 2]
     assert sorted(url for urls in batches["clearnet"] for url in urls) == sorted([*clearnet, local])
     assert len({request.run_key for request in requests}) == 3
+    assert sorted(request.tags["bigbrotr/relays"] for request in requests) == ["1", "2", "2"]
     assert all("2026-11-21T12:00:00" in str(request.run_key) for request in requests)
     assert {request.run_key for request in schedule_tick(graph, 5)}.isdisjoint(one.run_key for one in requests)
 
@@ -209,8 +211,39 @@ def test_the_registry_is_an_asset_with_its_size(graph: Graph) -> None:
     job = defs.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(instance=graph.instance, asset_selection=[RELAYS])
     [event] = result.asset_materializations_for_node("relays")
-    sizes = {key: value.value for key, value in event.metadata.items()}
-    assert sizes == {"dagster/row_count": 2, "relays_clearnet": 1, "relays_tor": 1}
+    found = {key: value.value for key, value in event.metadata.items()}
+    configured, configuration = str(found.pop("configured")), found.pop("configuration")
+    assert found == {"dagster/row_count": 2, "relays_clearnet": 1, "relays_tor": 1}
+    assert "networks.clearnet.max_tasks = 5" in configured.splitlines()
+    assert isinstance(configuration, dict)
+    assert configuration["partitions_per_run"] == load_config().partitions_per_run
+
+
+def test_the_registry_shows_the_configuration_anew_when_it_changes(graph: Graph, config_file: Path) -> None:
+    secret = "https://hooks.example.com/services/T0/B0/secret"
+
+    def told(cursor: str | None) -> tuple[str | None, int]:
+        with dg.build_sensor_context(
+            instance=graph.instance,
+            resources=dict(graph.resources),
+            definitions=defs,
+            sensor_name="relay_partitions",
+            cursor=cursor,
+        ) as context:
+            relay_partitions.evaluate_tick(context)
+            return context.cursor, len(graph.instance.fetch_materializations(RELAYS, limit=1_000).records)
+
+    cursor, before = told(None)
+    assert told(cursor) == (cursor, before)
+    config_file.write_text(config_file.read_text() + f"failure_webhook: {secret}\n")
+    changed, after = told(cursor)
+    assert (changed != cursor, after) == (True, before + 1)
+    latest = graph.instance.get_latest_materialization_event(RELAYS)
+    assert latest is not None
+    assert latest.asset_materialization is not None
+    shown = latest.asset_materialization.metadata
+    assert "failure_webhook" in str(shown["configured"].value)
+    assert "B0/secret" not in str(shown)
 
 
 @pytest.mark.parametrize(

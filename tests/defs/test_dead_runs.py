@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.automation import dead_runs
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.defs.runs.run_process import (
+    EARLIER_PROCESS_TAG,
     LEAST_LOOKS,
     PROCESS_TAG,
     Missed,
@@ -231,6 +233,14 @@ def test_a_run_whose_process_is_seen_to_be_gone_is_ended_at_once(
 def started(graph: Graph, name: object = None) -> dg.DagsterRun:
     tags = {} if name is None else {PROCESS_TAG: str(name)}
     return in_flight(graph, dg.DagsterRunStatus.STARTED, tags={"dagster/partition": dead_url()} | tags)
+
+
+def test_a_run_of_an_earlier_version_is_known_by_its_earlier_tag(graph: Graph) -> None:
+    gone = replace(own_name(), pid=2**22 + 1)
+    tags = {EARLIER_PROCESS_TAG: str(gone)}
+    run = in_flight(graph, dg.DagsterRunStatus.STARTED, tags=tags)
+    [line] = end_dead_runs(graph.instance, graph.database, PATIENCE, {})
+    assert line == f"run {run.run_id}: The run's process is gone: {gone}."
 
 
 def own_name() -> ProcessName:

@@ -20,7 +20,15 @@ ASSETS = {
     "relay_health",
     "archive_coverage",
     "archive_stats",
+    "event",
+    "event_relay",
+    "sync_coverage",
+    "sync_gap",
 }
+TABLES = {"event", "event_relay", "sync_coverage", "sync_gap"}
+"""No run materializes them."""
+TOLD = {"archive_stats", "archive_coverage"}
+"""What is told of several tables, and is none."""
 
 
 def test_the_definitions_load() -> None:
@@ -52,15 +60,17 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "relay_partitions",
         "relay_discovery_sensor",
         "dead_runs",
+        "archive_stats_refresh",
         "archive_coverage_refresh",
         "run_failed",
-        "run_succeeded",
     }
 
 
 def test_dead_runs_of_all_of_them_are_ended() -> None:
     assert {job.name for job in defs.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"} == OUR_JOBS
-    assert defs.resolve_asset_graph().get_all_asset_keys() == OUR_ASSETS
+    graph = defs.resolve_asset_graph()
+    assert graph.materializable_asset_keys == OUR_ASSETS
+    assert {key.to_user_string() for key in graph.external_asset_keys} == TABLES
 
 
 def test_schedules_and_sensors_run_without_being_switched_on() -> None:
@@ -77,12 +87,44 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert "postgres" in spec.kinds
     assert spec.tags["bigbrotr/layer"]
     assert len(spec.description or "") > 80
-    assert "dagster/table_name" in spec.metadata
-    assert spec.metadata["dagster/column_schema"].columns
+    if key in TOLD:
+        assert not {"dagster/table_name", "dagster/column_schema"} & spec.metadata.keys()
+    else:
+        assert "dagster/table_name" in spec.metadata
+        assert spec.metadata["dagster/column_schema"].columns
     [source] = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
-    rare = {"relay_candidates", "relay_validated", "relays", "relay_health"}
-    assert (spec.freshness_policy is None) == (key in rare), "a registry stays as it is, a monitor may be off"
+    rare = {"relay_candidates", "relay_validated", "relays", "relay_health", *TABLES}
+    assert (spec.freshness_policy is None) == (key in rare), (
+        "a registry stays as it is, a monitor may be off, and of a table it is told when rows came"
+    )
+
+
+def test_each_check_is_on_the_asset_whose_property_it_is() -> None:
+    found: dict[str, set[str]] = {}
+    for key in defs.resolve_asset_graph().asset_check_keys:
+        found.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+    assert found == {
+        "relay_validated": {"networks_reachable"},
+        "relay_cursor": {"reachable", "open_gaps", "cursor_within_coverage"},
+        "relay_health": {"certificate_expires", "relay_dead", "alive_by_network"},
+        "archive_stats": {"lag_by_network", "rejected_share"},
+        "event": {"stored_events_verify"},
+        "event_relay": {"observations_have_events"},
+    }
+
+
+def test_of_no_asset_the_ui_says_that_it_has_no_automation() -> None:
+    """`test_dev` asks the UI itself (`assetNode.targetingInstigators`)."""
+    repository, graph = defs.get_repository_def(), defs.resolve_asset_graph()
+    jobs = {target.job_name for sensor in repository.sensor_defs for target in sensor.targets}
+    jobs |= {schedule.job_name for schedule in repository.schedule_defs}
+    targeted = {
+        key for job in repository.get_all_jobs() if job.name in jobs for key in job.asset_layer.selected_asset_keys
+    }
+    for sensor in repository.sensor_defs:
+        targeted |= sensor.asset_selection.resolve(graph) if sensor.asset_selection else set()
+    assert {key.to_user_string() for key in targeted} == ASSETS
 
 
 def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_the_archive() -> None:
@@ -94,8 +136,12 @@ def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_t
         "relays": {"relay_validated"},
         "relay_cursor": {"relays"},
         "relay_health": {"relays"},
-        "archive_stats": {"relay_cursor"},
-        "archive_coverage": {"relay_cursor"},
+        "event": {"relay_cursor"},
+        "event_relay": {"relay_cursor"},
+        "sync_coverage": {"relay_cursor"},
+        "sync_gap": {"relay_cursor"},
+        "archive_stats": {"event", "event_relay"},
+        "archive_coverage": {"sync_coverage", "sync_gap"},
     }
 
 

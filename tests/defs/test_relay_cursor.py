@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from dagster._core.storage.tags import TagType, get_tag_type
 
 from bigbrotr_dagster.defs.runs.run_process import PROCESS_TAG
 from tests.defs.helpers import NOW, Graph, Relays, dead_url, some_events
@@ -208,10 +209,12 @@ def test_a_cursor_beyond_its_coverage_fails_the_check(graph: Graph, relays: Rela
     assert graph.checks(graph.sync(fine.url), "cursor_within_coverage")[None].passed
 
 
-def test_a_run_names_its_process(graph: Graph, relays: Relays) -> None:
+def test_a_run_names_its_relays_and_where_only_we_look_its_process(graph: Graph, relays: Relays) -> None:
     run = graph.instance.get_run_by_id(graph.sync(relays.serve([]).url).run_id)
     assert run is not None
-    assert PROCESS_TAG in run.tags
+    shown = {key for key in run.tags if get_tag_type(key) is not TagType.HIDDEN}
+    assert PROCESS_TAG in run.tags.keys() - shown
+    assert run.tags["bigbrotr/relays"] == "1 local"
 
 
 def test_a_key_that_is_no_relay_fails_without_a_traceback(graph: Graph) -> None:

@@ -1,5 +1,6 @@
 """What a run leaves on its relays' partitions: the same in batches and one by one, and within seconds."""
 
+import re
 import threading
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def check_statuses(graph: Graph, partition: str) -> list[AssetCheckExecutionReco
     ]
 
 
+def messages(graph: Graph, run: dg.ExecuteInProcessResult) -> list[str]:
+    """What the run's log says of what was materialized."""
+    events = graph.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return [event.get_dagster_event().message or "" for event in events]
+
+
 @pytest.fixture(params=["in one go", "without private parts", "in one go fails"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "without private parts":
@@ -56,8 +63,14 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
     assert {url: left[url]["observations_new"] for url in left} == dict(zip(alive, (1, 2, 3), strict=True))
     assert graph.statuses(*alive, dead) == [DONE, DONE, DONE, None]
     checks = graph.checks(run, REACHABLE)
-    assert {url: check.passed for url, check in checks.items()} == dict.fromkeys(alive, True) | {dead: False}
+    passed = dict.fromkeys(alive, True) | {dead: False}
+    assert {url: check.passed for url, check in checks.items()} == passed | {None: True}
     assert checks[dead].description == "connection refused"
+    assert checks[None].description == "of all relays: 1 of 4 failed in their last sync"
+    lines = {re.sub(r", \d+ requests?, [\d.]+ s$", "", message) for message in messages(graph, run)}
+    assert lines == {
+        f"{url}: {one['events_new']} new of {one['events_received']} events" for url, one in left.items()
+    }
     assert check_statuses(graph, alive[0]) == [AssetCheckExecutionRecordStatus.SUCCEEDED]
     assert check_statuses(graph, dead) == [AssetCheckExecutionRecordStatus.FAILED]
     records = graph.instance.fetch_materializations(
@@ -69,6 +82,29 @@ def test_every_way_of_writing_leaves_the_same(graph: Graph, relays: Relays, way:
 
 
 @pytest.mark.slow
+def test_what_the_ui_shows_of_a_check_is_the_state_of_all_relays(graph: Graph, relays: Relays) -> None:
+    """Not "2 / 3 passed" by whichever relay was judged last; nor "skipped" where none had anything to tell."""
+    alive = [relays.serve(some_events(number + 1, "all")).url for number in range(2)]
+    graph.register(*alive, dead := dead_url())
+    keys = [dg.AssetCheckKey(RELAY_CURSOR, name) for name in (REACHABLE, "open_gaps", "cursor_within_coverage")]
+
+    def shown() -> dict[str, tuple[str, str | None]]:
+        latest = graph.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return {key.name: (one.status.value, one.partition) for key, one in latest.items()}
+
+    good = {key.name: ("SUCCEEDED", None) for key in keys}
+    graph.sync(*alive, dead)
+    assert shown() == good
+    graph.sync(alive[0])
+    assert shown() == good, "nothing was told of this relay"
+    assert not graph.sync(partition=dead).success
+    assert shown() == good
+    graph.register(dead)
+    graph.sync(dead)
+    assert shown() == good | {REACHABLE: ("FAILED", None)}, "it is all that there are"
+
+
+@pytest.mark.slow
 def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: Relays) -> None:
     relay = relays.serve(some_events(2, "reach"))
     graph.register(relay.url)
@@ -76,6 +112,7 @@ def test_a_batch_tells_of_a_relays_reach_when_it_changes(graph: Graph, relays: R
     for twist in (None, None, lambda _, id, __: [["CLOSED", id, "blocked: no"]], None, None):
         relay.twist = twist
         checks = graph.checks(graph.sync(relay.url), REACHABLE)
+        assert checks.pop(None).passed is (twist is None), "its last is the only relay's"
         told.append([check.passed for check in checks.values()])
     assert told == [[True], [], [False], [True], []]
 

@@ -76,6 +76,13 @@ class Stack:
         """The archive, as who may do everything there."""
         return f"postgresql://bigbrotr:owner@127.0.0.1:{self.postgres_port}/bigbrotr"
 
+    @property
+    def dagster_url(self) -> str:
+        """Dagster's database, as its daemon has it."""
+        given = self.variables("daemon")
+        user, password, name = (given[f"DAGSTER_POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.postgres_port}/{name}"
+
     def variables(self, service: str) -> dict[str, str]:
         """The service's environment, at this machine's addresses."""
         given = environment_of(service, VALUES)

@@ -47,12 +47,12 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 class Run:
-    """A run as the UI shows it: its status, its worker's host name, its tags."""
+    """A run as the UI shows it: its status, its tags; and its worker's host name, which the UI does not."""
 
-    def __init__(self, shown: dict[str, object]) -> None:
+    def __init__(self, shown: dict[str, object], processes: dict[str, str]) -> None:
         self.id, self.status = str(shown["runId"]), str(shown["status"])
         self.tags = {tag["key"]: tag["value"] for tag in shown["tags"]}  # type: ignore[attr-defined]
-        self.worker = self.tags.get(PROCESS_TAG, " ").split(" ")[0]
+        self.worker = processes.get(self.id, " ").split(" ")[0]
         self.parent = self.tags.get("dagster/parent_run_id", "")
         """The run that it is a retry of, if it is one."""
 
@@ -86,7 +86,9 @@ def patiently(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
 
 def runs(stack: Stack) -> list[Run]:
     query = "{runsOrError {... on Runs {results {runId status tags {key value}}}}}"
-    return [Run(shown) for shown in stack.ui.ask(query)["runsOrError"]["results"]]
+    shown = stack.ui.ask(query)["runsOrError"]["results"]
+    processes = dict(ask(stack.dagster_url, f"SELECT run_id, value FROM run_tags WHERE key = '{PROCESS_TAG}'"))
+    return [Run(one, processes) for one in shown]
 
 
 def why(stack: Stack, run: Run) -> str:

@@ -1,6 +1,7 @@
 """`dev --demo` as a user meets it: one command, Ctrl-C. `test_browser.py` looks at the same process before."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -75,6 +76,30 @@ def test_the_schedules_and_sensors_are_on(dev: Dev) -> None:
     assert {one["sensorState"]["status"] for one in found["sensorsOrError"]["results"]} == {"RUNNING"}
 
 
+def test_each_asset_names_what_keeps_it_fresh_and_none_looks_stale(dev: Dev) -> None:
+    """The UI says "No automations found" and "Unsynced" by these answers."""
+    query = """{assetNodes {assetKey {path} staleStatus targetingInstigators {
+        ... on Sensor {name} ... on Schedule {name}}}}"""
+    eventually(dev.ui.has_picture, 120)
+    nodes = {node["assetKey"]["path"][-1]: node for node in dev.ui.ask(query)["assetNodes"]}
+    automation = {name: {one["name"] for one in node["targetingInstigators"]} for name, node in nodes.items()}
+    assert automation == {
+        "relay_candidates": {"relay_discovery_sensor"},
+        "relay_validated": {"relay_discovery_sensor"},
+        "relays": {"relay_discovery_sensor"},
+        "relay_cursor": {"relay_partitions", "relay_sync_schedule"},
+        "relay_health": {"relay_health_schedule"},
+        "event": {"archive_stats_refresh"},
+        "event_relay": {"archive_stats_refresh"},
+        "archive_stats": {"archive_stats_refresh"},
+        "sync_coverage": {"archive_coverage_refresh"},
+        "sync_gap": {"archive_coverage_refresh"},
+        "archive_coverage": {"archive_coverage_refresh"},
+    }
+    without_a_run = ("event", "event_relay", "archive_stats", "sync_coverage", "sync_gap", "archive_coverage")
+    assert {nodes[name]["staleStatus"] for name in without_a_run} == {"FRESH"}
+
+
 def test_a_second_dev_on_the_same_port_is_one_line(dev: Dev, tmp_path: Path) -> None:
     second = run(tmp_path, "dev", "--port", str(dev.ui.port))
     assert second.code == 1
@@ -132,6 +157,9 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_its_events_and_stops_every_process(
         assert dev.processes() == []
     assert dev.process.returncode == 0, stderr
     assert "Traceback" not in stdout + stderr
+    assert re.search(r"^\d\d:\d\d \d+ relays registered, \d[\d,]* events stored so far$", stdout, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d \d+ syncs? done", stdout, re.MULTILINE)
+    assert "No cursor for event type" not in stderr, "a warning of nothing"
     assert not embedded.status(dev.data).running
 
     url = embedded.start(dev.data)

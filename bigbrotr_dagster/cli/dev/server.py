@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, seed_relays
+from bigbrotr_dagster.cli.dev.diary import Diary
 from bigbrotr_dagster.cli.dev.guardian import AlreadyRunning, guarded, only_dev, stop_left_over
 from bigbrotr_dagster.cli.dev.processes import MARK, interrupt_runs, stop_all
 from bigbrotr_dagster.cli.dev.services import Services
@@ -58,7 +59,7 @@ def run_dev(
             environment = _environment(config_path, allow_private or demo)
             if demo or _follows_public_network(url):
                 environment[DISCOVERY_VARIABLE] = "1"  # where the configuration does not say
-            return _serve(port, names, environment, stopped)
+            return _serve(port, names, environment, Diary(url, stopped), stopped)
 
 
 def _become_only_dev(stack: ExitStack) -> None:
@@ -93,7 +94,9 @@ def _environment(config_path: Path | None, allow_private: bool) -> dict[str, str
     return environment
 
 
-def _serve(port: int, names: Collection[str], environment: dict[str, str], stopped: threading.Event) -> int:
+def _serve(
+    port: int, names: Collection[str], environment: dict[str, str], diary: Diary, stopped: threading.Event
+) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bigbrotr-dev-") as folder,
         guarded(data_dir(), Path(folder), environment),
@@ -107,6 +110,7 @@ def _serve(port: int, names: Collection[str], environment: dict[str, str], stopp
                 if not announced and _answers(port):
                     print(f"Serving on http://{HOST}:{port} - Ctrl-C stops everything", flush=True)
                     announced = True
+                    diary.open()
             if problem is not None:
                 raise DevServerError(problem)
             return 0

@@ -23,6 +23,9 @@ RESTART_SECONDS = 5.0
 
 _CODE_SERVER = "code server"
 
+_OF_NO_CONCERN = (b"No cursor for event type",)
+"""What Dagster warns of at each first start, where all is well."""
+
 
 class Services:
     """The programs while they run. What they say is shown on stderr until `hush`."""
@@ -104,7 +107,7 @@ class Services:
 
     def _pass_on(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         for line in process.stdout or ():
-            if name not in self._hushed:
+            if name not in self._hushed and not any(words in line for words in _OF_NO_CONCERN):
                 if is_json():
                     line = as_record(line, name.replace(" ", "_")).encode() + b"\n"
                 sys.stderr.buffer.write(line)

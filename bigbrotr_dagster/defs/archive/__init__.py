@@ -1,9 +1,11 @@
-"""Assets and checks on the archive as a whole: `archive_coverage`, `archive_stats`, and whether it is sound.
+"""Assets and checks on the archive as a whole: its tables, their coverage, statistics and soundness.
 
-`coverage` is the one with the `picture`, `stats` the other, `checks` judge it, `gaps` says what is open and why
-(of single relays as well: their records show it). Start reading at `coverage`.
+`tables` has the tables, `coverage` what is drawn of them (`picture`, and `sketch` in short), `stats` what is
+counted, `checks` judge them, `gaps` says what is open and why (of single relays as well: their records show it).
+Start reading at `tables`.
 """
 
+from bigbrotr_dagster.defs.archive import tables
 from bigbrotr_dagster.defs.archive.checks import ARCHIVE_CHECKS, evaluation
 from bigbrotr_dagster.defs.archive.coverage import archive_coverage, coverage_metadata
 from bigbrotr_dagster.defs.archive.gaps import (
@@ -26,5 +28,6 @@ __all__ = [
     "gap_seconds",
     "gap_table",
     "relay_gap_check",
+    "tables",
     "take_stock",
 ]

@@ -1,4 +1,4 @@
-"""Checks on `archive_stats`, each of one property of the archive; what one costs does not grow with it."""
+"""Checks on the archive as a whole, each of one property; their cost does not grow with it."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from bigbrotr_dagster.archive.soundness import orphans, rejections, unsound_even
 from bigbrotr_dagster.archive.stats import lag_by_network
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive.gaps import duration
+from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY
 from bigbrotr_dagster.defs.graph import ARCHIVE_STATS
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
@@ -33,7 +34,7 @@ def rejected_check(database: ArchiveDatabase, synchronizer: Synchronizer) -> dg.
     return judge_rejections(database.ready(), synchronizer.config())
 
 
-@dg.asset_check(asset=ARCHIVE_STATS, name="stored_events_verify")
+@dg.asset_check(asset=EVENT, name="stored_events_verify")
 def verify_check(database: ArchiveDatabase, synchronizer: Synchronizer) -> dg.AssetCheckResult:
     """500 stored events, drawn at random, have the id that their content hashes to, and a valid signature."""
     return judge_stored_events(database.ready(), synchronizer.config())
@@ -47,7 +48,7 @@ class OrphanSearch(dg.Config):
     )
 
 
-@dg.asset_check(asset=ARCHIVE_STATS, name="observations_have_events")
+@dg.asset_check(asset=EVENT_RELAY, name="observations_have_events")
 def orphan_check(config: OrphanSearch, database: ArchiveDatabase) -> dg.AssetCheckResult:
     """Every row of `event_relay` has its event: there are no foreign keys, the writer's transactions must do."""
     return judge_observations(database.ready(), look_at_all=config.look_at_all)
@@ -135,11 +136,13 @@ def judge_observations(url: str, *, look_at_all: bool = False) -> dg.AssetCheckR
 
 ARCHIVE_CHECKS = [lag_check, rejected_check, verify_check, orphan_check]
 
-JUDGES: dict[str, Callable[[str, SynchronizerConfig], dg.AssetCheckResult]] = {
-    "lag_by_network": judge_lag,
-    "rejected_share": judge_rejections,
-    "stored_events_verify": judge_stored_events,
-    "observations_have_events": lambda url, options: judge_observations(url),
+Judge = Callable[[str, SynchronizerConfig], dg.AssetCheckResult]
+
+JUDGES: dict[str, tuple[dg.AssetKey, Judge]] = {
+    "lag_by_network": (ARCHIVE_STATS, judge_lag),
+    "rejected_share": (ARCHIVE_STATS, judge_rejections),
+    "stored_events_verify": (EVENT, judge_stored_events),
+    "observations_have_events": (EVENT_RELAY, lambda url, options: judge_observations(url)),
 }
 
 

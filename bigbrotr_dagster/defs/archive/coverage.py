@@ -8,38 +8,25 @@ from bigbrotr_dagster.archive.coverage import ArchiveCoverage
 from bigbrotr_dagster.archive.coverage import archive_coverage as coverage_of
 from bigbrotr_dagster.defs.archive.gaps import reason_table
 from bigbrotr_dagster.defs.archive.picture import in_words, markdown_image, picture, strip
-from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, OWNERS, RELAY_CURSOR, fresh_within_hours
+from bigbrotr_dagster.defs.archive.sketch import sketch
+from bigbrotr_dagster.defs.archive.tables import SYNC_COVERAGE, SYNC_GAP
+from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, OWNERS, fresh_within_hours
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
 
 @dg.asset(
     key=ARCHIVE_COVERAGE,
-    deps=[RELAY_CURSOR],
+    deps=[SYNC_COVERAGE, SYNC_GAP],
     group_name="archive",
     owners=OWNERS,
     kinds={"postgres"},
     tags={"bigbrotr/layer": "coverage"},
     freshness_policy=fresh_within_hours(1, 6),
-    metadata={
-        "dagster/table_name": "sync_coverage",
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn("relay_url", "text"),
-                dg.TableColumn("filter_hash", "text", description="Of the NIP-01 filter, without its range."),
-                dg.TableColumn("filter", "jsonb"),
-                dg.TableColumn("covered", "int8multirange", description="Seconds that are proved complete."),
-                dg.TableColumn(
-                    "read_at_ages",
-                    "int8multirange[]",
-                    description="By age (17 minutes, 2.3 hours, ...): the seconds that were read when so old.",
-                ),
-            ]
-        ),
-    },
     description=(
-        "How much of the archive is covered, pending, or a named gap: a picture over time, `coverage_by_relay` in "
-        "its metadata, with relays as rows and months as columns (days of a young archive, quarters of an old), "
-        "and numbers over all relays. The sensor `archive_coverage_refresh` draws it anew every ten minutes."
+        "How much of the archive is covered, pending, or a named gap. In its metadata `coverage` is a picture of "
+        "all relays over time, `most_behind` one of those that are most behind, and `coverage_by_relay` the "
+        "whole one, with relays as rows and months as columns (days of a young archive, quarters of an old). The "
+        "sensor `archive_coverage_refresh` draws them anew every ten minutes."
     ),
 )
 def archive_coverage(database: ArchiveDatabase, synchronizer: Synchronizer) -> dg.MaterializeResult:
@@ -48,7 +35,7 @@ def archive_coverage(database: ArchiveDatabase, synchronizer: Synchronizer) -> d
 
 
 def coverage_metadata(coverage: ArchiveCoverage) -> dict[str, Any]:
-    """The picture and the numbers. The latter are of all relays, between the picture's first and last second.
+    """The pictures and the numbers. The latter are of all relays, between the pictures' first and last second.
 
     Sums of seconds are floats: the UI plots no integer beyond 32 bits.
     """
@@ -66,9 +53,10 @@ def coverage_metadata(coverage: ArchiveCoverage) -> dict[str, Any]:
         metadata["gap_reasons"] = reason_table(coverage.reasons)
     if not total.covered and not total.gap:
         return {"coverage": dg.MetadataValue.md(_nothing(coverage))} | metadata
-    words = in_words(coverage)
+    words, most_behind = in_words(coverage), sketch(coverage)
     return {
         "coverage": dg.MetadataValue.md(f"{markdown_image(strip(coverage), 'All relays')}\n\n{words}"),
+        **({"most_behind": dg.MetadataValue.md(most_behind)} if most_behind else {}),
         "coverage_by_relay": dg.MetadataValue.md(
             f"{markdown_image(picture(coverage), f'Coverage by relay: {words}')}\n\n{_caption(coverage)}"
         ),

@@ -36,7 +36,7 @@ PENDING_IGNORED = 3600
 """Seconds of a relay's last column that may be pending without being drawn: the next sync brings them."""
 
 LABELS, SHARES, HEAD, ROW = 250, 120, 70, 15
-STRIP_WIDTH, STRIP_HEIGHT = 384, 24
+STRIP_WIDTH, STRIP_HEIGHT = 352, 24
 
 
 def picture(coverage: ArchiveCoverage) -> str:
@@ -96,7 +96,7 @@ def in_words(coverage: ArchiveCoverage) -> str:
     relays = f"{coverage.relays:,} relay{'s' if coverage.relays > 1 else ''}"
     share = percent(coverage.total, PENDING_IGNORED * coverage.relays)
     day = f"{since.day} " if coverage.unit in ("day", "week") else ""
-    return f"{share} covered since {day}{since:%B %Y}: {relays}{_gaps(coverage.gaps)}"
+    return f"{share} covered since {day}{since:%B %Y}: {relays}{gap_count(coverage.gaps)}"
 
 
 def percent(seconds: Breakdown, pending_ignored: int = PENDING_IGNORED) -> str:
@@ -106,7 +106,8 @@ def percent(seconds: Breakdown, pending_ignored: int = PENDING_IGNORED) -> str:
     return f"{min(99.9, int(1000 * seconds.covered_share) / 10):.1f} %"
 
 
-def _gaps(count: int) -> str:
+def gap_count(count: int) -> str:
+    """As in ", 3 gaps"; nothing where there are none."""
     return f", {count:,} gap{'s' if count > 1 else ''}" if count else ""
 
 
@@ -146,18 +147,18 @@ def _grid(rows: Sequence[Sequence[Breakdown]]) -> Iterator[str]:
         thick = 0.9 * (high - low) / LEVELS
         middle = 0.95 - 0.9 * (low + high) / 2 / LEVELS
         style = f"stroke='{colour}' stroke-opacity='{opacity}' stroke-width='{thick:.2f}'"
-        yield f"<path {style} transform='translate(0 {middle:.3f})' d='{_runs(drawn)}'/>"
+        yield f"<path {style} transform='translate(0 {middle:.3f})' d='{runs(drawn)}'/>"
 
 
-def _runs(cells: Sequence[tuple[int, int]]) -> str:
+def runs(cells: Sequence[tuple[int, int]]) -> str:
     """Path of (column, row) cells, given row by row; neighbours are drawn as one stroke."""
-    runs: list[list[int]] = []
+    found: list[list[int]] = []
     for column, row in cells:
-        if runs and runs[-1][1] == row and runs[-1][0] + runs[-1][2] == column:
-            runs[-1][2] += 1
+        if found and found[-1][1] == row and found[-1][0] + found[-1][2] == column:
+            found[-1][2] += 1
         else:
-            runs.append([column, row, 1])
-    return "".join(f"M{column} {row}h{length}" for column, row, length in runs)
+            found.append([column, row, 1])
+    return "".join(f"M{column} {row}h{length}" for column, row, length in found)
 
 
 def _bars(heights: Sequence[int], step: int) -> str:
@@ -198,5 +199,5 @@ def _row(relay: RelayCoverage, y: int, right: int) -> str:
     """A relay's name on the left, its share and gaps on the right."""
     name = relay.url.removeprefix("wss://")
     name = name if len(name) <= 38 else f"{name[:22]}…{name[-15:]}"
-    share = f"<text x='{right}' y='{y}'>{percent(relay.seconds)}{_gaps(relay.gaps)}</text>"
+    share = f"<text x='{right}' y='{y}'>{percent(relay.seconds)}{gap_count(relay.gaps)}</text>"
     return f"<text x='{LABELS - 8}' y='{y}' text-anchor='end'>{escape(name)}</text>{share}"

@@ -1,6 +1,6 @@
 """The archive in numbers: sizes of the tables, and events by network, kind and day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,8 @@ from bigbrotr_dagster.archive.stats import ArchiveStats
 from bigbrotr_dagster.archive.stats import archive_stats as stats_of
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive.checks import JUDGES, evaluation
-from bigbrotr_dagster.defs.graph import ARCHIVE_STATS, OWNERS, RELAY_CURSOR, fresh_within_hours
+from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY, told_of_tables
+from bigbrotr_dagster.defs.graph import ARCHIVE_STATS, OWNERS, fresh_within_hours
 from bigbrotr_dagster.defs.runs import ArchiveDatabase
 
 DAY = 86_400
@@ -33,50 +34,40 @@ TABLES_WITH_NUMBERS = ("relay", "event", "observation", "event_quarantine")
 
 @dg.asset(
     key=ARCHIVE_STATS,
-    deps=[RELAY_CURSOR],
+    deps=[EVENT, EVENT_RELAY],
     group_name="archive",
     owners=OWNERS,
     kinds={"postgres"},
     tags={"bigbrotr/layer": "stats"},
     freshness_policy=fresh_within_hours(2, 6),
-    metadata={
-        "dagster/table_name": "event",
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn("id", "bytea", description="SHA-256 of the canonical event (NIP-01)."),
-                dg.TableColumn("pubkey", "bytea", description="Its author."),
-                dg.TableColumn("created_at", "bigint", description="Unix time, as its author gives it."),
-                dg.TableColumn("kind", "integer"),
-                dg.TableColumn("tags", "jsonb"),
-                dg.TableColumn("tagvalues", "text[]", description="'k:v' of tags with a one-letter name."),
-                dg.TableColumn("content", "text"),
-                dg.TableColumn("sig", "bytea", description="Schnorr signature of the id (BIP-340)."),
-            ]
-        ),
-    },
 )
 def archive_stats(database: ArchiveDatabase) -> dg.MaterializeResult:
     """What the archive holds: rows and bytes of its tables, events by network, kind and day, plotted over time.
 
-    Large tables are sampled, so that it costs a second at any size. The sensor `run_succeeded` takes stock anew
-    after a sync, at most every `stats_interval` seconds of the configuration; it evaluates the checks as well.
+    Large tables are sampled, so that it costs a second at any size. After syncs the sensor
+    `archive_stats_refresh` takes stock anew, every `stats_interval` seconds; it evaluates the checks as well.
     """
     return dg.MaterializeResult(metadata=stats_metadata(stats_of(database.ready())))
 
 
 def take_stock(
-    url: str, options: SynchronizerConfig
+    url: str, options: SynchronizerConfig, marks: Mapping[str, str], seen: Mapping[str, str]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The events of a materialization with its checks, for where there is no run."""
-    yield dg.AssetMaterialization(ARCHIVE_STATS, metadata=stats_metadata(stats_of(url)))
-    for name, judge in JUDGES.items():
-        yield evaluation(ARCHIVE_STATS, name, judge(url, options))
+    """The events of a materialization with its tables and checks, for where there is no run.
+
+    The tables come first: what depends on one is newer then. `marks` and `seen` are those of `told_of_tables`.
+    """
+    stats = stats_of(url)
+    yield from told_of_tables((EVENT, EVENT_RELAY), marks, seen, stats.tables)
+    yield dg.AssetMaterialization(ARCHIVE_STATS, metadata=stats_metadata(stats))
+    for name, (asset, judge) in JUDGES.items():
+        yield evaluation(asset, name, judge(url, options))
 
 
 def stats_metadata(stats: ArchiveStats) -> dict[str, Any]:
     """Numbers that the UI plots, and tables. Large numbers are floats: it plots no integer beyond 32 bits."""
     sizes = stats.tables
-    metadata: dict[str, Any] = {"dagster/row_count": sizes["event"].rows}
+    metadata: dict[str, Any] = {}
     for name in TABLES_WITH_NUMBERS:
         if name in sizes:
             metadata |= {f"{name}_rows": float(sizes[name].rows), f"{name}_bytes": float(sizes[name].bytes)}

@@ -11,7 +11,7 @@ from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
 from bigbrotr_dagster.defs.instance.pruning import prune
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS
+from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS, RELAYS_TAG
 from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS
 
 QUIET = {"console": {"config": {"log_level": "WARNING"}}}
@@ -94,12 +94,13 @@ def _batches(
         configured = options.networks.get(network)
         tags = {**configured.run_tags} if configured else {}
         for number in range(count):
+            relays = wanted[number::count]
             yield dg.RunRequest(
                 run_key=f"{run_key}/{network}/{number}",
                 job_name=job,
                 run_config={
-                    "ops": {OPS[asset]: {"config": {"relays": wanted[number::count]}}},
+                    "ops": {OPS[asset]: {"config": {"relays": relays}}},
                     "loggers": QUIET,
                 },
-                tags=tags | {NETWORK_TAG: network},
+                tags=tags | {NETWORK_TAG: network, RELAYS_TAG: str(len(relays))},
             )

@@ -1,29 +1,21 @@
 """What follows from events: partitions follow the registry, and runs that end are told of."""
 
-import time
-from functools import partial
 from hashlib import sha256
 
 import dagster as dg
 
-from bigbrotr_dagster.archive.coverage import archive_coverage, proved_relays
 from bigbrotr_dagster.archive.turns import unattempted_relays
-from bigbrotr_dagster.defs.archive import coverage_metadata, take_stock
 from bigbrotr_dagster.defs.automation.jobs import batches, relay_sync
+from bigbrotr_dagster.defs.automation.refreshes import looking
 from bigbrotr_dagster.defs.automation.webhook import WebhookFailed, post, webhook_address
-from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, as_block
-from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.graph import as_block
+from bigbrotr_dagster.defs.relays import configuration_mark, follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
 
-COVERAGE_EVERY_SECONDS = 600
-COVERAGE_EVERY_SECONDS_WHILE_NEW = 60
 MOST_REASON = 1_500
 """Characters of a failure's reason that a webhook is told: Discord takes 2,000 in all."""
-
-looking = partial(dg.sensor, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
-"""A sensor that looks twice a minute, from the first start on."""
 
 
 @looking(
@@ -33,9 +25,13 @@ looking = partial(dg.sensor, minimum_interval_seconds=30, default_status=dg.Defa
 def relay_partitions(
     context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
 ) -> dg.SensorResult | dg.SkipReason:
-    """Partitions of registered relays, relays of partitions that were added; runs for what was never tried."""
-    url, options = database.ready(), synchronizer.config()
-    lines = follow_registry(context.instance, url, options).lines()
+    """Partitions of registered relays, relays of partitions that were added; runs for what was never tried.
+
+    The cursor is the mark of the configuration: asset `relays` shows it, also once it has changed.
+    """
+    url, options, mark = database.ready(), synchronizer.config(), configuration_mark()
+    lines = follow_registry(context.instance, url, options, tell=mark != context.cursor).lines()
+    context.update_cursor(mark)
     for line in lines:
         context.log.info(line)
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
@@ -63,29 +59,6 @@ def dead_runs(
         context.log.warning(line)
     context.update_cursor(missed_to_cursor(missed))
     return dg.SkipReason("\n".join(ended) or f"No run is dead; {len(missed)} show no sign of life just now.")
-
-
-@looking(
-    description="Draws the archive's coverage every ten minutes; after a minute when another relay has some.",
-)
-def archive_coverage_refresh(
-    context: dg.SensorEvaluationContext, database: ArchiveDatabase, synchronizer: Synchronizer
-) -> dg.SensorResult | dg.SkipReason:
-    """A materialization of `archive_coverage` without a run, which would cost a hundred times as much.
-
-    The cursor: when the last picture was drawn (Unix time), and of how many relays something was proved then.
-    """
-    url, now = database.ready(), int(time.time())
-    proved = proved_relays(url)
-    drawn_at, drawn_of = (int(word) for word in (context.cursor or "0 0").split())
-    wait = COVERAGE_EVERY_SECONDS if proved == drawn_of else COVERAGE_EVERY_SECONDS_WHILE_NEW
-    if not proved:
-        return dg.SkipReason("Nothing is proved yet.")
-    if now - drawn_at < wait:
-        return dg.SkipReason(f"The picture is {now - drawn_at} s old.")
-    metadata = coverage_metadata(archive_coverage(url, synchronizer.config()))
-    picture = dg.AssetMaterialization(ARCHIVE_COVERAGE, metadata=metadata)
-    return dg.SensorResult(asset_events=[picture], cursor=f"{now} {proved}")
 
 
 @dg.run_failure_sensor(
@@ -120,21 +93,3 @@ def _reason(context: dg.RunFailureSensorContext) -> str:
         if error is not None:
             return error.message.strip()[:MOST_REASON]
     return (context.failure_event.message or "no reason is known")[:MOST_REASON]
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="After a run, refreshes `archive_stats` and its checks, at most every `stats_interval` seconds.",
-)
-def run_succeeded(
-    context: dg.RunStatusSensorContext, database: ArchiveDatabase, synchronizer: Synchronizer
-) -> None:
-    """A materialization of `archive_stats` without a run, which would cost a hundred times as much."""
-    run, options = context.dagster_run, synchronizer.config()
-    context.log.info(f"{run.job_name} {run.run_id} succeeded")
-    latest = context.instance.get_latest_materialization_event(ARCHIVE_STATS)
-    if latest is not None and time.time() - latest.timestamp < options.stats_interval:
-        return
-    for event in take_stock(database.ready(), options):
-        context.instance.report_runless_asset_event(event)

@@ -14,11 +14,11 @@ from bigbrotr_dagster.defs.graph import (
     RELAYS,
     listing,
 )
-from bigbrotr_dagster.defs.health.checks import CHECK_SPECS, record_alive_by_network
+from bigbrotr_dagster.defs.health.checks import CHECK_SPECS, record_checks
 from bigbrotr_dagster.defs.health.records import HealthRecords
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
-from bigbrotr_dagster.defs.runs.in_flight import OPS
+from bigbrotr_dagster.defs.runs.in_flight import OPS, tag_with_relays
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.discovery.health import (
     HealthReport,
@@ -89,7 +89,7 @@ def relay_health(
         if "dagster/retry_number" in context.run.tags and not is_partitioned(context):
             urls = _still_due(url, options, urls)
         report = check_and_record(context, url, options, urls)
-    record_alive_by_network(context, url, options)
+    record_checks(context, url, options)
     missed = tell(context, report)
     if missed and is_partitioned(context):  # a backfill has no answer for a partition that a run missed
         raise dg.Failure(f"{len(missed)} of {len(urls)} relays were not checked\n{listing(missed)}")
@@ -115,6 +115,7 @@ def check_and_record(
     context: RunContext, database_url: str, options: SynchronizerConfig, urls: Sequence[str]
 ) -> HealthReport:
     """Check relays and write their events. Interrupted, it still records every relay that is done."""
+    tag_with_relays(context.instance, context.run, urls)
     # A partition that a person added may name its relay in another form than the normal one.
     keys = {_normal_form(url): url for url in urls} if is_partitioned(context) else {}
     before = {health.url: health for health in known_health(database_url, urls)}

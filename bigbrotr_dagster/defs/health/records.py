@@ -9,7 +9,7 @@ from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_HEALTH
 from bigbrotr_dagster.defs.health.checks import certificate_check, dead_check, expires_soon, is_dead
 from bigbrotr_dagster.defs.instance.partition_events import Recordable, RunContext, is_partitioned
-from bigbrotr_dagster.defs.runs import Records
+from bigbrotr_dagster.defs.runs import FROM_THE_REGISTRY, Records
 from bigbrotr_dagster.discovery.health import KnownHealth, RelayHealth
 from bigbrotr_dagster.nostr.text import safe_line
 
@@ -31,7 +31,9 @@ class HealthRecords(Records[RelayHealth]):
     def _told(self, health: RelayHealth) -> list[Recordable]:
         """A materialization; a check where it fails, or failed before, or partitions were asked for."""
         events: list[Recordable] = [
-            dg.AssetMaterialization(RELAY_HEALTH, partition=health.url, metadata=health_metadata(health))
+            dg.AssetMaterialization(
+                RELAY_HEALTH, partition=health.url, metadata=health_metadata(health), tags=FROM_THE_REGISTRY
+            )
         ]
         before, options = self._before.get(health.url), self._options
         has_certificate = health.certificate_expires_at is not None

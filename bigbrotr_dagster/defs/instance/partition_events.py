@@ -52,6 +52,19 @@ def log_event(context: RunContext, event: Recordable) -> None:
     context.log_event(event)  # type: ignore[arg-type, unused-ignore]
 
 
+def log_for_all(context: RunContext, evaluation: dg.AssetCheckEvaluation) -> None:
+    """Write a check's evaluation of all relays, such that it is what the UI shows of the check.
+
+    Dagster shows the row that was made last. The run's own was made when it was planned, before those of single
+    relays: where there are such, the evaluation is reported once more, without the run.
+    """
+    log_event(context, evaluation)
+    key = dg.AssetCheckKey(evaluation.asset_key, evaluation.check_name)
+    latest = context.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    if latest is not None and latest.partition is not None:
+        context.instance.report_runless_asset_event(evaluation)
+
+
 def mark_failed(context: RunContext, keys: Iterable[str], asset: dg.AssetKey) -> None:
     """Let these partitions show FAILED once this run has failed.
 
@@ -109,14 +122,15 @@ def _write_batch(context: RunContext, events: Sequence[Recordable]) -> list[Reco
 def _materialization(
     context: RunContext, event: dg.AssetMaterialization, moment: float
 ) -> "private.EventLogEntry":
-    message = f"Materialized value {event.label}."
+    message = event.description or f"Materialized value {event.label}."
     data = private.StepMaterializationData(event)
     return _entry(context, private.DagsterEventType.ASSET_MATERIALIZATION, data, message, moment)
 
 
 def _check(context: RunContext, event: dg.AssetCheckEvaluation) -> "private.EventLogEntry":
     message = f"Asset check '{event.check_name}' on '{event.asset_key.to_user_string()}' "
-    message += "passed." if event.passed else "did not pass."
+    message += "passed" if event.passed else "did not pass"
+    message += f" for {event.partition}." if event.partition else "."
     if event.description:
         message += f" Description: '{event.description}'"
     return _entry(context, private.DagsterEventType.ASSET_CHECK_EVALUATION, event, message, time.time())

@@ -2,12 +2,13 @@
 
 `assets` has `relays` and `relay_cursor`, `checks` what is judged with them; `records` is what a sync leaves in the
 UI, `skipped` says it of partitions that were passed over. `follow` keeps partitions and registry equal, and
-`resync_job` reads a range again. Start reading at `assets`.
+`resync_job` reads a range again; `configuration` is what the syncs go by. Start reading at `assets`.
 """
 
 from bigbrotr_dagster.defs.relays.assets import relay_cursor, relays
 from bigbrotr_dagster.defs.relays.checks import cursor_within_coverage
+from bigbrotr_dagster.defs.relays.configuration import configuration_mark
 from bigbrotr_dagster.defs.relays.follow import follow_registry
 from bigbrotr_dagster.defs.relays.resync_job import resync
 
-__all__ = ["cursor_within_coverage", "follow_registry", "relay_cursor", "relays", "resync"]
+__all__ = ["configuration_mark", "cursor_within_coverage", "follow_registry", "relay_cursor", "relays", "resync"]

@@ -23,11 +23,13 @@ from bigbrotr_dagster.defs.graph import (
 )
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, mark_failed
 from bigbrotr_dagster.defs.relays.checks import record_checks
+from bigbrotr_dagster.defs.relays.configuration import configuration_metadata
 from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
 from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
-from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
-from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
+from bigbrotr_dagster.defs.runs import REGISTRY_VERSION, ArchiveDatabase, Synchronizer, run_interruptibly
+from bigbrotr_dagster.defs.runs.in_flight import tag_with_relays
+from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal, own_place
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 from bigbrotr_dagster.sync import BUSY_WAIT, LEFT_OUT_NAMED, CycleReport, RelayReport, sync_relays
 
@@ -72,9 +74,10 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
     """Every relay that this archive follows: the table `relay`, one row for each partition of `relay_cursor`.
 
     `bigbrotr-dagster relays add URL` registers one, and so does `relay_validated` for what it finds; the sensor
-    `relay_partitions` gives it its partition.
+    `relay_partitions` gives it its partition. The metadata have the options that its syncs go by.
     """
-    return dg.MaterializeResult(metadata=registry_metadata(registered_relays(database.ready())))
+    metadata = registry_metadata(registered_relays(database.ready())) | configuration_metadata()
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(REGISTRY_VERSION))
 
 
 @dg.multi_asset(
@@ -113,7 +116,8 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             asset=RELAY_CURSOR,
             description=(
                 "The last sync of this relay ended without an error; the description says which one. It is "
-                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always."
+                "evaluated when a sync fails, and when one succeeds after that; in a run of partitions, always; "
+                "after a run for all relays: at most a `failed_share` of them failed in their last sync."
             ),
         ),
         dg.AssetCheckSpec(
@@ -181,6 +185,7 @@ def sync_and_record(
     """
     # A retry has the same config: what the crashed run finished is not asked again.
     is_retry = "dagster/retry_number" in context.run.tags
+    tag_with_relays(context.instance, context.run, urls)
     skipped = SkippedRelays(context, database_url, urls)
     # A partition that a person added may name its relay in another form than the normal one.
     keys = {_normal_form(url): url for url in skipped.left} if is_partitioned(context) else {}
@@ -224,7 +229,7 @@ def tell(context: RunContext, cycle: CycleReport) -> None:
     failed, busy = sum(not report.skipped for report in cycle.failed), len(cycle.busy)
     synced = len(cycle.relays) - len(cycle.failed) - busy
     counts = f"{synced} relays synced, {failed} failed, {busy} busy, {len(cycle.left_out)} left out"
-    context.log.info(f"{counts}, in {cycle.seconds:.1f} s")
+    context.log.info(f"{counts}, in {cycle.seconds:.1f} s, {own_place()}")
     if cycle.left_out:
         named = "\n".join(cycle.left_out[:LEFT_OUT_NAMED])
         why = "No time was left for these, or no room at their host; they come first next time"

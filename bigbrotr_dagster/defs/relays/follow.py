@@ -21,6 +21,7 @@ from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS, registry_metadata
 from bigbrotr_dagster.defs.instance.partition_events import open_backfill_partitions
 from bigbrotr_dagster.defs.instance.storage import require_own
+from bigbrotr_dagster.defs.relays.configuration import configuration_metadata
 from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT, named_relays
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, RelayURL, parse_relay_url
 
@@ -57,11 +58,13 @@ class Followed:
         return [f"{len(keys)} {what}: {_listing(keys)}" for keys, what in said if keys]
 
 
-def follow_registry(instance: dg.DagsterInstance, database_url: str, options: SynchronizerConfig) -> Followed:
+def follow_registry(
+    instance: dg.DagsterInstance, database_url: str, options: SynchronizerConfig, *, tell: bool = False
+) -> Followed:
     """Make partitions and registry equal; one process at a time does.
 
     One call adds all partitions: Dagster rebuilds its partition cache at every addition. A change is also a
-    materialization of asset `relays`, which needs no run.
+    materialization of asset `relays`, which needs no run; with `tell` there is one in any case.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, or the instance belongs to another archive.
@@ -88,8 +91,8 @@ def follow_registry(instance: dg.DagsterInstance, database_url: str, options: Sy
         followed.removed = _remove(instance, gone)
         followed.waiting = sorted(set(gone) - set(followed.removed))
         notes.forget(followed.removed)
-        if followed.removed or missing or followed.registered:
-            metadata = registry_metadata(notes.relays())
+        if tell or followed.removed or missing or followed.registered:
+            metadata = registry_metadata(notes.relays()) | configuration_metadata()
             instance.report_runless_asset_event(dg.AssetMaterialization(RELAYS, metadata=metadata))
     return followed
 

@@ -11,6 +11,7 @@ from bigbrotr_dagster.archive.registry import removed_relays
 from bigbrotr_dagster.archive.turns import went_well
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, listing
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, write_events
+from bigbrotr_dagster.defs.runs import FROM_THE_REGISTRY
 from bigbrotr_dagster.defs.runs.in_flight import BACKFILL_TAG, NETWORK_TAG
 from bigbrotr_dagster.sync import RelayReport
 
@@ -49,7 +50,9 @@ class SkippedRelays:
         if is_partitioned(self._context):
             green = self._removed | went_well(self._database_url, list(self._why))
             events = [
-                dg.AssetMaterialization(RELAY_CURSOR, partition=url, metadata={"skipped": why})
+                dg.AssetMaterialization(
+                    RELAY_CURSOR, partition=url, metadata={"skipped": why}, tags=FROM_THE_REGISTRY
+                )
                 for url, why in self._why.items()
                 if url in green
             ]

@@ -6,7 +6,16 @@ tell the living from the dead. Start reading at `run_process`.
 """
 
 from bigbrotr_dagster.defs.runs.event_loop import run_interruptibly
-from bigbrotr_dagster.defs.runs.records import Records
+from bigbrotr_dagster.defs.runs.records import FROM_THE_REGISTRY, REGISTRY_VERSION, Records
 from bigbrotr_dagster.defs.runs.resources import ArchiveDatabase, Synchronizer
 
-__all__ = ["ArchiveDatabase", "Records", "Synchronizer", "in_flight", "run_interruptibly", "run_process"]
+__all__ = [
+    "FROM_THE_REGISTRY",
+    "REGISTRY_VERSION",
+    "ArchiveDatabase",
+    "Records",
+    "Synchronizer",
+    "in_flight",
+    "run_interruptibly",
+    "run_process",
+]

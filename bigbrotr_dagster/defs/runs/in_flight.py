@@ -1,15 +1,20 @@
 """What runs that have not ended are about: relays that are being synced, or wait for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
 
 from bigbrotr_dagster.archive.turns import finished_since
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
+from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, parse_relay_url
 
 NETWORK_TAG = "bigbrotr/network"
 """On the runs that schedule and sensor start."""
+
+RELAYS_TAG = "bigbrotr/relays"
+"""How many relays a run was given, for the list of runs: "12", and "12 clearnet, 3 tor" without `NETWORK_TAG`."""
 
 # Dagster's tags on a run of partitions.
 PARTITION_NAME_TAG = "dagster/partition"
@@ -24,6 +29,25 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+def counted(urls: Iterable[str]) -> str:
+    """Relays by network: "12 clearnet, 3 tor"."""
+    by_network = Counter(map(_network, urls))
+    return ", ".join(f"{count} {network}" for network, count in by_network.most_common())
+
+
+def _network(url: str) -> str:
+    try:
+        return str(parse_relay_url(url).network)
+    except InvalidRelayURL:
+        return "unknown"
+
+
+def tag_with_relays(instance: dg.DagsterInstance, run: dg.DagsterRun, urls: Sequence[str]) -> None:
+    """Let the list of runs show what a run is about, where neither its partition nor who started it did."""
+    if urls and not {RELAYS_TAG, PARTITION_NAME_TAG} & run.tags.keys():
+        instance.add_run_tags(run.run_id, {RELAYS_TAG: counted(urls)})
 
 
 Finished = Callable[[str, Mapping[str, datetime]], set[str]]

@@ -11,6 +11,7 @@ can be seen from here. Where it cannot, a run ends that for a bounded time held 
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,10 @@ from bigbrotr_dagster.defs.instance.partition_events import RunContext
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.storage.locks import held_runs, run_lock
 
-PROCESS_TAG = "bigbrotr/process"
+PROCESS_TAG = ".dagster/bigbrotr_process"
+"""The UI, and its GraphQL, show no tag that begins so; on each row of the list of runs it would be noise."""
+EARLIER_PROCESS_TAG = "bigbrotr/process"
+"""The same tag on runs of earlier versions."""
 STARTED_BY_TAG = "bigbrotr/started_by"
 DEV_MARK = "BIGBROTR_DEV"
 """Environment variable that `bigbrotr-dagster dev` gives to all that it starts."""
@@ -66,6 +70,11 @@ def living(instance: dg.DagsterInstance, run: dg.DagsterRun, database_url: str) 
 
     with run_lock(database_url, run.run_id, on_return=stop_if_ended):
         yield
+
+
+def own_place() -> str:
+    """Where this process runs, for a run's log: the tag that says so is hidden."""
+    return f"by process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextmanager
@@ -134,12 +143,13 @@ def _why_dead(
     instance: dg.DagsterInstance, run: dg.DagsterRun, dead_after: float, missed: dict[str, Missed]
 ) -> str | None:
     """Why a run that holds no lock is dead; None while it may live, and then what was seen is in `missed`."""
-    tag = run.tags.get(PROCESS_TAG)
+    key = PROCESS_TAG if PROCESS_TAG in run.tags else EARLIER_PROCESS_TAG
+    tag = run.tags.get(key)
     process = None if tag is None else ProcessName.parse(tag)
     is_alive = None if process is None else process.is_alive()
     if is_alive is False:
         return f"The run's process is gone: {process}."
-    if is_alive and tag is not None and _is_latest(instance, run.run_id, tag):
+    if is_alive and tag is not None and _is_latest(instance, run.run_id, key, tag):
         missed.pop(run.run_id, None)
         return None
     newest, now = _newest_event(instance, run.run_id), time.time()
@@ -153,9 +163,9 @@ def _why_dead(
     return f"The run held no lock and left no event for {now - seen.since:.0f} s ({where})."
 
 
-def _is_latest(instance: dg.DagsterInstance, run_id: str, tag: str) -> bool:
+def _is_latest(instance: dg.DagsterInstance, run_id: str, key: str, tag: str) -> bool:
     """Whether a process has begun no other run since: one may outlive its runs (`sync`, a worker of Celery)."""
-    latest = instance.get_runs(dg.RunsFilter(tags={PROCESS_TAG: tag}), limit=1)
+    latest = instance.get_runs(dg.RunsFilter(tags={key: tag}), limit=1)
     return all(run.run_id == run_id for run in latest)
 
 
@@ -168,7 +178,8 @@ def _newest_event(instance: dg.DagsterInstance, run_id: str) -> int:
 def _is_ours(run: dg.DagsterRun) -> bool:
     """Whether the run takes a lock; others on this instance may be another code location's."""
     selection = run.asset_selection
-    return PROCESS_TAG in run.tags or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)
+    is_named = PROCESS_TAG in run.tags or EARLIER_PROCESS_TAG in run.tags
+    return is_named or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)
 
 
 def missed_to_cursor(missed: dict[str, Missed]) -> str:

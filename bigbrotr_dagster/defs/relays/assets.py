@@ -17,13 +17,14 @@ from bigbrotr_dagster.defs.graph import (
     OWNERS,
     RELAY_CURSOR,
     RELAY_PARTITIONS,
+    RELAYS,
     fresh_within_hours,
     listing,
-    registry_metadata,
 )
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, mark_failed
 from bigbrotr_dagster.defs.relays.checks import record_checks
 from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
+from bigbrotr_dagster.defs.relays.registered import registry_metadata
 from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
@@ -52,6 +53,7 @@ class RelaySelection(dg.Config):
 
 
 @dg.asset(
+    key=RELAYS,
     deps=[relay_validated],
     group_name="archive",
     owners=OWNERS,

@@ -18,9 +18,10 @@ import dagster as dg
 
 from bigbrotr_dagster.archive.partition_notes import partition_notes
 from bigbrotr_dagster.config import SynchronizerConfig
-from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS, registry_metadata
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS
 from bigbrotr_dagster.defs.instance.partition_events import open_backfill_partitions
 from bigbrotr_dagster.defs.instance.storage import require_own
+from bigbrotr_dagster.defs.relays.registered import registry_metadata
 from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT, named_relays
 from bigbrotr_dagster.nostr.relay_url import InvalidRelayURL, RelayURL, parse_relay_url
 

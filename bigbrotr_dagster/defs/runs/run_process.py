@@ -18,7 +18,14 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, RELAY_CURSOR, RELAY_HEALTH, RELAYS
+from bigbrotr_dagster.defs.graph import (
+    ARCHIVE_COVERAGE,
+    ARCHIVE_STATS,
+    RELAY_CURSOR,
+    RELAY_HEALTH,
+    RELAYS,
+    asset_key,
+)
 from bigbrotr_dagster.defs.instance.partition_events import RunContext
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.storage.locks import held_runs, run_lock
@@ -38,7 +45,7 @@ LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
 OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery"}
-CANDIDATES, VALIDATED = dg.AssetKey("relay_candidates"), dg.AssetKey("relay_validated")
+CANDIDATES, VALIDATED = asset_key("relay_candidates"), asset_key("relay_validated")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, CANDIDATES, VALIDATED}
 
 

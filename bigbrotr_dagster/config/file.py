@@ -62,7 +62,7 @@ def _overlaid(config: SynchronizerConfig, overlay: Mapping[str, Any]) -> Synchro
     try:
         return SynchronizerConfig.model_validate(_merged(config.model_dump(), overlay))
     except ValidationError as error:
-        raise ConfigError(f"the component's attributes: {problems(error)[0]}") from error
+        raise ConfigError(f"the component's attributes: {problems(error)[0]}") from None
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

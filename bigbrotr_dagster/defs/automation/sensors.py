@@ -15,7 +15,7 @@ from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, as_bloc
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
-from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
+from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, is_ours, missed_from_cursor, missed_to_cursor
 
 COVERAGE_EVERY_SECONDS = 600
 COVERAGE_EVERY_SECONDS_WHILE_NEW = 60
@@ -95,6 +95,8 @@ def archive_coverage_refresh(
 def run_failed(context: dg.RunFailureSensorContext, synchronizer: Synchronizer) -> None:
     """One line a failed run, which Dagster keeps with the tick; a webhook that is away fails no tick."""
     run, why = context.dagster_run, _reason(context)
+    if not is_ours(run):
+        return  # of somebody else's assets in the same project
     context.log.error(f"{run.job_name} {run.run_id}: {why}")
     address = webhook_address(synchronizer.config())
     if address is None:
@@ -132,6 +134,8 @@ def run_succeeded(
 ) -> None:
     """A materialization of `archive_stats` without a run, which would cost a hundred times as much."""
     run, options = context.dagster_run, synchronizer.config()
+    if not is_ours(run):
+        return  # of somebody else's assets in the same project
     context.log.info(f"{run.job_name} {run.run_id} succeeded")
     latest = context.instance.get_latest_materialization_event(ARCHIVE_STATS)
     if latest is not None and time.time() - latest.timestamp < options.stats_interval:

@@ -120,7 +120,7 @@ def end_dead_runs(
         DatabaseUnavailable: PostgreSQL does not answer, so nothing is known of any run.
     """
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    runs = {run.run_id: run for run in instance.get_runs(started) if _is_ours(run)}
+    runs = {run.run_id: run for run in instance.get_runs(started) if is_ours(run)}
     held = held_runs(database_url, runs) if runs else set()
     for run_id in missed.keys() - (runs.keys() - held):
         del missed[run_id]
@@ -172,8 +172,8 @@ def _newest_event(instance: dg.DagsterInstance, run_id: str) -> int:
     return records[0].storage_id if records else 0
 
 
-def _is_ours(run: dg.DagsterRun) -> bool:
-    """Whether the run takes a lock; others on this instance may be another code location's."""
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether the run takes a lock; others on this instance may be of somebody else's assets."""
     selection = run.asset_selection
     return PROCESS_TAG in run.tags or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)
 

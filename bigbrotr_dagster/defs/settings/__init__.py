@@ -2,10 +2,10 @@
 
 Asset keys are read when the modules of the graph are imported, so whoever wants other settings applies them before
 that, in every process that loads the definitions: `ArchiveComponent` does. Nothing here imports Dagster. Start
-reading at `graph_settings`.
+reading at `applied`.
 """
 
-from bigbrotr_dagster.defs.settings.graph_settings import (
+from bigbrotr_dagster.defs.settings.applied import (
     GraphSettings,
     SettingsError,
     apply_settings,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.settings import GraphSettings, SettingsError, apply_settings, configuration
@@ -51,6 +51,12 @@ class ArchiveComponent(dg.Component, dg.Model, dg.Resolvable):
         Field(description="What stands before the name in each asset's key: parts with / between, or a list."),
     ] = None
     group_name: Annotated[str, Field(description="The group that the assets are shown in.")] = "archive"
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _of_variable(cls, given: Any) -> Any:
+        """What the variable holds, where Python code gives an EnvVar."""
+        return given.get_value() if isinstance(given, dg.EnvVar) else given
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The graph, as it stands in this project.

@@ -17,6 +17,7 @@ WITH wanted (name, privileges) AS (
            ('event_quarantine', 'SELECT, INSERT, DELETE'),
            ('gone_event', 'SELECT, INSERT, DELETE'),
            ('relay_partition', 'SELECT, INSERT, DELETE'),
+           ('partition_stamp', 'SELECT, UPDATE'),
            ('service_state', 'SELECT, INSERT, UPDATE, DELETE'),
            ('relay_candidate', 'SELECT, INSERT, UPDATE, DELETE'),
            ('relay_health', 'SELECT, INSERT, UPDATE'),

@@ -35,9 +35,10 @@ def relay_partitions(
 ) -> dg.SensorResult | dg.SkipReason:
     """Partitions of registered relays, relays of partitions that were added; runs for what was never tried."""
     url, options = database.ready(), synchronizer.config()
-    lines = follow_registry(context.instance, url, options).lines()
+    followed = follow_registry(context.instance, url, options)
+    lines, warnings = followed.lines(), followed.warnings()
     for line in lines:
-        context.log.info(line)
+        (context.log.warning if line in warnings else context.log.info)(line)
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it

@@ -12,7 +12,7 @@ from bigbrotr_dagster.defs.archive import coverage_metadata, take_stock
 from bigbrotr_dagster.defs.automation.jobs import batches, relay_sync
 from bigbrotr_dagster.defs.automation.webhook import WebhookFailed, post, webhook_address
 from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, as_block
-from bigbrotr_dagster.defs.relays import follow_registry
+from bigbrotr_dagster.defs.relays import NEXT_STEP, follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, is_ours, missed_from_cursor, missed_to_cursor
@@ -46,7 +46,7 @@ def relay_partitions(
     named = sha256("\n".join(sorted(key for urls in new.values() for key in urls)).encode()).hexdigest()[:16]
     requests = list(batches(new, waiting, options, f"new/{named}"))
     if not requests:
-        return dg.SkipReason("\n".join([*lines, "Every relay was tried."]))
+        return dg.SkipReason("\n".join([*lines, NEXT_STEP if followed.is_empty else "Every relay was tried."]))
     return dg.SensorResult(run_requests=requests)
 
 

@@ -73,8 +73,9 @@ class RelaySelection(dg.Config):
 def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
     """Every relay that this archive follows: the table `relay`, one row for each partition of `relay_cursor`.
 
-    `bigbrotr-dagster relays add URL` registers one, and so does `relay_validated` for what it finds; the sensor
-    `relay_partitions` gives it its partition.
+    The job `add_relays` registers some, as do a partition that is added to `relay_cursor`, the command
+    `bigbrotr-dagster relays add URL`, and `relay_validated` for what it finds; the sensor `relay_partitions` gives
+    each its partition.
     """
     return dg.MaterializeResult(metadata=registry_metadata(registered_relays(database.ready())))
 
@@ -105,7 +106,8 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             description=(
                 "How far each relay is archived. Materializing a partition makes it true: the relay's events are "
                 "paged into `event` and `event_relay`, and its cursor moves to the end of what is covered. "
-                "What the relay would not give is a named gap."
+                "What the relay would not give is a named gap. There are no partitions yet? The job `add_relays` "
+                "registers relays, and so does adding a partition here."
             ),
         )
     ],

@@ -12,7 +12,8 @@ partition for each note. An instance that is new, was emptied or comes from a ba
 every partition. So does one that lost more than half of them at once: that was no person. Who means it has the job
 `remove_relays`.
 
-What is deleted while a run or a backfill names it comes back until that ends, as with `relays remove`.
+What is deleted while a run names it comes back until that ends, as with `relays remove`; what a backfill names
+does not go before that ends (`instance.event_log`).
 """
 
 import time
@@ -24,6 +25,7 @@ import dagster as dg
 from bigbrotr_dagster.archive.partition_notes import PartitionNotes, partition_notes
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS
+from bigbrotr_dagster.defs.instance.event_log import deleting_at_once
 from bigbrotr_dagster.defs.instance.partition_events import open_backfill_partitions
 from bigbrotr_dagster.defs.instance.storage import require_own
 from bigbrotr_dagster.defs.relays.registered import registry_metadata
@@ -54,6 +56,8 @@ class Followed:
     waiting: list[str] = field(default_factory=list)
     registered: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    is_empty: bool = False
+    """Whether no relay is registered now."""
 
     @property
     def changed(self) -> bool:
@@ -87,7 +91,7 @@ def follow_registry(instance: dg.DagsterInstance, database_url: str, options: Sy
     """Make partitions and registry equal; one process at a time does.
 
     One call adds all partitions: Dagster rebuilds its partition cache at every addition. A change is also a
-    materialization of asset `relays`, which needs no run.
+    materialization of asset `relays`, which needs no run; so is the first look at an instance.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, or the instance belongs to another archive.
@@ -103,7 +107,7 @@ def follow_registry(instance: dg.DagsterInstance, database_url: str, options: Sy
         wanted = {relay.url for relay in notes.relays()}
         _sort_out(wanted - new, existing, is_in_step, followed)
         unknown = existing - wanted
-        given, followed.refused = _read(sorted(unknown - notes.noted(unknown)), options)
+        given, followed.refused = read_urls(sorted(unknown - notes.noted(unknown)), options)
         if given or unknown or wanted - existing:
             notes.renew_stamp()
         notes.unregister(followed.unregistered)
@@ -114,7 +118,8 @@ def follow_registry(instance: dg.DagsterInstance, database_url: str, options: Sy
             followed.registered = sorted(noted & added)
             wanted |= noted | added
         _change(instance, notes, wanted, existing, followed)
-        if followed.changed:
+        followed.is_empty = not wanted
+        if followed.changed or not is_in_step:
             metadata = registry_metadata(notes.relays())
             instance.report_runless_asset_event(dg.AssetMaterialization(RELAYS, metadata=metadata))
         if notes.stamp() != stamp or not is_in_step:
@@ -155,7 +160,7 @@ def _change(
     followed.waiting = [key for key in gone if key not in deleted]
 
 
-def _read(keys: Iterable[str], options: SynchronizerConfig) -> tuple[dict[str, RelayURL], dict[str, str]]:
+def read_urls(keys: Iterable[str], options: SynchronizerConfig) -> tuple[dict[str, RelayURL], dict[str, str]]:
     """The relays that keys name; and the other keys, with what is wrong with each."""
     relays, refused = {}, {}
     for key in keys:
@@ -173,10 +178,9 @@ def _read(keys: Iterable[str], options: SynchronizerConfig) -> tuple[dict[str, R
 
 def _used(instance: dg.DagsterInstance) -> set[str]:
     """The partitions that runs and backfills name, which are not done."""
-    used: set[str] = set()
-    for asset in (RELAY_CURSOR, RELAY_HEALTH):
-        used |= open_backfill_partitions(instance, asset)
-        for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)):
+    used = open_backfill_partitions(instance)
+    for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)):
+        for asset in (RELAY_CURSOR, RELAY_HEALTH):
             used.update(named_relays(run, instance, asset))
     return used
 
@@ -188,7 +192,8 @@ def _remove(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[str]:
     for key in keys:
         if time.monotonic() > deadline:
             break
-        instance.delete_dynamic_partition("relay", key)
+        with deleting_at_once():
+            instance.delete_dynamic_partition("relay", key)
         removed.append(key)
     return removed
 

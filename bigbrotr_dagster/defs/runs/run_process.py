@@ -44,7 +44,7 @@ LOOKS_AT_TASK = 5
 LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
-OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery"}
+OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery", "add_relays", "remove_relays"}
 CANDIDATES, VALIDATED = asset_key("relay_candidates"), asset_key("relay_validated")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, CANDIDATES, VALIDATED}
 

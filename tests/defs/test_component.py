@@ -107,6 +107,34 @@ def test_a_graph_that_is_built_is_not_changed() -> None:
     assert graph_settings() == GraphSettings()
 
 
+WITHOUT_ANYTHING = """
+import sys, psycopg
+
+def look(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise SystemExit(f"{event} {arguments}")
+
+def connect(*arguments, **options):
+    raise SystemExit(f"psycopg {arguments}")
+
+psycopg.Connection.connect = psycopg.connect = psycopg.AsyncConnection.connect = connect
+sys.addaudithook(look)
+from bigbrotr_dagster.definitions import defs
+defs.get_repository_def().load_all_definitions()
+"""
+
+
+@pytest.mark.slow
+def test_the_definitions_load_without_database_file_or_network(tmp_path: Path) -> None:
+    """The embedded server, if it were started, would make a folder here."""
+    program = [sys.executable, "-c", WITHOUT_ANYTHING]
+    result = subprocess.run(
+        program, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was made either"
+
+
 @pytest.mark.slow
 def test_every_key_of_the_graph_has_the_prefix(tmp_path: Path) -> None:
     """The graph of this process has none already."""

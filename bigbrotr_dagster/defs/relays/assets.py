@@ -40,7 +40,7 @@ class RelaySelection(dg.Config):
     """Which relays a run syncs, and which part of them; what is not given comes from the configuration."""
 
     relays: list[str] = Field(
-        default_factory=list,
+        default=[],
         description="Relay URLs; without them the run's partitions are synced, and without these all that is due.",
     )
     since: int | None = Field(default=None, description="First second to archive (Unix time).")

@@ -19,7 +19,7 @@ MOST_ROWS = 200
 class Relays(dg.Config):
     """Which relays."""
 
-    relays: list[str] = Field(default_factory=list, description="URLs of relays.")
+    relays: list[str] = Field(default=[], description="URLs of relays.")
     lines: str = Field(default="", description="URLs as well, one a line; what follows a # is left out.")
 
     def texts(self) -> list[str]:

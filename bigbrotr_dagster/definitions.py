@@ -28,7 +28,14 @@ from bigbrotr_dagster.defs.discovery import (
 )
 from bigbrotr_dagster.defs.health import alive_by_network, relay_health
 from bigbrotr_dagster.defs.instance import tell_of_home
-from bigbrotr_dagster.defs.relays import cursor_within_coverage, relay_cursor, relays, resync
+from bigbrotr_dagster.defs.relays import (
+    add_relays,
+    cursor_within_coverage,
+    relay_cursor,
+    relays,
+    remove_relays,
+    resync,
+)
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
 tell_of_home()
@@ -42,7 +49,7 @@ with warnings.catch_warnings():
 defs = dg.Definitions(
     assets=[*assets, *tables.table_specs()],
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup, relay_discovery],
+    jobs=[relay_sync, resync, cleanup, relay_discovery, add_relays, remove_relays],
     schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
     sensors=[
         relay_partitions,

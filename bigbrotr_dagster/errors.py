@@ -8,6 +8,7 @@
     │   ├── ExportRefused            a data set cannot be written (archive.export)
     │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
     │   ├── HomeError                DAGSTER_HOME (defs.instance)
+    │   ├── SettingsError            a component's prefix, or a second graph in one process (defs.settings)
     │   ├── RunFailed                a run broke down before its relays were synced (defs.automation)
     │   ├── DevServerError           `dev` cannot start (cli.dev)
     │   ├── AlreadyRunning           another `dev` is at work (cli.dev)

@@ -94,11 +94,13 @@ def test_a_home_that_is_not_ours_is_one_line_once(
 
 
 @pytest.mark.slow
-def test_dagsters_own_programs_say_so_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_named", [True, False])
+def test_dagsters_own_programs_say_so_as_well(tmp_path: Path, is_named: bool) -> None:
+    """In the folder that DAGSTER_HOME names; without it they read the dagster.yaml of the folder they start in."""
     result = subprocess.run(
         [sys.executable, "-c", "import bigbrotr_dagster.definitions"],
-        env=environment(tmp_path, DAGSTER_HOME=str(tmp_path)), cwd=ROOT,
-        capture_output=True, text=True, timeout=120,
+        env=environment(tmp_path, **({"DAGSTER_HOME": str(tmp_path)} if is_named else {})),
+        cwd=ROOT if is_named else tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     [line] = [line for line in result.stderr.splitlines() if "telemetry" in line]
     assert str(tmp_path / "dagster.yaml") in line

@@ -43,7 +43,7 @@ FLOORS: dict[str, list[str]] = {
         "holdings",
         "state",
     ],
-    "defs": ["instance", "graph", "runs", "archive", "discovery", "relays", "health", "automation"],
+    "defs": ["settings", "instance", "graph", "runs", "archive", "discovery", "relays", "health", "automation"],
 }
 """The rooms within a room, from the ground up: each may import those before it."""
 
@@ -163,6 +163,7 @@ def test_every_folder_of_the_package_is_a_room_of_the_map() -> None:
     assert {path.name for path in PACKAGE.glob("*.py")} == {
         "__init__.py",
         "__main__.py",
+        "component.py",
         "definitions.py",
         "errors.py",
     }

@@ -7,8 +7,8 @@ key to the other. Only with a note of what both were before can be told which of
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from bigbrotr_dagster.archive.registry import RegisteredRelay, add_relays
-from bigbrotr_dagster.nostr.relay_url import RelayURL
+from bigbrotr_dagster.archive.registry import RegisteredRelay, add_relays, take_off
+from bigbrotr_dagster.nostr.relay_url import RelayURL, parse_relay_url
 from bigbrotr_dagster.storage.locks import lock_key
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
@@ -21,8 +21,22 @@ class PartitionNotes:
         self._connection = connection
 
     def note(self) -> set[str]:
-        """Note every registered relay as a partition; returns those that were not."""
-        return {key for (key,) in self._connection.execute(query("note_partitions"))}
+        """Note every registered relay as a partition; returns those that were not. These change the stamp."""
+        with self._connection.transaction():
+            new = {key for (key,) in self._connection.execute(query("note_partitions"))}
+            if new:
+                self.renew_stamp()
+        return new
+
+    def stamp(self) -> str:
+        """What a Dagster instance knows that has a partition for each note, unless somebody deleted it there."""
+        row = self._connection.execute(query("partition_stamp")).fetchone()
+        return str(row[0]) if row else ""
+
+    def renew_stamp(self) -> str:
+        """Draw another one, before partitions are changed: whoever dies in between has deleted nothing."""
+        row = self._connection.execute(query("renew_partition_stamp")).fetchone()
+        return str(row[0]) if row else ""
 
     def relays(self) -> list[RegisteredRelay]:
         """The registered relays that are noted, in order of their URLs."""
@@ -33,10 +47,20 @@ class PartitionNotes:
         rows = self._connection.execute(query("noted_partitions"), {"keys": list(keys)})
         return {key for (key,) in rows}
 
-    def register(self, relays: Iterable[RelayURL]) -> list[str]:
-        """Register relays, and note them; returns which were new, in order."""
+    def register(self, relays: Iterable[RelayURL]) -> set[str]:
+        """Register relays; returns what `note` does: some may have been registered by others meanwhile."""
         add_relays(self._connection, relays)
-        return sorted(self.note())
+        return self.note()
+
+    def unregister(self, urls: Iterable[str]) -> None:
+        """Take relays off the registry, as `remove_relays` does. Their notes stay."""
+        take_off(self._connection, [parse_relay_url(url) for url in urls])
+
+    def forget_lost(self, partitions: Iterable[str]) -> None:
+        """Forget what is neither registered nor among Dagster's partitions: its remover died before he could."""
+        rows = self._connection.execute(query("unregistered_partitions"))
+        if lost := {key for (key,) in rows}.difference(partitions):
+            self.forget(lost)
 
     def forget(self, keys: Iterable[str]) -> None:
         """These are partitions no more."""

@@ -57,12 +57,22 @@ def remove_relays(database_url: str, urls: Iterable[str]) -> int:
         InvalidRelayURL: one of them is not a relay URL; nothing is removed then.
     """
     relays = [parse_relay_url(url) for url in urls]
+    with connect(database_url) as connection:
+        return take_off(connection, relays)
+
+
+def take_off(connection: BlockingConnection, relays: Sequence[RelayURL]) -> int:
+    """`remove_relays` on an open session.
+
+    Raises:
+        psycopg.Error: the database did not answer.
+    """
     values = {
         "urls": [relay.url for relay in relays],
         "networks": [relay.network.value for relay in relays],
         "hosts": [relay.host for relay in relays],
     }
-    with connect(database_url) as connection, connection.transaction():
+    with connection.transaction():
         connection.execute(query("unwanted_candidates"), values)
         return connection.execute(query("remove_relays"), values).rowcount
 

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ class ConfigError(CannotGoOn):
     """The configuration cannot be used; the message is one line that names file and key."""
 
 
-def load_config(path: Path | None = None) -> SynchronizerConfig:
+def load_config(path: Path | None = None, *, overlay: Mapping[str, Any] | None = None) -> SynchronizerConfig:
     """The configuration in `path`, else in the file that `BIGBROTR_CONFIG` names, else the defaults.
 
+    What a component of a Dagster project gives (`overlay`, nested as the file is) goes before the file.
+
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value; or
+        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value; or the overlay,
             `BIGBROTR_ALLOW_PRIVATE` or `BIGBROTR_DISCOVERY` does.
     """
     named = named_file(path)
@@ -51,7 +54,25 @@ def load_config(path: Path | None = None) -> SynchronizerConfig:
     if is_set(DISCOVERY_VARIABLE) and "enabled" not in config.discovery.model_fields_set:
         discovery = config.discovery.model_copy(update={"enabled": True})
         config = config.model_copy(update={"discovery": discovery})
+    config = _overlaid(config, overlay) if overlay else config
     return config.with_overrides(allow_private=True) if is_set(ALLOW_PRIVATE_VARIABLE) else config
+
+
+def _overlaid(config: SynchronizerConfig, overlay: Mapping[str, Any]) -> SynchronizerConfig:
+    try:
+        return SynchronizerConfig.model_validate(_merged(config.model_dump(), overlay))
+    except ValidationError as error:
+        raise ConfigError(f"the component's attributes: {problems(error)[0]}") from None
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both have a section, that is merged as well."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        is_section = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(under, value) if is_section else value  # type: ignore[arg-type]
+    return merged
 
 
 def named_file(path: Path | None) -> Path | None:

@@ -27,12 +27,13 @@ from bigbrotr_dagster.config.options import FLAT_NAMES, SynchronizerConfig
 from bigbrotr_dagster.config.variables import ALLOW_PRIVATE_VARIABLE, DISCOVERY_VARIABLE, WEBHOOK_VARIABLE
 
 DEFAULT = "default"
+COMPONENT = "component"
 HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The value that an option has, and who set it: `default`, a file's name, or an environment variable's."""
+    """The value that an option has, and who set it: `default`, a file or environment variable, or `component`."""
 
     name: str
     value: Any
@@ -47,18 +48,20 @@ class Findings:
     warnings: tuple[str, ...]
 
 
-def effective(path: Path | None = None) -> list[Setting]:
+def effective(path: Path | None = None, *, overlay: Mapping[str, Any] | None = None) -> list[Setting]:
     """Every option as a command would have it that is given `path`; secrets are replaced by `***`.
+
+    `overlay`: see `load_config`.
 
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    config = load_config(path)
+    config = load_config(path, overlay=overlay)
     file = named_file(path)
     given = {} if file is None else read_options(file)
     settings = []
     for name, value in _leaves(config):
-        source = _source(name, given, str(file))
+        source = COMPONENT if _is_given(name, overlay or {}) else _source(name, given, str(file))
         if source == WEBHOOK_VARIABLE:
             value = os.environ[WEBHOOK_VARIABLE]
         settings.append(Setting(name, _without_secrets(name, value), source))
@@ -123,12 +126,18 @@ def _source(name: str, given: Mapping[str, Any], file: str) -> str:
         return WEBHOOK_VARIABLE
     if [FLAT_NAMES.get(key)] == sections and key in given:
         return f"{file}, by its older name {key}"
-    place: Any = given
-    for part in (*sections, key):
+    if _is_given(name, given):
+        return file
+    return DISCOVERY_VARIABLE if name == "discovery.enabled" and is_set(DISCOVERY_VARIABLE) else DEFAULT
+
+
+def _is_given(name: str, options: Mapping[str, Any]) -> bool:
+    place: Any = options
+    for part in name.split("."):
         if not isinstance(place, Mapping) or part not in place:
-            return DISCOVERY_VARIABLE if name == "discovery.enabled" and is_set(DISCOVERY_VARIABLE) else DEFAULT
+            return False
         place = place[part]
-    return file
+    return True
 
 
 def _without_secrets(name: str, value: Any) -> Any:

@@ -18,6 +18,7 @@ WITH wanted (name, privileges) AS (
            ('gone_event', 'SELECT, INSERT, DELETE'),
            ('leave_out', 'SELECT, INSERT'),
            ('relay_partition', 'SELECT, INSERT, DELETE'),
+           ('partition_stamp', 'SELECT, UPDATE'),
            ('service_state', 'SELECT, INSERT, UPDATE, DELETE'),
            ('relay_candidate', 'SELECT, INSERT, UPDATE, DELETE'),
            ('relay_health', 'SELECT, INSERT, UPDATE'),

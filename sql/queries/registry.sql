@@ -84,6 +84,18 @@ SELECT key FROM relay_partition WHERE key = ANY(%(keys)s);
 -- These are partitions no more.
 DELETE FROM relay_partition WHERE key = ANY(%(keys)s);
 
+-- name: unregistered_partitions
+-- What was a partition at the last look, and is not registered any more.
+SELECT key FROM relay_partition WHERE NOT EXISTS (SELECT 1 FROM relay WHERE url = key);
+
+-- name: partition_stamp
+-- What the Dagster instance knows that has every partition.
+SELECT stamp::text FROM partition_stamp;
+
+-- name: renew_partition_stamp
+-- No Dagster instance has every partition, until it is told so.
+UPDATE partition_stamp SET stamp = gen_random_uuid() RETURNING stamp::text;
+
 -- name: removed_relays
 -- Those of the relays that were registered, and are not any more.
 SELECT key FROM relay_partition WHERE key = ANY(%(urls)s) AND NOT EXISTS (SELECT 1 FROM relay WHERE url = key);

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays
+from bigbrotr_dagster.defs.runs.run_process import OUR_JOBS
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_automation import ONION
 from tests.defs.test_daemon import RARELY, dagster_dev, run_of
@@ -49,6 +51,18 @@ def launch(ui: Ui, job: str, config: Any, **tags: str) -> str:
     return str(answer["run"]["runId"])
 
 
+def delete(ui: Ui, *partitions: str) -> None:
+    """As the UI's dialog does."""
+    mutation = """mutation ($at: RepositorySelector!, $keys: [String!]!) {deleteDynamicPartitions(
+        repositorySelector: $at, partitionsDefName: "relay", partitionKeys: $keys) {__typename}}"""
+    answer = ui.ask(mutation, at=JOB, keys=list(partitions))["deleteDynamicPartitions"]["__typename"]
+    assert answer == "DeleteDynamicPartitionsSuccess"
+
+
+def runs_of(graph: Graph, backfill: str) -> int:
+    return graph.instance.get_runs_count(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+
+
 def ended(graph: Graph, run_id: str) -> str:
     eventually(lambda: run_of(graph, run_id).is_finished, 120)
     return run_of(graph, run_id).status.value
@@ -88,6 +102,15 @@ def test_a_partition_that_is_added_in_the_ui_is_synced_registered_and_stays(
     assert relay.url in ui.green()
 
 
+def test_a_partition_that_is_deleted_in_the_ui_is_a_relay_less(graph: Graph, ui: Ui) -> None:
+    gone, kept = "wss://gone.example.com", "wss://kept.example.com"
+    graph.register(gone, kept)
+    delete(ui, gone)
+    eventually(lambda: not is_registered(graph, gone), 90)
+    assert is_registered(graph, kept)
+    assert set(graph.instance.get_dynamic_partitions("relay")) == {kept}
+
+
 def test_a_key_that_is_no_relay_is_removed_again(graph: Graph, ui: Ui) -> None:
     graph.instance.add_dynamic_partitions("relay", ["nonsense"])
     eventually(lambda: "nonsense" not in graph.instance.get_dynamic_partitions("relay"), 90)
@@ -96,7 +119,7 @@ def test_a_key_that_is_no_relay_is_removed_again(graph: Graph, ui: Ui) -> None:
 def test_a_relay_that_is_removed_while_a_backfill_waits_fails_nothing(
     graph: Graph, ui: Ui, relays: Relays
 ) -> None:
-    """60 relays are two runs; the second has what is removed, and the sensor ticks meanwhile."""
+    """60 relays are two runs; both have what is removed, and what somebody deletes in the UI; the sensor ticks."""
     relay = relays.serve(some_events(3, "backfill"), delay=1.0)
     urls = [f"{relay.url}/{number:02}" for number in range(60)]
     graph.register(*urls)
@@ -106,11 +129,18 @@ def test_a_relay_that_is_removed_while_a_backfill_waits_fails_nothing(
     )
     backfill = ui.backfill(urls)
     remove_relays(graph.database, [urls[0], urls[-1]])
+    eventually(lambda: ui.backfill_status(backfill) == "REQUESTED" and runs_of(graph, backfill), 60)
+    deleted = [urls[1], urls[-2]]
+    delete(ui, *deleted)
+    assert not any(is_registered(graph, url) for url in deleted)
+    assert {*deleted} <= set(graph.instance.get_dynamic_partitions("relay")), (
+        "the backfill would fail without them"
+    )
     seen = eventually(lambda: ui.backfill_status(backfill) not in UNDERWAY, 300)
     assert seen
     assert ui.backfill_status(backfill) == "COMPLETED_SUCCESS"
-    assert all(stored_ids(graph.database, url) for url in urls[1:-1])
-    eventually(lambda: set(graph.instance.get_dynamic_partitions("relay")) == set(urls[1:-1]), 120)
+    assert all(stored_ids(graph.database, url) for url in urls[2:-2])
+    eventually(lambda: set(graph.instance.get_dynamic_partitions("relay")) == set(urls[2:-2]), 120)
 
 
 def test_a_backfill_with_a_network_that_is_off_ends_and_leaves_green_what_is_green(
@@ -125,17 +155,22 @@ def test_a_backfill_with_a_network_that_is_off_ends_and_leaves_green_what_is_gre
     assert {relay.url, ONION} <= ui.green()
 
 
-@pytest.mark.parametrize("job", ["relay_sync", "cleanup"])
-def test_what_the_launchpad_opens_with_does_no_harm(graph: Graph, ui: Ui, relays: Relays, job: str) -> None:
-    relay = relays.serve(some_events(3, job))
+def test_what_the_launchpad_opens_with_does_no_harm(graph: Graph, ui: Ui, relays: Relays) -> None:
+    """All jobs but `resync`, each as its launchpad opens and with an empty config, side by side."""
+    relay = relays.serve(some_events(3, "launched"))
     graph.register(relay.url)
     graph.sync(relay.url)
-    config = opens_with(ui, job)
     before = ask(graph.database, "SELECT relay_url, covered::text FROM sync_coverage ORDER BY 1")
-    for given in (config, {}):
-        assert ended(graph, launch(ui, job, given)) == "SUCCESS", given
+    launched = {}
+    for job in sorted(OUR_JOBS - {"resync"}):
+        config = opens_with(ui, job)
+        for given in [config] if not config else [config, {}]:
+            launched[launch(ui, job, given)] = job
+    for run_id, job in launched.items():
+        assert ended(graph, run_id) == "SUCCESS", job
     after = ask(graph.database, "SELECT relay_url, covered::text FROM sync_coverage ORDER BY 1")
     assert {url for url, _ in after} >= {url for url, _ in before if url == relay.url}
+    assert is_registered(graph, relay.url)
 
 
 def test_resync_launched_as_it_is_scaffolded_forgets_nothing(graph: Graph, ui: Ui, relays: Relays) -> None:

@@ -52,7 +52,7 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup"}
+    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "add_relays", "remove_relays"}
     assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == jobs
     schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule"}
     assert {one.name for one in repository.schedule_defs} == schedules

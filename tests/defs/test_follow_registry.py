@@ -8,17 +8,18 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
+from bigbrotr_dagster.archive.partition_notes import PartitionNotes
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays, removed_relays
 from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.automation import relay_partitions
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR
 from bigbrotr_dagster.defs.relays import follow_registry
-from bigbrotr_dagster.defs.relays.follow import REMOVING_SECONDS, Followed
+from bigbrotr_dagster.defs.relays.follow import FEW, REMOVING_SECONDS, STAMP_KEY, Followed
 from tests.defs.helpers import Graph
 from tests.defs.test_automation import in_flight, keys, no_relays, partitions, sensor_tick  # noqa: F401
 from tests.machine import within
-from tests.sync.helpers import tell
+from tests.sync.helpers import ask, tell
 
 A, B, C = (f"wss://{name}.example.com" for name in "abc")
 
@@ -103,22 +104,121 @@ def test_a_relay_that_is_removed_stays_removed_until_a_person_adds_it_again(grap
     assert registered(graph) == partitions(graph) == {A, B}
 
 
-def test_a_partition_that_is_deleted_in_the_ui_comes_back(graph: Graph) -> None:
+def delete_in_ui(graph: Graph, *given: str) -> None:
+    for key in given:
+        graph.instance.delete_dynamic_partition("relay", key)
+
+
+def forget_stamp(graph: Graph, stamp: str = "") -> None:
+    """Make the instance one that did not take part in the last change of the partitions."""
+    graph.instance.daemon_cursor_storage.set_cursor_values({STAMP_KEY: stamp})
+
+
+def test_a_partition_that_is_deleted_in_the_ui_is_a_relay_less(graph: Graph) -> None:
     graph.register(A, B)
-    graph.instance.delete_dynamic_partition("relay", A)
+    delete_in_ui(graph, A)
     followed = follow(graph)
-    assert (followed.restored, followed.added) == ([A], [])
-    assert "relays remove" in followed.lines()[0]
-    assert registered(graph) == partitions(graph) == {A, B}
+    assert (followed.unregistered, followed.restored, followed.added) == ([A], [], [])
+    assert followed.lines() == [f"1 relays unregistered, for somebody deleted their partitions: {A}"]
+    assert registered(graph) == partitions(graph) == {B}
     assert follow(graph).lines() == []
+    waits = "SELECT count(*) FROM relay_candidate WHERE url = %s AND next_try = 'infinity'"
+    assert ask(graph.database, waits.replace("%s", f"'{A}'")) == [(1,)], "discovery does not bring it back"
+    add_in_ui(graph, A)
+    assert follow(graph).registered == [A]
+    assert registered(graph) == partitions(graph) == {A, B}
+
+
+def test_the_last_partition_can_be_deleted(graph: Graph) -> None:
+    graph.register(A)
+    delete_in_ui(graph, A)
+    assert follow(graph).unregistered == [A]
+    assert registered(graph) == partitions(graph) == set()
 
 
 def test_an_instance_that_is_new_gets_every_partition_of_an_old_archive(graph: Graph) -> None:
     graph.register(A, B, C)
-    for key in (A, B, C):
-        graph.instance.delete_dynamic_partition("relay", key)
-    follow(graph)
+    delete_in_ui(graph, A, B, C)
+    forget_stamp(graph)
+    followed = follow(graph)
+    assert followed.restored == [A, B, C]
+    assert followed.lines()[0].startswith("3 partitions added: this Dagster instance did not have them")
     assert registered(graph) == partitions(graph) == {A, B, C}
+    delete_in_ui(graph, A)
+    assert follow(graph).unregistered == [A], "from now on it is known what it has"
+
+
+def test_an_instance_from_a_backup_gets_what_was_registered_since(graph: Graph) -> None:
+    graph.register(A, B)
+    stamp = graph.instance.daemon_cursor_storage.get_cursor_values({STAMP_KEY})[STAMP_KEY]
+    register_relays(graph.database, [C])
+    follow(graph)
+    delete_in_ui(graph, C)  # the backup did not have it
+    forget_stamp(graph, stamp)
+    assert follow(graph).restored == [C]
+    assert registered(graph) == partitions(graph) == {A, B, C}
+
+
+def test_a_change_that_dies_half_way_unregisters_nothing(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph.register(A)
+    register_relays(graph.database, [B])
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graph.instance, "add_dynamic_partitions", die)
+        with pytest.raises(KeyboardInterrupt):
+            follow(graph)
+    assert follow(graph).restored == [B]
+    assert registered(graph) == partitions(graph) == {A, B}
+
+
+def test_a_relay_whose_removal_died_half_way_can_be_registered_again(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.register(A, B)
+    remove_relays(graph.database, [A])
+    with monkeypatch.context() as patch:
+        patch.setattr(PartitionNotes, "forget", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            follow(graph)
+    assert partitions(graph) == {B}
+    register_relays(graph.database, [A])
+    follow(graph)
+    assert registered(graph) == partitions(graph) == {A, B}
+
+
+def test_storage_that_lost_most_partitions_at_once_gets_them_back_with_a_warning(graph: Graph) -> None:
+    urls = sorted(f"wss://relay-{number}.example.com" for number in range(FEW))
+    graph.register(*urls)
+    delete_in_ui(graph, *urls[: FEW // 2 + 1])
+    with graph.tick(relay_partitions) as context:
+        relay_partitions.evaluate_tick(context)
+    assert registered(graph) == partitions(graph) == {*urls}
+    delete_in_ui(graph, *urls[: FEW // 2 + 1])
+    followed = follow(graph)
+    assert (followed.lost, followed.unregistered, followed.added) == (urls[: FEW // 2 + 1], [], [])
+    assert followed.warnings() == followed.lines()
+    assert "more than half of all; they are back, and no relay was unregistered" in followed.lines()[0]
+    delete_in_ui(graph, *urls[: FEW // 2])
+    assert follow(graph).unregistered == urls[: FEW // 2], "a person may well mean half of them"
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])
+def test_a_partition_that_is_deleted_while_a_run_names_it_goes_after_it(graph: Graph, status: str) -> None:
+    graph.register(A, B)
+    run = in_flight(graph, dg.DagsterRunStatus(status), tags={"dagster/partition": A})
+    delete_in_ui(graph, A)
+    followed = follow(graph)
+    assert (followed.unregistered, followed.waiting, followed.added) == ([A], [A], [])
+    assert registered(graph) == {B}
+    assert partitions(graph) == {A, B}
+    assert removed_relays(graph.database, [A]) == {A}, "the run sees that it is no longer registered"
+    assert follow(graph).changed is False
+    graph.instance.report_run_canceled(run)
+    assert follow(graph).removed == [A]
+    assert partitions(graph) == {B}
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])

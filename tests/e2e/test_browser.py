@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -166,3 +167,32 @@ def test_the_events_of_one_batch_are_all_in_the_list(dev: Dev, page: Page, relay
     page.goto(f"{dev.ui.address}/assets/relay_cursor?view=events")
     for url in relays:
         expect(page.get_by_text(url).first).to_be_visible()
+
+
+def test_a_relay_is_added_and_removed_by_clicks(dev: Dev, page: Page, tmp_path: Path) -> None:
+    """By the form of `add_relays`, to green; then by *Delete partitions* on the page of relay_cursor."""
+    with Relays() as served:
+        url = served.serve(some_events(7, "clicked")).url
+        page.goto(f"{dev.ui.address}/locations/bigbrotr_dagster.definitions/jobs/add_relays/playground")
+        editor = page.locator(".CodeMirror").first
+        expect(editor).to_contain_text("lines")
+        editor.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(f"ops:\n  register:\n    config:\n      lines: |\n        {url}\n")
+        page.get_by_role("button", name="Launch run").click()
+        eventually(lambda: url in dev.ui.green(), 120)
+    assert url in registry(dev, tmp_path)
+    page.goto(f"{dev.ui.address}/assets/relay_cursor?view=partitions")
+    page.get_by_role("button", name="Materialize").first.locator("xpath=following::button[1]").click()
+    page.get_by_role("menuitem", name="Delete partitions").click()
+    page.get_by_role("dialog").get_by_text("Select a partition", exact=True).click()
+    page.get_by_placeholder("Filter partitions").fill(url)
+    page.get_by_role("menuitem", name=url).click()
+    page.get_by_text("Delete relay partitions").click()
+    page.get_by_role("button", name="Delete 1 partition").click()
+    eventually(lambda: url not in registry(dev, tmp_path), 60, every=3)
+    eventually(lambda: url not in dev.ui.partitions(), 90)  # a run may have named it
+
+
+def registry(dev: Dev, home: Path) -> str:
+    return run(home, "relays", "list", BIGBROTR_DATA_DIR=str(dev.data)).stdout

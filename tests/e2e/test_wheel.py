@@ -88,7 +88,10 @@ def ui(variables: dict[str, str], tmp_path: Path) -> Iterator[Ui]:
             ui = Ui(port)
             eventually(ui.answers, 60)
             yield ui
-            assert "Traceback" not in (tmp_path / "log").read_text()
+            said = (tmp_path / "log").read_text()
+            assert "Traceback" not in said
+            [line] = [line for line in said.splitlines() if "bigbrotr-dagster init" in line]
+            assert line.startswith(f"{tmp_path / 'dagster.yaml'} is missing: Dagster does not keep its runs in")
         finally:
             process.send_signal(signal.SIGINT)
             try:

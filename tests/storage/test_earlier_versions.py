@@ -117,6 +117,7 @@ KEPT = {
     ],
     25: ["SELECT * FROM relay_candidate"],
     30: ["SELECT * FROM sync_cycle", "SELECT * FROM sync_cycle_total"],
+    32: ["SELECT * FROM partition_stamp"],
     26: ["SELECT * FROM metadata", "SELECT * FROM relay_metadata", "SELECT * FROM relay_health"],
 }
 """What each version brought that later ones have to keep. What a later one changes on purpose is not here:

@@ -65,7 +65,7 @@ def coverage_metadata(coverage: ArchiveCoverage) -> dict[str, Any]:
 
 def _nothing(coverage: ArchiveCoverage) -> str:
     if not coverage.relays:
-        return "No relay is registered: `bigbrotr-dagster relays add URL` registers one."
+        return "No relay is registered: the job `add_relays` registers some, or `bigbrotr-dagster relays add URL`."
     return f"Nothing is covered yet of {coverage.relays:,} registered relays: the first sync is still under way."
 
 

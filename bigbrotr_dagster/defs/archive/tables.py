@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import dagster as dg
 
 from bigbrotr_dagster.archive.stats import DRAWN_FROM, TableSize
-from bigbrotr_dagster.defs.graph import OWNERS, RELAY_CURSOR
+from bigbrotr_dagster.defs.graph import OWNERS, RELAY_CURSOR, asset_key
 
-EVENT = dg.AssetKey("event")
-EVENT_RELAY = dg.AssetKey("event_relay")
-SYNC_COVERAGE = dg.AssetKey("sync_coverage")
-SYNC_GAP = dg.AssetKey("sync_gap")
+EVENT = asset_key("event")
+EVENT_RELAY = asset_key("event_relay")
+SYNC_COVERAGE = asset_key("sync_coverage")
+SYNC_GAP = asset_key("sync_gap")
+
+TABLES = {EVENT, EVENT_RELAY, SYNC_COVERAGE, SYNC_GAP}
 
 DATA_VERSION = "dagster/data_version"
 """Dagster's tag; `AutomationCondition.data_version_changed()` compares it."""
@@ -96,7 +98,7 @@ def table_specs() -> Iterator[dg.AssetSpec]:
             tags={"bigbrotr/layer": "coverage" if key in (SYNC_COVERAGE, SYNC_GAP) else "events"},
             description=_DESCRIPTIONS[key],
             metadata={
-                "dagster/table_name": key.to_user_string(),
+                "dagster/table_name": key.path[-1],
                 "dagster/column_schema": dg.TableSchema(columns=schema),
                 "dagster/code_references": _source(),
             },
@@ -121,7 +123,7 @@ def told_of_tables(
 ) -> Iterator[dg.AssetMaterialization]:
     """A materialization of each table to which rows came, by the marks of now and of the last look (`seen`)."""
     for key in keys:
-        name = key.to_user_string()
+        name = key.path[-1]
         if seen.get(name) != marks[name]:
             size = sizes[DRAWN_FROM.get(name, name)]
             yield dg.AssetMaterialization(

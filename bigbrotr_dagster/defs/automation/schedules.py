@@ -3,11 +3,11 @@
 import dagster as dg
 
 from bigbrotr_dagster.archive.turns import due_relays
-from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.defs.automation.jobs import batches, cleanup, health_batches, relay_health, relay_sync
 from bigbrotr_dagster.defs.graph import RELAY_HEALTH
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
+from bigbrotr_dagster.defs.settings import configuration
 from bigbrotr_dagster.discovery.health import checked_since, relays_due
 
 EVERY_MINUTE = "* * * * *"
@@ -34,7 +34,7 @@ def tick_seconds(interval: float) -> float:
 
 @dg.schedule(
     job=relay_sync,
-    cron_schedule=cron_for(load_config().interval),
+    cron_schedule=cron_for(configuration().interval),
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Syncs the relays that are due, who waited longest first, in batches of one network.",
 )
@@ -55,7 +55,7 @@ def relay_sync_schedule(
 
 @dg.schedule(
     job=relay_health,
-    cron_schedule=cron_for(min(HEALTH_TICK, load_config().monitor.interval)),
+    cron_schedule=cron_for(min(HEALTH_TICK, configuration().monitor.interval)),
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Checks how the relays are that are due, most overdue first, in batches of one network.",
 )

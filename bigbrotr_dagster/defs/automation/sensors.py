@@ -9,10 +9,10 @@ from bigbrotr_dagster.defs.automation.jobs import batches, relay_sync
 from bigbrotr_dagster.defs.automation.refreshes import looking
 from bigbrotr_dagster.defs.automation.webhook import WebhookFailed, post, webhook_address
 from bigbrotr_dagster.defs.graph import as_block
-from bigbrotr_dagster.defs.relays import configuration_mark, follow_registry
+from bigbrotr_dagster.defs.relays import NEXT_STEP, configuration_mark, follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
-from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, missed_from_cursor, missed_to_cursor
+from bigbrotr_dagster.defs.runs.run_process import end_dead_runs, is_ours, missed_from_cursor, missed_to_cursor
 
 MOST_REASON = 1_500
 """Characters of a failure's reason that a webhook is told: Discord takes 2,000 in all."""
@@ -30,10 +30,11 @@ def relay_partitions(
     The cursor is the mark of the configuration: asset `relays` shows it, also once it has changed.
     """
     url, options, mark = database.ready(), synchronizer.config(), configuration_mark()
-    lines = follow_registry(context.instance, url, options, tell=mark != context.cursor).lines()
+    followed = follow_registry(context.instance, url, options, tell=mark != context.cursor)
+    lines, warnings = followed.lines(), followed.warnings()
     context.update_cursor(mark)
     for line in lines:
-        context.log.info(line)
+        (context.log.warning if line in warnings else context.log.info)(line)
     waiting = relays_in_flight(context.instance, url)  # first: what is tried after this look is not new either
     new = unattempted_relays(url, options)
     # Named by its relays: a tick that is evaluated twice must not start them twice. A batch that died before it
@@ -41,7 +42,7 @@ def relay_partitions(
     named = sha256("\n".join(sorted(key for urls in new.values() for key in urls)).encode()).hexdigest()[:16]
     requests = list(batches(new, waiting, options, f"new/{named}"))
     if not requests:
-        return dg.SkipReason("\n".join([*lines, "Every relay was tried."]))
+        return dg.SkipReason("\n".join([*lines, NEXT_STEP if followed.is_empty else "Every relay was tried."]))
     return dg.SensorResult(run_requests=requests)
 
 
@@ -68,6 +69,8 @@ def dead_runs(
 def run_failed(context: dg.RunFailureSensorContext, synchronizer: Synchronizer) -> None:
     """One line a failed run, which Dagster keeps with the tick; a webhook that is away fails no tick."""
     run, why = context.dagster_run, _reason(context)
+    if not is_ours(run):
+        return  # of somebody else's assets in the same project
     context.log.error(f"{run.job_name} {run.run_id}: {why}")
     address = webhook_address(synchronizer.config())
     if address is None:

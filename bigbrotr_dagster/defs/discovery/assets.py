@@ -6,17 +6,19 @@ from typing import Any
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.graph import OWNERS, as_text
+from bigbrotr_dagster.defs.graph import OWNERS, as_text, asset_key
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
 from bigbrotr_dagster.discovery.candidates import list_candidates
 from bigbrotr_dagster.discovery.scan import ScanReport, scan
 from bigbrotr_dagster.discovery.validation import ValidationReport, validate
 
+RELAY_CANDIDATES, RELAY_VALIDATED = asset_key("relay_candidates"), asset_key("relay_validated")
 NETWORKS_REACHABLE = "networks_reachable"
 MOST_SHOWN = 20
 
 
 @dg.asset(
+    key=RELAY_CANDIDATES,
     group_name="archive",
     owners=OWNERS,
     kinds={"postgres"},
@@ -49,6 +51,7 @@ def relay_candidates(database: ArchiveDatabase, synchronizer: Synchronizer) -> d
 
 
 @dg.asset(
+    key=RELAY_VALIDATED,
     deps=[relay_candidates],
     group_name="archive",
     owners=OWNERS,
@@ -57,7 +60,7 @@ def relay_candidates(database: ArchiveDatabase, synchronizer: Synchronizer) -> d
     check_specs=[
         dg.AssetCheckSpec(
             NETWORKS_REACHABLE,
-            asset="relay_validated",
+            asset=RELAY_VALIDATED,
             description="Of each network some relay can be reached: else our own line, or proxy, is down.",
         )
     ],

@@ -14,8 +14,8 @@ from bigbrotr_dagster.defs.graph.partitions import (
     RELAY_HEALTH,
     RELAY_PARTITIONS,
     RELAYS,
+    asset_key,
     fresh_within_hours,
-    registry_metadata,
 )
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "RELAY_PARTITIONS",
     "as_block",
     "as_text",
+    "asset_key",
     "fresh_within_hours",
     "listing",
-    "registry_metadata",
 ]

@@ -34,7 +34,7 @@ class HealthSelection(dg.Config):
     """Which relays a run checks."""
 
     relays: list[str] = Field(
-        default_factory=list,
+        default=[],
         description="Relay URLs; without them the run's partitions are checked, else all that is due.",
     )
 

@@ -85,9 +85,12 @@ def prepare_home() -> Path:
 
 
 def tell_of_home(home: Path | None = None) -> None:
-    """One line, once, where the instance in DAGSTER_HOME does not keep its runs in the archive's PostgreSQL."""
-    given = str(home or os.environ.get("DAGSTER_HOME") or "")
-    if not given or os.environ.get(TOLD_VARIABLE) == given or keeps_runs_in_postgres(Path(given)):
+    """One line, once, where the instance in DAGSTER_HOME does not keep its runs in the archive's PostgreSQL.
+
+    Without that variable `dagster dev` reads dagster.yaml from the folder that it is started in.
+    """
+    given = str(home or os.environ.get("DAGSTER_HOME") or Path.cwd())
+    if os.environ.get(TOLD_VARIABLE) == given or keeps_runs_in_postgres(Path(given)):
         return
     os.environ[TOLD_VARIABLE] = given
     lacks = "is not ours" if (Path(given) / "dagster.yaml").exists() else "is missing"

@@ -82,8 +82,8 @@ def mark_failed(context: RunContext, keys: Iterable[str], asset: dg.AssetKey) ->
         context.instance.report_dagster_event(event, context.run.run_id)
 
 
-def open_backfill_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
-    """The partitions that open backfills name: Dagster fails a whole backfill if one is missing."""
+def open_backfill_partitions(instance: dg.DagsterInstance) -> set[str]:
+    """The partitions, of whatever assets, that open backfills name: Dagster fails a backfill if one is missing."""
     named: set[str] = set()
     if not private.HAS_PRIVATE_PARTS:
         return named  # those of which runs were started are known from these
@@ -94,8 +94,8 @@ def open_backfill_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -
         named.update(backfill.partition_names or ())
         if backfill.asset_backfill_data is not None:
             subsets = backfill.asset_backfill_data.target_subset.partitions_subsets_by_asset_key
-            if asset in subsets:
-                named.update(subsets[asset].get_partition_keys())
+            for subset in subsets.values():
+                named.update(subset.get_partition_keys())
     return named
 
 

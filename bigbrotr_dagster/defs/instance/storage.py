@@ -17,6 +17,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
+from bigbrotr_dagster.defs.instance.event_log import ArchiveEventLog
 from bigbrotr_dagster.defs.instance.private_parts import share_engine
 from bigbrotr_dagster.storage.address import CONNECT_TIMEOUT, SESSION_NAME, database_url, shown
 from bigbrotr_dagster.storage.databases import DAGSTER_VARIABLE, OWNER_KEY, archive_identity, dagster_database_url
@@ -39,6 +40,16 @@ class Values(Protocol):
 class ArchiveStorage(DagsterPostgresStorage):
     """DagsterPostgresStorage at BIGBROTR_DATABASE_URL, or on the embedded server where that is not set."""
 
+    def __init__(self, archive_url: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._events = ArchiveEventLog(self.postgres_url, self.should_autocreate_tables)
+        self._events.archive_url = archive_url
+
+    @property
+    def event_log_storage(self) -> ArchiveEventLog:
+        """The one that lets nobody break a backfill."""
+        return self._events
+
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
         """Options in dagster.yaml: `database_url`, of any database on the server that is to hold Dagster's own."""
@@ -58,7 +69,7 @@ class ArchiveStorage(DagsterPostgresStorage):
         if not is_known:
             where = dagster_database_url(url, server)
         is_prepared = is_known or _holds_tables(where)
-        storage = cls(postgres_url=where, should_autocreate_tables=not is_prepared, inst_data=inst_data)
+        storage = cls(url, postgres_url=where, should_autocreate_tables=not is_prepared, inst_data=inst_data)
         _keep_connections(storage)
         if not is_known:
             require_own(storage.run_storage, url)

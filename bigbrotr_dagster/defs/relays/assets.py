@@ -17,14 +17,15 @@ from bigbrotr_dagster.defs.graph import (
     OWNERS,
     RELAY_CURSOR,
     RELAY_PARTITIONS,
+    RELAYS,
     fresh_within_hours,
     listing,
-    registry_metadata,
 )
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, mark_failed
 from bigbrotr_dagster.defs.relays.checks import record_checks
 from bigbrotr_dagster.defs.relays.configuration import configuration_metadata
 from bigbrotr_dagster.defs.relays.records import REACHABLE, RelayRecords
+from bigbrotr_dagster.defs.relays.registered import registry_metadata
 from bigbrotr_dagster.defs.relays.run_options import options_of_run
 from bigbrotr_dagster.defs.relays.skipped import SkippedRelays
 from bigbrotr_dagster.defs.runs import REGISTRY_VERSION, ArchiveDatabase, Synchronizer, run_interruptibly
@@ -41,7 +42,7 @@ class RelaySelection(dg.Config):
     """Which relays a run syncs, and which part of them; what is not given comes from the configuration."""
 
     relays: list[str] = Field(
-        default_factory=list,
+        default=[],
         description="Relay URLs; without them the run's partitions are synced, and without these all that is due.",
     )
     since: int | None = Field(default=None, description="First second to archive (Unix time).")
@@ -54,6 +55,7 @@ class RelaySelection(dg.Config):
 
 
 @dg.asset(
+    key=RELAYS,
     deps=[relay_validated],
     group_name="archive",
     owners=OWNERS,
@@ -73,8 +75,9 @@ class RelaySelection(dg.Config):
 def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
     """Every relay that this archive follows: the table `relay`, one row for each partition of `relay_cursor`.
 
-    `bigbrotr-dagster relays add URL` registers one, and so does `relay_validated` for what it finds; the sensor
-    `relay_partitions` gives it its partition. The metadata have the options that its syncs go by.
+    The job `add_relays` registers some, as do a partition that is added to `relay_cursor`, the command
+    `bigbrotr-dagster relays add URL`, and `relay_validated` for what it finds; the sensor `relay_partitions` gives
+    each its partition. The metadata have the options that its syncs go by.
     """
     metadata = registry_metadata(registered_relays(database.ready())) | configuration_metadata()
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(REGISTRY_VERSION))
@@ -106,7 +109,8 @@ def relays(database: ArchiveDatabase) -> dg.MaterializeResult:
             description=(
                 "How far each relay is archived. Materializing a partition makes it true: the relay's events are "
                 "paged into `event` and `event_relay`, and its cursor moves to the end of what is covered. "
-                "What the relay would not give is a named gap."
+                "What the relay would not give is a named gap. There are no partitions yet? The job `add_relays` "
+                "registers relays, and so does adding a partition here."
             ),
         )
     ],

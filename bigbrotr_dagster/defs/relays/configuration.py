@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from bigbrotr_dagster.config.inspection import DEFAULT, effective
+from bigbrotr_dagster.config.inspection import DEFAULT, Setting, effective
+from bigbrotr_dagster.defs.settings import graph_settings
 
 
 def configuration_metadata() -> dict[str, Any]:
@@ -15,7 +16,7 @@ def configuration_metadata() -> dict[str, Any]:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    settings = effective()
+    settings = _effective()
     changed = [f"{one.name} = {json.dumps(one.value)}" for one in settings if one.source != DEFAULT]
     return {
         "configured": dg.MetadataValue.text("\n".join(changed) or "every option is as by default"),
@@ -29,5 +30,9 @@ def configuration_mark() -> str:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    said = json.dumps([(one.name, one.value) for one in effective()])
+    said = json.dumps([(one.name, one.value) for one in _effective()])
     return sha256(said.encode()).hexdigest()[:16]
+
+
+def _effective() -> list[Setting]:
+    return effective(overlay=graph_settings().options)

@@ -24,7 +24,7 @@ class Resync(dg.Config):
     filters: list[dict[str, Any]] | None = Field(
         default=None, description="NIP-01 filters; without them those of the configuration."
     )
-    relays: list[str] = Field(default_factory=list, description="URLs of the relays that are read again.")
+    relays: list[str] = Field(default=[], description="URLs of the relays that are read again.")
     all_relays: bool = Field(default=False, description="Read every registered relay again, rather than `relays`.")
 
 

@@ -10,15 +10,17 @@ from functools import cache
 
 import dagster as dg
 
-from bigbrotr_dagster.config import SynchronizerConfig, load_config
+from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.runs.run_process import living
-from bigbrotr_dagster.storage.address import database_url
+from bigbrotr_dagster.defs.settings import archive_url, configuration
 from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 
 
 class ArchiveDatabase(dg.ConfigurableResource):
     """The PostgreSQL database that holds the archive: BIGBROTR_DATABASE_URL, else the embedded server's.
+
+    In a project with an `ArchiveComponent`, the one that this names.
 
     A run that is given it holds its lock there, to its end.
     """
@@ -29,23 +31,26 @@ class ArchiveDatabase(dg.ConfigurableResource):
         with ExitStack() as stack:
             if context.run is not None and context.instance is not None:
                 with suppress(DatabaseUnavailable):  # what asks the database for something will say so
-                    url = database_url()
+                    url = archive_url()
                     stack.enter_context(living(context.instance, context.run, url))
             yield self
 
     def ready(self) -> str:
         """URL of the database, which exists and has our newest schema."""
-        url = database_url()
+        url = archive_url()
         _prepare(url)
         return url
 
 
 class Synchronizer(dg.ConfigurableResource):
-    """How relays are synced: the options of synchronizer.yaml, which BIGBROTR_CONFIG names, else the defaults."""
+    """How relays are synced: the options of synchronizer.yaml, which BIGBROTR_CONFIG names, else the defaults.
+
+    What a project's `ArchiveComponent` gives goes before them.
+    """
 
     def config(self) -> SynchronizerConfig:
         """The options, read anew so that an edited file holds from the next run on."""
-        return load_config()
+        return configuration()
 
 
 @cache

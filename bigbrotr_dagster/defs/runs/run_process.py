@@ -19,7 +19,14 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from bigbrotr_dagster.defs.graph import ARCHIVE_COVERAGE, ARCHIVE_STATS, RELAY_CURSOR, RELAY_HEALTH, RELAYS
+from bigbrotr_dagster.defs.graph import (
+    ARCHIVE_COVERAGE,
+    ARCHIVE_STATS,
+    RELAY_CURSOR,
+    RELAY_HEALTH,
+    RELAYS,
+    asset_key,
+)
 from bigbrotr_dagster.defs.instance.partition_events import RunContext
 from bigbrotr_dagster.defs.runs.process_name import ProcessName
 from bigbrotr_dagster.storage.locks import held_runs, run_lock
@@ -41,8 +48,8 @@ LOOKS_AT_TASK = 5
 LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
-OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery"}
-CANDIDATES, VALIDATED = dg.AssetKey("relay_candidates"), dg.AssetKey("relay_validated")
+OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery", "add_relays", "remove_relays"}
+CANDIDATES, VALIDATED = asset_key("relay_candidates"), asset_key("relay_validated")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, CANDIDATES, VALIDATED}
 
 
@@ -122,7 +129,7 @@ def end_dead_runs(
         DatabaseUnavailable: PostgreSQL does not answer, so nothing is known of any run.
     """
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    runs = {run.run_id: run for run in instance.get_runs(started) if _is_ours(run)}
+    runs = {run.run_id: run for run in instance.get_runs(started) if is_ours(run)}
     held = held_runs(database_url, runs) if runs else set()
     for run_id in missed.keys() - (runs.keys() - held):
         del missed[run_id]
@@ -175,8 +182,8 @@ def _newest_event(instance: dg.DagsterInstance, run_id: str) -> int:
     return records[0].storage_id if records else 0
 
 
-def _is_ours(run: dg.DagsterRun) -> bool:
-    """Whether the run takes a lock; others on this instance may be another code location's."""
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether the run takes a lock; others on this instance may be of somebody else's assets."""
     selection = run.asset_selection
     is_named = PROCESS_TAG in run.tags or EARLIER_PROCESS_TAG in run.tags
     return is_named or run.job_name in OUR_JOBS or bool(selection and selection <= OUR_ASSETS)

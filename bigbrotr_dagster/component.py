@@ -7,6 +7,7 @@ is applied before that (`defs.settings`); every process that loads the project d
 """
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -72,7 +73,9 @@ class ArchiveComponent(dg.Component, dg.Model, dg.Resolvable):
         def in_group(spec: dg.AssetSpec) -> dg.AssetSpec:
             return spec.replace_attributes(group_name=self.group_name)
 
-        ours = defs.map_resolved_asset_specs(func=in_group)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.PreviewWarning)  # what else gives specs another group is private
+            ours = defs.map_resolved_asset_specs(func=in_group)
         # All but the executor: it would become that of everybody's assets in this code location.
         return dg.Definitions(
             assets=ours.assets,

@@ -20,8 +20,6 @@ EVENT_RELAY = asset_key("event_relay")
 SYNC_COVERAGE = asset_key("sync_coverage")
 SYNC_GAP = asset_key("sync_gap")
 
-TABLES = {EVENT, EVENT_RELAY, SYNC_COVERAGE, SYNC_GAP}
-
 DATA_VERSION = "dagster/data_version"
 """Dagster's tag; `AutomationCondition.data_version_changed()` compares it."""
 

@@ -7,7 +7,6 @@ import dagster as dg
 
 from bigbrotr_dagster.archive.registry import delete_stale_cursors
 from bigbrotr_dagster.config import SynchronizerConfig
-from bigbrotr_dagster.defs.archive.tables import TABLES
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH
 from bigbrotr_dagster.defs.instance.pruning import prune
 from bigbrotr_dagster.defs.relays import follow_registry
@@ -50,7 +49,7 @@ def prune_history(context: dg.OpExecutionContext, synchronizer: Synchronizer) ->
     days = synchronizer.config().history_days
     if days is None:
         return
-    pruned = prune(context.instance, days, OUR_ASSETS | TABLES, OUR_JOBS)
+    pruned = prune(context.instance, days, OUR_ASSETS, OUR_JOBS)
     context.log.info(f"{pruned.events} events, {pruned.checks} results of checks, {pruned.runs} runs removed")
 
 

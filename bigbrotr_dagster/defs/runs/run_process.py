@@ -49,8 +49,8 @@ LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
 OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery", "add_relays", "remove_relays"}
-CANDIDATES, VALIDATED = asset_key("relay_candidates"), asset_key("relay_validated")
-OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, CANDIDATES, VALIDATED}
+OTHERS = ("relay_candidates", "relay_validated", "event", "event_relay", "sync_coverage", "sync_gap")
+OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, *map(asset_key, OTHERS)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def name_gap(database: str, relay: str, since: int, until: int, reason: str) -> 
         )
 
 
-def exported(database: str, folder: Path, days: Sequence[str] = (), **options: Any) -> list[ExportedDay]:
+def exported(database: str, folder: Path | str, days: Sequence[str] = (), **options: Any) -> list[ExportedDay]:
     """Export with these options; returns what was written."""
     return list(export(database, config(**options), folder, days))
 

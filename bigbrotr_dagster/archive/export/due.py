@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bigbrotr_dagster.archive.export.coverage import EVERYTHING
 from bigbrotr_dagster.archive.export.day import Day
-from bigbrotr_dagster.archive.export.folder import FORMAT, Manifest
+from bigbrotr_dagster.archive.export.manifest import FORMAT, Manifest
 from bigbrotr_dagster.archive.export.snapshot import NOTHING, day_totals
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection
@@ -16,21 +16,24 @@ def due_days(
     networks: Sequence[str],
     *,
     share: float,
+    first: Day,
     today: Day,
 ) -> dict[Day, str]:
-    """The days before `today` that are due, ascending, each with the reason: `new`, `changed`, or `format`.
+    """The days from `first` on and before `today` that are due, ascending, each with the reason.
 
+    It is `new`, `changed`, or `format`.
     A day without events is `new` never. What was written is compared by `DayTotals`, whatever is covered by now.
     `networks`: those that can be reached; `share`: of their relays, how many have to prove a new day.
     """
     held = {Day(number) for (number,) in connection.execute(query("event_days"), {"before": today.number})}
     values = {
-        "days": [day.number for day in sorted(held - written.keys())],
+        "days": [day.number for day in sorted(held - written.keys()) if day >= first],
         "filter_hash": EVERYTHING,
         "networks": list(networks),
         "share": share,
     }
     due = {Day(number): "new" for (number,) in connection.execute(query("covered_days"), values)}
+    written = {day: manifest for day, manifest in written.items() if day >= first}
     totals = day_totals(connection, min(written), max(written)) if written else {}
     for day, manifest in written.items():
         if manifest.format != FORMAT:

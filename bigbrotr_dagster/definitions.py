@@ -20,6 +20,7 @@ from bigbrotr_dagster.defs.automation import (
     run_failed,
     run_succeeded,
 )
+from bigbrotr_dagster.defs.data_sets import event_day, export_days, export_days_sensor
 from bigbrotr_dagster.defs.discovery import (
     relay_candidates,
     relay_discovery,
@@ -36,17 +37,27 @@ tell_of_home()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     assets = dg.with_source_code_references(
-        [relay_candidates, relay_validated, relays, relay_cursor, relay_health, archive_stats, archive_coverage]
+        [
+            relay_candidates,
+            relay_validated,
+            relays,
+            relay_cursor,
+            relay_health,
+            archive_stats,
+            archive_coverage,
+            event_day,
+        ]
     )
 
 defs = dg.Definitions(
     assets=assets,
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup, relay_discovery],
+    jobs=[relay_sync, resync, cleanup, relay_discovery, export_days],
     schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
     sensors=[
         relay_partitions,
         relay_discovery_sensor,
+        export_days_sensor,
         dead_runs,
         archive_coverage_refresh,
         run_failed,

@@ -11,6 +11,16 @@ Nothing here changes the archive. Start reading at `run`.
 
 from bigbrotr_dagster.archive.export.errors import ExportRefused, PlaceInUse
 from bigbrotr_dagster.archive.export.manifest import Manifest
-from bigbrotr_dagster.archive.export.run import Due, ExportedDay, export, look, parsed_day
+from bigbrotr_dagster.archive.export.run import Due, ExportedDay, export, look, need_arrow, parsed_day
 
-__all__ = ["Due", "ExportRefused", "ExportedDay", "Manifest", "PlaceInUse", "export", "look", "parsed_day"]
+__all__ = [
+    "Due",
+    "ExportRefused",
+    "ExportedDay",
+    "Manifest",
+    "PlaceInUse",
+    "export",
+    "look",
+    "need_arrow",
+    "parsed_day",
+]

@@ -10,15 +10,13 @@ from pathlib import Path
 from bigbrotr_dagster import __version__
 from bigbrotr_dagster.archive.export.coverage import DayCoverage
 from bigbrotr_dagster.archive.export.day import Day
-from bigbrotr_dagster.archive.export.due import due_days
+from bigbrotr_dagster.archive.export.due import due_days, touched_days
 from bigbrotr_dagster.archive.export.errors import ExportRefused
 from bigbrotr_dagster.archive.export.manifest import FORMAT, File, Manifest
 from bigbrotr_dagster.archive.export.places import DataSet, data_set, opened
 from bigbrotr_dagster.archive.export.snapshot import snapshot, write_day
 from bigbrotr_dagster.config import SynchronizerConfig, reachable_networks
 from bigbrotr_dagster.storage.databases import archive_identity
-
-EPOCH = Day(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +73,14 @@ def export(
     """
     today = Day.of(time.time())
     asked = sorted({parsed_day(text, today) for text in days})
-    _need_arrow()
+    need_arrow()
     networks, identity = reachable_networks(config), archive_identity(database_url)
     with opened(str(place), identity, database_url) as into:
         why = dict.fromkeys(asked, "asked")
         if not asked:
             with snapshot(database_url) as connection:
-                bounds = {"first": Day.parse(first) if first else EPOCH, "today": today}
-                why = due_days(connection, into.manifests(), networks, share=config.export.share, **bounds)
+                share, begin = config.export.share, _first(first)
+                why = due_days(connection, into.manifests(), networks, share=share, first=begin, today=today)
         for day, reason in why.items():
             try:
                 yield _export_day(database_url, networks, into, day, reason)
@@ -92,21 +90,43 @@ def export(
                 on_refused(str(day), error)
 
 
-def look(database_url: str, config: SynchronizerConfig, place: str | Path, *, first: str | None = None) -> Due:
-    """Which days are there, and which are due; nothing is written. The arguments are those of `export`.
+def look(
+    database_url: str,
+    config: SynchronizerConfig,
+    place: str | Path,
+    *,
+    first: str | None = None,
+    seen_since: int | None = None,
+) -> Due:
+    """Which days are there, and which are due; nothing is written.
+
+    The arguments are those of `export`. With `seen_since` (Unix time) a day has changed only if a relay was first
+    seen with one of its events since then: deletions are not noticed, and what is read is in proportion to what
+    came since, not to all that was written.
 
     Raises:
         ExportRefused: pyarrow is missing; the place cannot be used, or holds days of another archive.
         DatabaseUnavailable: the server does not answer, or goes away meanwhile.
         OSError: a folder cannot be read.
     """
-    _need_arrow()
+    need_arrow()
     there = data_set(str(place), archive_identity(database_url)).manifests()
-    bounds = {"first": Day.parse(first) if first else EPOCH, "today": Day.of(time.time())}
+    networks, today = reachable_networks(config), Day.of(time.time())
     with snapshot(database_url) as connection:
-        networks, share = reachable_networks(config), config.export.share
-        due = due_days(connection, there, networks, share=share, **bounds)
+        due = due_days(
+            connection,
+            there,
+            networks,
+            share=config.export.share,
+            first=_first(first),
+            today=today,
+            touched=None if seen_since is None else touched_days(connection, seen_since),
+        )
     return Due({str(day): one for day, one in there.items()}, {str(day): why for day, why in due.items()})
+
+
+def _first(text: str | None) -> Day:
+    return Day(0) if text is None else Day.parse(text)
 
 
 def parsed_day(text: str, today: Day | None = None) -> Day:
@@ -124,7 +144,12 @@ def parsed_day(text: str, today: Day | None = None) -> Day:
     return day
 
 
-def _need_arrow() -> None:
+def need_arrow() -> None:
+    """Look whether the extra `export` is installed.
+
+    Raises:
+        ExportRefused: it is not.
+    """
     if find_spec("pyarrow") is None:
         raise ExportRefused("export needs more: pip install 'bigbrotr-dagster[export]'")
 

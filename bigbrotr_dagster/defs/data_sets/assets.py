@@ -24,6 +24,8 @@ DAYS = dg.DailyPartitionsDefinition(start_date=load_config().export.since)
 LOOK_AGAIN = 1.0
 """Seconds between two looks whether another export has ended."""
 
+PARENT_TAG = "dagster/parent_run_id"
+
 NOT_CONFIGURED = (
     "No place is named to write to: set `export.to` in the configuration to a folder, or to s3://bucket/prefix "
     "(docs/data-sets.md)."
@@ -126,11 +128,11 @@ def _write(
 def _done_before(context: RunContext) -> set[str]:
     """The days that were written by the run of which this one is a retry: Dagster starts killed runs again."""
     done: set[str] = set()
-    parent = context.run.parent_run_id if "dagster/retry_number" in context.run.tags else None
+    parent = context.run.tags.get(PARENT_TAG) if "dagster/retry_number" in context.run.tags else None
     while parent is not None:
         for entry in context.instance.all_logs(parent, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
             if entry.asset_materialization is not None and entry.asset_materialization.partition is not None:
                 done.add(entry.asset_materialization.partition)
         run = context.instance.get_run_by_id(parent)
-        parent = run.parent_run_id if run is not None else None
+        parent = run.tags.get(PARENT_TAG) if run is not None else None
     return done

@@ -17,6 +17,7 @@ from bigbrotr_dagster.defs.data_sets import export_days_sensor
 from bigbrotr_dagster.defs.data_sets.assets import DAYS as PARTITIONS
 from bigbrotr_dagster.defs.data_sets.job import LOOK_EVERY
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY
+from bigbrotr_dagster.defs.graph import RELAY_CURSOR
 from tests.archive.exported import (
     DAY,
     DAYS,
@@ -46,6 +47,9 @@ def three(graph: Graph) -> None:
     for table in ("event", "observation", "relay", "sync_coverage", "sync_gap"):
         tell(graph.database, f"DELETE FROM {table}")
     three_days(graph.database)
+    of_relay = dg.AssetMaterialization(RELAY_CURSOR, partition=ONE)
+    graph.instance.add_dynamic_partitions("relay", [ONE])
+    graph.instance.report_runless_asset_event(of_relay)
 
 
 @pytest.fixture
@@ -59,7 +63,11 @@ def data(config_file: Path, tmp_path: Path) -> Path:
 def export_run(
     graph: Graph, days: Sequence[str] = (), partition: str | None = None, **tags: str
 ) -> dg.ExecuteInProcessResult:
-    config = {"ops": {"event_day": {"config": {"days": list(days)}}}} if days else {}
+    """Without days, partition and range it is one of those that compare all days."""
+    given = {"days": list(days)} if days else {} if partition or tags else {"all_due": True}
+    if not any("range" in name for name in tags):
+        partition = partition or DAYS[0]
+    config = {"ops": {"event_day": {"config": given}}}
     return defs.resolve_job_def("export_days").execute_in_process(
         instance=graph.instance,
         run_config=config,
@@ -123,7 +131,7 @@ def test_duckdb_reads_what_postgresql_holds_of_three_days_with_late_events_betwe
     assert read_by_duckdb(data) == held(graph.database)
     late_events(graph)
     assert read_by_duckdb(data) != held(graph.database)
-    second = export_run(graph)  # launched bare it writes what is due
+    second = export_run(graph)
     assert list(graph.materializations(second)) == [DAYS[1]]
     assert graph.materializations(second)[DAYS[1]]["why"] == "changed"
     assert read_by_duckdb(data) == held(graph.database)
@@ -228,10 +236,14 @@ def of_days(*days: str) -> list[dict[str, Any]]:
     return [{"ops": {"event_day": {"config": {"days": list(days)}}}}]
 
 
+COMPARE = [{"ops": {"event_day": {"config": {"all_due": True}}}}]
+"""A run that compares all days."""
+
+
 def test_the_sensor_has_all_compared_once_a_day_and_between_asks_for_what_is_new_or_late(
     graph: Graph, data: Path, sensor: Sensor
 ) -> None:
-    assert sensor.requests() == [{}], "a run that compares all days"
+    assert sensor.requests() == COMPARE
     assert sensor.tick(is_time=False).skip_message.startswith("The next look is in ")
     assert export_run(graph).success
     assert sensor.tick().skip_message == "No day is due; 3 are there."
@@ -252,7 +264,7 @@ def test_the_sensor_waits_while_an_export_is_under_way(graph: Graph, data: Path,
     run = graph.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
     assert sensor.tick().skip_message == "An export is under way."
     graph.instance.delete_run(run.run_id)
-    assert sensor.requests() == [{}]
+    assert sensor.requests() == COMPARE
 
 
 def test_the_sensor_tells_dagster_of_what_the_command_wrote(graph: Graph, data: Path, sensor: Sensor) -> None:

@@ -10,13 +10,14 @@ from bigbrotr_dagster.archive.export import ExportRefused, PlaceInUse, export
 from bigbrotr_dagster.config import SynchronizerConfig, load_config
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY, of_export
 from bigbrotr_dagster.defs.graph import OWNERS, RELAY_CURSOR, listing
-from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, log_event, mark_failed
+from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_event, mark_failed
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.errors import CannotGoOn
 
-MADE_OF = dg.AssetDep(RELAY_CURSOR, partition_mapping=dg.AllPartitionMapping())
-"""The asset that fills what days are made of: any relay can bring events of any day."""
+MADE_OF = dg.AssetDep(RELAY_CURSOR, partition_mapping=dg.SpecificPartitionsPartitionMapping([]))
+"""The asset that fills what days are made of. A sync of a relay makes no day stale: each would be "Unsynced" in
+the UI minutes after it was written. Whether a day has changed, its events say."""
 
 DAYS = dg.DailyPartitionsDefinition(start_date=load_config().export.since)
 """UTC days that have ended."""
@@ -33,11 +34,18 @@ NOT_CONFIGURED = (
 
 
 class DaySelection(dg.Config):
-    """Which days a run writes."""
+    """Which days a run writes.
+
+    Dagster starts no run for some partitions of many; and where both an asset and its parent have partitions, none
+    without one. So the sensor's runs bear one day as their partition, and name all of them here.
+    """
 
     days: list[str] = Field(
         default_factory=list,
-        description="Days (UTC, YYYY-MM-DD) to write; default: the run's partitions, or else all that are due.",
+        description="Days (UTC, YYYY-MM-DD) to write in place of the run's partitions.",
+    )
+    all_due: bool = Field(
+        default=False, description="Write all days that are due, in place of the run's partitions."
     )
 
 
@@ -54,7 +62,7 @@ class DaySelection(dg.Config):
             kinds={"postgres", "parquet"},
             tags={"bigbrotr/layer": "data_set"},
             metadata={
-                "dagster/table_name": "event",
+                "dagster/table_name": "data_set.event",
                 "dagster/column_schema": dg.TableSchema(
                     columns=[
                         dg.TableColumn("id", "fixed_size_binary[32]"),
@@ -88,14 +96,14 @@ def event_day(
     options = synchronizer.config()
     if options.export.to is None:
         raise dg.Failure(NOT_CONFIGURED, allow_retries=False)
-    days = list(dict.fromkeys(config.days)) or (list(context.partition_keys) if is_partitioned(context) else [])
-    left = [day for day in days if day not in _done_before(context)]
-    if left or not days:
+    days = [] if config.all_due else list(dict.fromkeys(config.days)) or list(context.partition_keys)
+    done = _done_before(context)
+    left = [day for day in days if day not in done]
+    if left or config.all_due:
         with canceled_by_a_signal(context):
             refused = _write(context, database.ready(), options, options.export.to, left)
         if refused:
-            if not is_partitioned(context):
-                mark_failed(context, refused, EVENT_DAY)
+            mark_failed(context, refused.keys() - set(context.partition_keys), EVENT_DAY)
             raise dg.Failure(f"{len(refused)} days were not written\n{listing(refused)}", allow_retries=False)
     yield from ()
 

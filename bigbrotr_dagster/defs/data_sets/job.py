@@ -4,6 +4,8 @@ An `AutomationCondition` would do the same, and costs more: docs/data-sets.md ha
 """
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -36,7 +38,7 @@ export_days = dg.define_asset_job(
     "export_days",
     selection=dg.AssetSelection.assets(EVENT_DAY),
     executor_def=dg.in_process_executor,
-    description="Write the days that the run's config names, or else all that are due; the sensor starts it.",
+    description="Write the run's partitions, or the days that its config names; the sensor starts it.",
 )
 
 
@@ -63,7 +65,7 @@ def export_days_sensor(
         need_arrow()
         if started - compared >= LOOK_AT_ALL_EVERY:
             cursor = f"{started} {started + LOOK_EVERY} {started}"
-            return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=cursor)
+            return dg.SensorResult(run_requests=[_request(all_due=True)], cursor=cursor)
         since = last - MARGIN
         found = look(database.ready(), options, place, first=options.export.since, seen_since=since)
     except (ExportRefused, OSError) as error:
@@ -74,9 +76,15 @@ def export_days_sensor(
     if not found.days:
         skip = dg.SkipReason(f"No day is due; {len(found.written)} are there.")
         return dg.SensorResult(skip_reason=skip, asset_events=told, cursor=cursor)
-    config = {"days": list(found.days)[:DAYS_PER_RUN]}
-    request = dg.RunRequest(run_config={"ops": {"event_day": {"config": config}}})
+    request = _request(days=list(found.days)[:DAYS_PER_RUN])
     return dg.SensorResult(run_requests=[request], asset_events=told, cursor=cursor)
+
+
+def _request(days: Sequence[str] = (), **config: Any) -> dg.RunRequest:
+    """A run for these days; it bears one of them, or the newest that there is, as its partition."""
+    given = config | ({"days": list(days)} if days else {})
+    partition = days[0] if days else DAYS.get_last_partition_key()
+    return dg.RunRequest(partition_key=partition, run_config={"ops": {"event_day": {"config": given}}})
 
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:

@@ -119,6 +119,12 @@ def test_event_day_has_a_partition_for_each_day_that_has_ended_and_backfills_in_
 
 
 @pytest.mark.slow
+def test_the_definitions_need_no_extra(tmp_path: Path) -> None:
+    without = "import sys; sys.modules |= dict.fromkeys(['pyarrow', 'maxminddb', 'dagster_celery'])"
+    said(["python", "-c", f"{without}; import bigbrotr_dagster.definitions"], ROOT, environment(tmp_path))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

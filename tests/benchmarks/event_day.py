@@ -3,9 +3,9 @@
     python -m tests.benchmarks.event_day --days 2000
 
 An archive of so many days with 100 events each, two observations an event, 500 relays that prove all of it; on
-Debian's PostgreSQL 15. All days are in a folder. Told is the CPU of a tick, of this process and of PostgreSQL,
-which has Dagster's database, too: while it is not time to look, where nothing is due, and where three days are.
-Then the bytes of event log that a run leaves for each day.
+Debian's PostgreSQL 15. The manifests of all days are in a folder. Told is the CPU of a tick, of this process and
+of PostgreSQL, which has Dagster's database, too: while it is not time to look, where nothing is due, and where
+three days are. Then the bytes of event log that a run leaves for each day.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ import psutil
 import psycopg
 from dagster_shared.serdes import serialize_value
 
+from bigbrotr_dagster.archive.registry import register_relays
 from bigbrotr_dagster.storage.databases import ensure_database
-from tests.archive.exported import DAY, cover, exported, put_events, see
+from bigbrotr_dagster.storage.queries import query
+from tests.archive.exported import ALL, DAY, exported, put_events, see
 from tests.benchmarks.metering import cpu_seconds
 from tests.benchmarks.usage import cpu_of
 from tests.conftest import in_database
@@ -51,8 +54,26 @@ def fill(database: str, days: int) -> None:
             " FROM event, generate_series(0, 1) AS n"
         )
         connection.execute("VACUUM ANALYZE")
-    for number in range(RELAYS):
-        cover(database, f"wss://{number}.example.com", 0, FIRST + (days + 1) * DAY)
+    register_relays(database, [f"wss://{number}.example.com" for number in range(1, RELAYS + 1)])
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO sync_coverage (relay_url, filter_hash, filter, covered)"
+            " SELECT url, %s, '{}', int8multirange(int8range(0, %s)) FROM relay",
+            [ALL, FIRST + (days + 1) * DAY],
+        )
+
+
+def write_manifests(database: str, data: Path) -> None:
+    """Let all days be there as a look sees them: by their manifests."""
+    with psycopg.connect(database) as connection:
+        values = {"since": FIRST, "until": FIRST + 9_999 * DAY}
+        rows = connection.execute(query("day_totals"), values).fetchall()
+    template = json.loads((data / f"manifest/date={FIRST_DAY}.json").read_bytes())
+    for number, *totals in rows:
+        day = datetime.fromtimestamp(number * DAY, UTC).strftime("%Y-%m-%d")
+        names = ("events", "largest_seq", "observations", "latest_seen_at")
+        text = json.dumps(template | {"totals": dict(zip(names, totals, strict=True))})
+        (data / f"manifest/date={day}.json").write_text(text)
 
 
 class Cost:
@@ -89,12 +110,14 @@ def main() -> None:
             "BIGBROTR_DATA_DIR": folder,
         }
         os.environ.pop("DAGSTER_HOME", None)
-        print(f"{len(exported(database, data))} days exported", flush=True)
+        [day] = exported(database, data, [FIRST_DAY])
+        print(f"{day.events} events a day", flush=True)
+        write_manifests(database, data)
         cost = Cost(psutil.Process(int((server.folder / "data/postmaster.pid").read_text().split()[0])))
-        measure(cost, database, days)
+        measure(cost, database)
 
 
-def measure(cost: Cost, database: str, days: int) -> None:
+def measure(cost: Cost, database: str) -> None:
     from bigbrotr_dagster.archive.export import look
     from bigbrotr_dagster.config import load_config
     from bigbrotr_dagster.defs.instance import prepare_home
@@ -110,7 +133,7 @@ def measure(cost: Cost, database: str, days: int) -> None:
                 late = put_events(database, [(FIRST + n * 500 * DAY, "late", []) for n in range(3)])
                 see(database, late, "wss://1.example.com", FIRST + 9_999 * DAY)
             by_sensor(cost, instance, what)
-            by_condition(cost, instance, what, days)
+            by_condition(cost, instance, what)
         event_log(instance, database)
 
 
@@ -171,6 +194,8 @@ class IsDue(dg.AutomationCondition):  # type: ignore[type-arg]
         from bigbrotr_dagster.archive.export import look
         from bigbrotr_dagster.config import load_config
 
+        if context.candidate_subset.is_empty:  # a condition before this one says so already
+            return dg.AutomationResult(context, true_subset=context.get_empty_subset())
         options = load_config()
         found = look(
             os.environ["BIGBROTR_DATABASE_URL"],
@@ -184,19 +209,16 @@ class IsDue(dg.AutomationCondition):  # type: ignore[type-arg]
         return dg.AutomationResult(context, true_subset=subset)
 
 
-def by_condition(cost: Cost, instance: dg.DagsterInstance, what: str, days: int) -> None:
+def by_condition(cost: Cost, instance: dg.DagsterInstance, what: str) -> None:
     from bigbrotr_dagster.definitions import defs
+    from bigbrotr_dagster.defs.data_sets import event_day
 
     def condition(cron: str) -> Any:
         return dg.AutomationCondition.cron_tick_passed(cron) & IsDue() & ~dg.AutomationCondition.in_progress()
 
     def given(condition: Any) -> Any:
-        changed = defs.resolve_assets_def("event_day").map_asset_specs(
-            lambda spec: spec.replace_attributes(automation_condition=condition)
-        )
-        others = [one for one in defs.assets or [] if one is not defs.resolve_assets_def("event_day")]
-        keep = [one for one in others if getattr(one, "keys", set()) != changed.keys]
-        return dg.Definitions(assets=[*keep, changed], resources=defs.resources)
+        changed = event_day.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
+        return dg.Definitions(assets=[changed], resources=defs.resources)
 
     selection = dg.AssetSelection.assets("event_day")
     rarely, often = given(condition("0 0 1 1 *")), given(IsDue() & ~dg.AutomationCondition.in_progress())
@@ -210,7 +232,7 @@ def by_condition(cost: Cost, instance: dg.DagsterInstance, what: str, days: int)
     before = tick(often)
     cost.of(f"condition, {what}", lambda: tick(often, before.cursor))
     after = tick(often, before.cursor)
-    evaluations = sum(len(serialize_value(one.get_evaluation_with_run_ids(set()))) for one in after.results)
+    evaluations = sum(len(serialize_value(one.serializable_evaluation)) for one in after.results)
     cursor = len(serialize_value(after.cursor))
     print(f"    {after.total_requested} days; a tick keeps {cursor} bytes of cursor, {evaluations} of evaluation")
 
@@ -223,8 +245,11 @@ def event_log(instance: dg.DagsterInstance, database: str) -> None:
     days = [f"2022-01-{number:02}" for number in range(1, 31)]
     in_config = {"ops": {"event_day": {"config": {"days": days}}}}
     bounds = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
-    for what, run_config, tags in (("by config", in_config, {}), ("by a range", {}, bounds)):
-        run = job.execute_in_process(instance=instance, run_config=run_config, tags=tags)
+    for what, options in (
+        ("by config", {"run_config": in_config, "partition_key": days[0]}),
+        ("by a range", {"tags": bounds}),
+    ):
+        run = job.execute_in_process(instance=instance, **options)
         size = sum(len(serialize_value(entry)) for entry in instance.all_logs(run.run_id))
         print(f"a run of {len(days)} days {what}: {size:,} bytes of event log, {size / len(days):,.0f} a day")
 

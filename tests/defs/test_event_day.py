@@ -33,6 +33,7 @@ from tests.archive.exported import (
 )
 from tests.archive.test_export import three_days
 from tests.defs.helpers import Graph
+from tests.s3 import BUCKET, s3_server
 from tests.sync.helpers import tell
 
 ONE = "wss://one.example.com"
@@ -136,6 +137,22 @@ def test_duckdb_reads_what_postgresql_holds_of_three_days_with_late_events_betwe
     assert graph.materializations(second)[DAYS[1]]["why"] == "changed"
     assert read_by_duckdb(data) == held(graph.database)
     assert statuses(graph) == [AssetPartitionStatus.MATERIALIZED] * 3
+
+
+def test_days_go_to_s3_compatible_storage(
+    graph: Graph, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"s3://{BUCKET}/sets"
+    config_file.write_text(f"export: {{to: {place}}}")
+    with s3_server(tmp_path) as storage:
+        for name, value in storage.variables.items():
+            monkeypatch.setenv(name, value)
+        run = all_three(graph)
+        assert run.success
+        assert read_by_duckdb(storage.fetch(place, tmp_path / "fetched")) == held(graph.database)
+        names = {f"{place}/{name}" for name in storage.names(place) if not name.startswith("manifest/")}
+    told = graph.materializations(run)
+    assert {file for day in DAYS for file in told[day]["files"]} == names
 
 
 def test_without_a_place_a_run_fails_in_one_line(graph: Graph, config_file: Path) -> None:

@@ -19,7 +19,10 @@ MADE_OF = dg.AssetDep(RELAY_CURSOR, partition_mapping=dg.SpecificPartitionsParti
 """The asset that fills what days are made of. A sync of a relay makes no day stale: each would be "Unsynced" in
 the UI minutes after it was written. Whether a day has changed, its events say."""
 
-DAYS = dg.DailyPartitionsDefinition(start_date=load_config().export.since)
+SINCE = load_config().export.since
+"""The first day, as the code location read it when it started: the partitions begin there, whatever the file says."""
+
+DAYS = dg.DailyPartitionsDefinition(start_date=SINCE)
 """UTC days that have ended."""
 
 LOOK_AGAIN = 1.0
@@ -121,7 +124,7 @@ def _write(
     waits = False
     while True:
         try:
-            for day in export(database_url, options, place, days, first=options.export.since, on_refused=note):
+            for day in export(database_url, options, place, days, first=SINCE, on_refused=note):
                 log_event(context, of_export(place, day))
             return refused
         except PlaceInUse as error:  # it is raised before the first day

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from bigbrotr_dagster.archive.export import Due, ExportRefused, look, need_arrow
-from bigbrotr_dagster.defs.data_sets.assets import DAYS, NOT_CONFIGURED
+from bigbrotr_dagster.defs.data_sets.assets import DAYS, NOT_CONFIGURED, SINCE
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY, of_manifest
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import IN_FLIGHT
@@ -59,6 +59,8 @@ def export_days_sensor(
     last, following, compared = (int(word) for word in (context.cursor or "0 0 0").split())
     if started < following:
         return dg.SkipReason(f"The next look is in {following - started} s.")
+    if DAYS.get_last_partition_key() is None:
+        return dg.SkipReason(f"No day from {SINCE} (`export.since`) on has ended.")
     if _is_under_way(context.instance):
         return dg.SkipReason("An export is under way.")
     try:
@@ -67,7 +69,7 @@ def export_days_sensor(
             cursor = f"{started} {started + LOOK_EVERY} {started}"
             return dg.SensorResult(run_requests=[_request(all_due=True)], cursor=cursor)
         since = last - MARGIN
-        found = look(database.ready(), options, place, first=options.export.since, seen_since=since)
+        found = look(database.ready(), options, place, first=SINCE, seen_since=since)
     except (ExportRefused, OSError) as error:
         return dg.SkipReason(str(error))
     told = _not_recorded(context.instance, place, found)

@@ -276,6 +276,17 @@ def test_the_sensor_has_all_compared_once_a_day_and_between_asks_for_what_is_new
     assert read_by_duckdb(data) == {day: rows for day, rows in held(graph.database).items() if day != "2025-03-04"}
 
 
+def test_a_day_that_is_red_is_left_to_the_run_that_compares_all(graph: Graph, data: Path, sensor: Sensor) -> None:
+    tell(graph.database, f"UPDATE event SET tags = '[5]' WHERE created_at = {FIRST + DAY + 40_000}")
+    sensor.tick()
+    assert sensor.requests() == of_days(*DAYS)
+    assert not export_run(graph, DAYS).success
+    assert sensor.tick().skip_message == "No day is due, but for 1 that failed; 2 are there."
+    tell(graph.database, f"UPDATE event SET tags = '[]' WHERE created_at = {FIRST + DAY + 40_000}")
+    assert export_run(graph).success
+    assert sensor.tick().skip_message == "No day is due; 3 are there."
+
+
 def test_the_sensor_waits_while_an_export_is_under_way(graph: Graph, data: Path, sensor: Sensor) -> None:
     job = defs.resolve_job_def("export_days")
     run = graph.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)

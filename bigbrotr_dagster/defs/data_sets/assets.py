@@ -20,7 +20,7 @@ MADE_OF = dg.AssetDep(RELAY_CURSOR, partition_mapping=dg.SpecificPartitionsParti
 the UI minutes after it was written. Whether a day has changed, its events say."""
 
 SINCE = load_config().export.since
-"""The first day, as the code location read it when it started: the partitions begin there, whatever the file says."""
+"""The first day, as the code location read it when it started: partitions begin there, whatever the file says."""
 
 DAYS = dg.DailyPartitionsDefinition(start_date=SINCE)
 """UTC days that have ended."""

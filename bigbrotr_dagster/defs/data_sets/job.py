@@ -75,10 +75,12 @@ def export_days_sensor(
     told = _not_recorded(context.instance, place, found)
     pause = max(LOOK_EVERY, (time.time() - started) / MOST_TIME)
     cursor = f"{started} {started + pause:.0f} {compared}"
-    if not found.days:
-        skip = dg.SkipReason(f"No day is due; {len(found.written)} are there.")
+    days = _not_failed(context.instance, list(found.days))
+    if not days:
+        failed = f", but for {len(found.days)} that failed" if found.days else ""
+        skip = dg.SkipReason(f"No day is due{failed}; {len(found.written)} are there.")
         return dg.SensorResult(skip_reason=skip, asset_events=told, cursor=cursor)
-    request = _request(days=list(found.days)[:DAYS_PER_RUN])
+    request = _request(days=days[:DAYS_PER_RUN])
     return dg.SensorResult(run_requests=[request], asset_events=told, cursor=cursor)
 
 
@@ -95,6 +97,12 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
         run.job_name == export_days.name or EVENT_DAY in (run.asset_selection or ())
         for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     )
+
+
+def _not_failed(instance: dg.DagsterInstance, days: Sequence[str]) -> list[str]:
+    """The days that are not red: what fails might do so at each look, and the run that compares all tries it."""
+    statuses = (instance.get_status_by_partition(EVENT_DAY, days, DAYS) if days else None) or {}
+    return [day for day in days if (status := statuses.get(day)) is None or status.name != "FAILED"]
 
 
 def _not_recorded(instance: dg.DagsterInstance, place: str, found: Due) -> list[dg.AssetMaterialization]:

@@ -20,6 +20,7 @@ from bigbrotr_dagster.defs.automation import (
     relay_sync_schedule,
     run_failed,
 )
+from bigbrotr_dagster.defs.data_sets import event_day, export_days, export_days_sensor
 from bigbrotr_dagster.defs.discovery import (
     relay_candidates,
     relay_discovery,
@@ -43,17 +44,27 @@ tell_of_home()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     assets = dg.with_source_code_references(
-        [relay_candidates, relay_validated, relays, relay_cursor, relay_health, archive_stats, archive_coverage]
+        [
+            relay_candidates,
+            relay_validated,
+            relays,
+            relay_cursor,
+            relay_health,
+            archive_stats,
+            archive_coverage,
+            event_day,
+        ]
     )
 
 defs = dg.Definitions(
     assets=[*assets, *tables.table_specs()],
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup, relay_discovery, add_relays, remove_relays],
+    jobs=[relay_sync, resync, cleanup, relay_discovery, export_days, add_relays, remove_relays],
     schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
     sensors=[
         relay_partitions,
         relay_discovery_sensor,
+        export_days_sensor,
         dead_runs,
         archive_stats_refresh,
         archive_coverage_refresh,

@@ -19,6 +19,7 @@ MOST_PROCESSES = 8
 TOGETHER = {
     "tests/e2e/test_demo_killed.py": "one `dev`",
     "tests/e2e/test_browser.py": "one `dev`",
+    "tests/e2e/test_browser_event_day.py": "one `dev`",
     "tests/e2e/test_cross_site.py": "one `dev`",
     "tests/e2e/test_dev.py": "one `dev`",
 }

@@ -43,7 +43,18 @@ FLOORS: dict[str, list[str]] = {
         "holdings",
         "state",
     ],
-    "defs": ["settings", "instance", "graph", "runs", "archive", "discovery", "relays", "health", "automation"],
+    "defs": [
+        "settings",
+        "instance",
+        "graph",
+        "runs",
+        "archive",
+        "data_sets",
+        "discovery",
+        "relays",
+        "health",
+        "automation",
+    ],
 }
 """The rooms within a room, from the ground up: each may import those before it."""
 

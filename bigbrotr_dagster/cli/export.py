@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,6 +10,9 @@ import click
 from bigbrotr_dagster.archive.export import ExportRefused, export, parsed_day
 from bigbrotr_dagster.cli.common import archive_to_read, config_option
 from bigbrotr_dagster.config import load_config
+
+SHOWN = ("date", "why", "events", "observations", "bytes", "share")
+"""Of a day that was written, in the JSON object."""
 
 
 def _are_days(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> Sequence[str]:
@@ -30,23 +32,28 @@ def _are_days(context: click.Context, parameter: click.Parameter, texts: Sequenc
     help="A day (UTC) to write, whatever is covered of it; default: all days that are due.",
 )
 @click.option(
-    "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder of the data set; default: `export.to`."
+    "--to",
+    type=click.Path(file_okay=False),
+    help="Folder of the data set, or s3://bucket/prefix; default: `export.to`.",
 )
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def export_days(days: Sequence[str], to: Path | None, config_path: Path | None, as_json: bool) -> None:
+def export_days(days: Sequence[str], to: str | None, config_path: Path | None, as_json: bool) -> None:
     """Write days of the archive as Parquet files: events, observations, and a manifest for each day."""
     config = load_config(config_path)
-    folder = to or (Path(config.export.to) if config.export.to else None)
-    if folder is None:
+    try:
+        place = config.export.place(to)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from error
+    if place is None:
         raise click.UsageError("where to? --to names a folder, or the option export.to")
     started, written = time.monotonic(), []
-    for day in export(archive_to_read(), config, folder, days):
-        written.append(asdict(day))
+    for day in export(archive_to_read(), config, place, days):
+        written.append({name: getattr(day, name) for name in SHOWN})
         if not as_json:
             counts = f"{day.events} events\t{day.observations} observations\t{day.bytes} bytes"
             print(f"{day.date}\t{day.why}\t{counts}\t{day.share:.1%} of relays", flush=True)
     if as_json:
-        print(json.dumps({"to": str(folder), "days": written, "seconds": round(time.monotonic() - started, 3)}))
+        print(json.dumps({"to": place, "days": written, "seconds": round(time.monotonic() - started, 3)}))
     elif not written:
         print("nothing is due")

@@ -64,6 +64,13 @@ WITH events AS (
 )
 SELECT day, events, largest, coalesce(observations, 0), latest FROM events LEFT JOIN seen USING (day);
 
+-- name: touched_days
+-- The days of events that a relay was first seen with at `seen_since` (Unix time) or later: whatever is stored has an
+-- observation of its own moment. The index on seen_at finds the newest.
+SELECT DISTINCT created_at / 86400
+FROM observation JOIN event ON event.seq = observation.event_seq
+WHERE seen_at >= %(seen_since)s AND created_at >= 0;
+
 -- name: copy_day_events
 -- A day's events in the order of the index on (created_at, id), so that nothing has to be sorted.
 COPY (

@@ -76,7 +76,7 @@ def name_gap(database: str, relay: str, since: int, until: int, reason: str) -> 
         )
 
 
-def exported(database: str, folder: Path, days: Sequence[str] = (), **options: Any) -> list[ExportedDay]:
+def exported(database: str, folder: Path | str, days: Sequence[str] = (), **options: Any) -> list[ExportedDay]:
     """Export with these options; returns what was written."""
     return list(export(database, config(**options), folder, days))
 
@@ -122,3 +122,29 @@ def manifest(folder: Path, day: str) -> Mapping[str, Any]:
         data = (folder / file["path"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"]), file["path"]
     return document
+
+
+Content = dict[str, list[tuple[bytes, str, list[list[str | None]]]]]
+
+
+def read_by_duckdb(folder: Path) -> Content:
+    """Ids, contents and tags by day, in the order of their ids, as DuckDB finds them in the documented layout."""
+    import duckdb
+
+    found: Content = {}
+    select = "SELECT date, id, content, tags FROM read_parquet(?, hive_types = {'date': VARCHAR}) ORDER BY id"
+    for date, *row in duckdb.execute(select, [f"{folder}/event/date=*/*.parquet"]).fetchall():
+        found.setdefault(date, []).append(tuple(row))
+    return found
+
+
+def held(database: str) -> Content:
+    """The same, as PostgreSQL holds it."""
+    found: Content = {}
+    with psycopg.connect(database) as connection:
+        for day, *row in connection.execute(
+            "SELECT to_char(to_timestamp(created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), id, content, tags"
+            " FROM event ORDER BY id"
+        ):
+            found.setdefault(day, []).append(tuple(row))
+    return found

@@ -19,10 +19,12 @@ from tests.archive.exported import (
     FIRST,
     cover,
     exported,
+    held,
     manifest,
     name_gap,
     put_events,
     read,
+    read_by_duckdb,
     see,
     stored,
 )
@@ -49,13 +51,16 @@ def test_three_days_are_read_back_as_they_are_stored_and_late_events_come_with_t
         (date, "new", 4, 6) for date in DAYS
     ]
     assert read(tmp_path) == stored(any_database)
+    assert read_by_duckdb(tmp_path) == held(any_database)
     assert exported(any_database, tmp_path) == []
 
-    see(any_database, put_events(any_database, [(FIRST + DAY + 5, "late", [])]), ONE, FIRST + 9 * DAY)
+    late = put_events(any_database, [(FIRST + DAY + 5, "late 🤙 \n", [["e", "f" * 64, "", "reply"], []])])
+    see(any_database, late, ONE, FIRST + 9 * DAY)
     tell(any_database, f"DELETE FROM event WHERE created_at = {FIRST + 2 * DAY + 40_000}")
     again = exported(any_database, tmp_path)
     assert [(day.date, day.why, day.events) for day in again] == [(DAYS[1], "changed", 5), (DAYS[2], "changed", 3)]
     assert read(tmp_path) == stored(any_database)
+    assert read_by_duckdb(tmp_path) == held(any_database)
 
 
 @pytest.mark.slow

@@ -25,13 +25,13 @@ for key in graph.get_all_asset_keys():
     assert graph.get(key).group_name == "g"
 assert all(check.asset_key.path[:2] == ["a", "b"] for check in graph.asset_check_keys)
 from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS
-assert OUR_ASSETS == graph.get_all_asset_keys()
+assert OUR_ASSETS == graph.materializable_asset_keys
 repository = defs.get_repository_def()
 assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == OUR_JOBS
 assert repository.get_schedule_def("relay_sync_schedule").cron_schedule == "0 */2 * * *"
 from bigbrotr_dagster.defs.settings import configuration
 assert configuration().networks.enabled() == ["tor"]
-assert component.build_defs(None).resolve_asset_graph().get_all_asset_keys() == OUR_ASSETS
+assert component.build_defs(None).resolve_asset_graph().materializable_asset_keys == OUR_ASSETS
 """
 
 

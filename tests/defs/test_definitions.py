@@ -1,5 +1,6 @@
 """The graph loads, holds what it should, and every asset says what it is."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +25,7 @@ ASSETS = {
     "event_relay",
     "sync_coverage",
     "sync_gap",
+    "event_day",
 }
 TABLES = {"event", "event_relay", "sync_coverage", "sync_gap"}
 """No run materializes them."""
@@ -52,13 +54,15 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "add_relays", "remove_relays"}
+    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "export_days"}
+    jobs |= {"add_relays", "remove_relays"}
     assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == jobs
     schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule"}
     assert {one.name for one in repository.schedule_defs} == schedules
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
         "relay_discovery_sensor",
+        "export_days_sensor",
         "dead_runs",
         "archive_stats_refresh",
         "archive_coverage_refresh",
@@ -94,9 +98,9 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
         assert spec.metadata["dagster/column_schema"].columns
     [source] = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
-    rare = {"relay_candidates", "relay_validated", "relays", "relay_health", *TABLES}
+    rare = {"relay_candidates", "relay_validated", "relays", "relay_health", "event_day", *TABLES}
     assert (spec.freshness_policy is None) == (key in rare), (
-        "a registry stays as it is, a monitor may be off, and of a table it is told when rows came"
+        "a registry stays as it is, others may be off, and of a table it is told when rows came"
     )
 
 
@@ -142,6 +146,7 @@ def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_t
         "sync_gap": {"relay_cursor"},
         "archive_stats": {"event", "event_relay"},
         "archive_coverage": {"sync_coverage", "sync_gap"},
+        "event_day": {"event", "event_relay", "sync_coverage"},
     }
 
 
@@ -149,6 +154,21 @@ def test_relay_cursor_has_a_partition_for_each_relay_and_backfills_in_several_ru
     asset = defs.resolve_assets_def("relay_cursor")
     assert asset.partitions_def == dg.DynamicPartitionsDefinition(name="relay")
     assert asset.backfill_policy == dg.BackfillPolicy.multi_run(50)
+
+
+def test_event_day_has_a_partition_for_each_day_that_has_ended_and_backfills_in_one_run() -> None:
+    asset = defs.resolve_assets_def("event_day")
+    assert isinstance(asset.partitions_def, dg.DailyPartitionsDefinition)
+    assert asset.partitions_def.get_first_partition_key() == "2020-11-01"
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert asset.partitions_def.get_last_partition_key() == yesterday.isoformat()
+    assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.slow
+def test_the_definitions_need_no_extra(tmp_path: Path) -> None:
+    without = "import sys; sys.modules |= dict.fromkeys(['pyarrow', 'maxminddb', 'dagster_celery'])"
+    said(["python", "-c", f"{without}; import bigbrotr_dagster.definitions"], ROOT, environment(tmp_path))
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
 """What is left out by choice is not stored, and coverage says so; what rules say may change at any time."""
 
+import json
 import time
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from bigbrotr_dagster.archive.export import export
 from bigbrotr_dagster.archive.retention import RetentionRefused, count_left_out, delete_left_out
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.nostr.event import Event
@@ -149,3 +152,15 @@ async def test_a_dry_run_counts_and_deletes_nothing(database: str) -> None:
 def test_without_a_rule_nothing_is_deleted(database: str) -> None:
     with pytest.raises(RetentionRefused, match="leave_out"):
         list(delete_left_out(database, config().processing))
+
+
+async def test_a_data_set_says_what_is_left_out(database: str, tmp_path: Path) -> None:
+    """A day is due though likes are missing, for nobody wants them; and the manifest names the filter."""
+    async with scripted(many()) as relay:
+        await synced(database, relay, [NO_LIKES])
+    written = list(export(database, leaving([NO_LIKES]), tmp_path))
+    assert written
+    assert {day.share for day in written} == {1.0}
+    said = json.loads((tmp_path / "manifest" / f"date={written[0].date}.json").read_bytes())
+    assert said["coverage"]["filter"] == {"leave_out": [NO_LIKES]}
+    assert not list(export(database, leaving([]), tmp_path / "all")), "of everything nothing is proved"

@@ -5,12 +5,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from bigbrotr_dagster.archive.export.day import Day
+from bigbrotr_dagster.config import SynchronizerConfig, reachable_networks
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection
 
-EVERYTHING = Filter().hash()
-"""A data set holds all kinds: only what is covered under the filter `{}` says something of it."""
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a data set is of: all relays of `networks`, which can be reached, under the `filter`.
+
+    A data set holds all kinds. So only coverage of everything says something of it, but for what is left out by
+    choice.
+    """
+
+    networks: Sequence[str]
+    filter: Filter
+
+    @classmethod
+    def of(cls, config: SynchronizerConfig) -> "Asked":
+        """What the archive is configured for."""
+        return cls(reachable_networks(config), config.processing.asked({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +41,11 @@ class Lacking:
 class DayCoverage:
     """The registered relays by what they prove of a day.
 
-    `not_asked`: their network cannot be reached, and they were never tried; they do not count in the share.
+    `filter`: what was asked for. `not_asked`: their network cannot be reached, and they were never tried; they do
+    not count in the share.
     """
 
+    filter: Mapping[str, Any]
     covered: Sequence[str]
     lacking: Sequence[Lacking]
     not_asked: Sequence[str]
@@ -45,7 +62,7 @@ class DayCoverage:
             {"url": one.url, "pending_seconds": one.pending, "gap_seconds": one.gaps} for one in self.lacking
         ]
         return {
-            "filter": {},
+            "filter": dict(self.filter),
             "share": self.share,
             "covered": list(self.covered),
             "not_covered": lacking,
@@ -53,9 +70,10 @@ class DayCoverage:
         }
 
 
-def day_coverage(connection: BlockingConnection, networks: Sequence[str], day: Day) -> DayCoverage:
-    """What is proved of a day. `networks`: those that can be reached."""
-    values = {"filter_hash": EVERYTHING, "networks": list(networks), "since": day.since, "until": day.until}
+def day_coverage(connection: BlockingConnection, asked: Asked, day: Day) -> DayCoverage:
+    """What is proved of a day."""
+    wanted = {"filter_hash": asked.filter.hash(), "networks": list(asked.networks)}
+    values = wanted | {"since": day.since, "until": day.until}
     covered, lacking, not_asked = [], [], []
     for url, counts, pending, gaps in connection.execute(query("day_coverage"), values):
         if not counts:
@@ -64,4 +82,4 @@ def day_coverage(connection: BlockingConnection, networks: Sequence[str], day: D
             lacking.append(Lacking(url, pending, gaps))
         else:
             covered.append(url)
-    return DayCoverage(covered, lacking, not_asked)
+    return DayCoverage(asked.filter.described(), covered, lacking, not_asked)

@@ -5,3 +5,7 @@ from bigbrotr_dagster.errors import CannotGoOn
 
 class ExportRefused(CannotGoOn):
     """The data set cannot be written, and the message says why; what was written before stays."""
+
+
+class PlaceInUse(ExportRefused):
+    """Another export writes to it."""

@@ -1,4 +1,4 @@
-"""Where a data set lies, and how a day takes the place of an older one.
+"""A data set in a folder, and how a day takes the place of an older one there.
 
     event/date=2026-11-25/event.parquet
     observation/date=2026-11-25/observation.parquet
@@ -17,37 +17,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bigbrotr_dagster.archive.export.day import Day
-from bigbrotr_dagster.archive.export.errors import ExportRefused
-
-FORMAT = 1
-"""Of files and manifest: days of another one are written anew."""
+from bigbrotr_dagster.archive.export.errors import ExportRefused, PlaceInUse
+from bigbrotr_dagster.archive.export.manifest import (
+    FOLDER,
+    File,
+    Manifest,
+    manifest_path,
+    manifest_text,
+    read_manifest,
+)
 
 STAGING, LOCK, MANIFEST = ".bigbrotr-export", "lock", "manifest.json"
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file as the manifest has it: its path in the data set, its bytes and their SHA-256 (hex)."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What is read again of a manifest. `totals`: what the archive held of the day, as `DayTotals.document`."""
-
-    format: int
-    archive: str
-    totals: dict[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +67,13 @@ class Staging:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
             files.append(File(place, path.stat().st_size, digest))
-        text = orjson.dumps(document | {"files": [asdict(file) for file in files]}, option=orjson.OPT_INDENT_2)
-        _write_whole(self.folder / MANIFEST, text + b"\n")
+        _write_whole(self.folder / MANIFEST, manifest_text(document, files))
         return files
 
 
 @dataclass(frozen=True, slots=True)
-class DataSet:
-    """A folder that this process alone writes to. `archive`: the identity of the archive that it is made of."""
+class Folder:
+    """A data set of the archive with this identity. Whoever writes to it opens it with `opened_folder`."""
 
     root: Path
     archive: str
@@ -101,13 +85,8 @@ class DataSet:
             ExportRefused: a manifest is none, or another archive's.
         """
         found = {}
-        for path in sorted((self.root / "manifest").glob("date=*.json")):
-            try:
-                day = Day.parse(path.stem.removeprefix("date="))
-                given = orjson.loads(path.read_bytes())
-                manifest = Manifest(given["format"], given["archive"], given["totals"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ExportRefused(f"{path} is no manifest of a data set; move it away") from error
+        for path in sorted((self.root / FOLDER).glob("date=*.json")):
+            day, manifest = read_manifest(path.read_bytes(), str(path))
             if manifest.archive != self.archive:
                 raise ExportRefused(f"{self.root} holds days of another archive ({manifest.archive})")
             found[day] = manifest
@@ -131,11 +110,12 @@ class DataSet:
 
 
 @contextmanager
-def opened(folder: Path, archive: str) -> Iterator[DataSet]:
+def opened_folder(folder: Path, archive: str) -> Iterator[Folder]:
     """A data set to write to; the folder is made if need be. What was made before is put in its place.
 
     Raises:
-        ExportRefused: another process writes to it, or it holds days of another archive.
+        PlaceInUse: another process writes to it.
+        ExportRefused: it holds days of another archive.
         OSError: it cannot be written.
     """
     (folder / STAGING).mkdir(parents=True, exist_ok=True)
@@ -143,13 +123,13 @@ def opened(folder: Path, archive: str) -> Iterator[DataSet]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ExportRefused(f"another export writes to {folder}") from error
+            raise PlaceInUse(f"another export writes to {folder}") from error
         for left in sorted((folder / STAGING).glob("????-??-??")):
             if (left / MANIFEST).exists():
                 publish(folder, Day.parse(left.name))
             else:
                 shutil.rmtree(left)
-        data_set = DataSet(folder, archive)
+        data_set = Folder(folder, archive)
         data_set.manifests()  # for it refuses what is not ours
         yield data_set
 
@@ -179,7 +159,7 @@ def _places(staging: Path, root: Path, day: Day) -> dict[Path, Path]:
     return {
         staging / "event.part": root / "event" / f"date={day}" / "event.parquet",
         staging / "observation.part": root / "observation" / f"date={day}" / "observation.parquet",
-        staging / MANIFEST: root / "manifest" / f"date={day}.json",
+        staging / MANIFEST: root / manifest_path(day),
     }
 
 

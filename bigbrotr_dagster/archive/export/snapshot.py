@@ -1,6 +1,6 @@
 """One day of the archive, read in one transaction: both tables and the coverage are of the same moment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import IsolationLevel
 
-from bigbrotr_dagster.archive.export.coverage import DayCoverage, day_coverage
+from bigbrotr_dagster.archive.export.coverage import Asked, DayCoverage, day_coverage
 from bigbrotr_dagster.archive.export.day import Day
 from bigbrotr_dagster.archive.export.errors import ExportRefused
 from bigbrotr_dagster.storage.queries import query
@@ -55,9 +55,9 @@ def day_totals(connection: BlockingConnection, first: Day, last: Day) -> dict[Da
 
 
 def write_day(
-    database_url: str, networks: Sequence[str], day: Day, events: Path, observations: Path
+    database_url: str, asked: Asked, day: Day, events: Path, observations: Path
 ) -> tuple[DayTotals, DayCoverage]:
-    """Write both tables of a day to these files. `networks`: those that can be reached.
+    """Write both tables of a day to these files.
 
     Raises:
         DatabaseUnavailable: the server does not answer, or goes away meanwhile.
@@ -68,7 +68,7 @@ def write_day(
 
     with snapshot(database_url) as connection:
         totals = day_totals(connection, day, day).get(day, NOTHING)
-        coverage = day_coverage(connection, networks, day)
+        coverage = day_coverage(connection, asked, day)
         event_types = ["bytea", "bytea", "int8", "int4", "text", "text", "bytea"]
         written = tables.write_events(events, _rows(connection, "copy_day_events", event_types, day))
         seen = tables.write_observations(

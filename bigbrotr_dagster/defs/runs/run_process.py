@@ -48,9 +48,20 @@ LOOKS_AT_TASK = 5
 LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
-OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery", "add_relays", "remove_relays"}
-OTHERS = ("relay_candidates", "relay_validated", "event", "event_relay", "sync_coverage", "sync_gap")
+OUR_JOBS = {
+    "relay_sync",
+    "resync",
+    "cleanup",
+    "relay_health",
+    "relay_discovery",
+    "export_days",
+    "add_relays",
+    "remove_relays",
+}
+OTHERS = ("relay_candidates", "relay_validated", "event_day")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, *map(asset_key, OTHERS)}
+OUR_TABLES = {*map(asset_key, ("event", "event_relay", "sync_coverage", "sync_gap"))}
+"""Assets that no run materializes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from bigbrotr_dagster.defs.discovery import (
 from bigbrotr_dagster.defs.health import alive_by_network, relay_health
 from bigbrotr_dagster.defs.instance import tell_of_home
 from bigbrotr_dagster.defs.relays import cursor_within_coverage, relay_cursor, relays, resync
+from bigbrotr_dagster.defs.report import archive_report, report, report_schedule
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
 tell_of_home()
@@ -36,14 +37,24 @@ tell_of_home()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     assets = dg.with_source_code_references(
-        [relay_candidates, relay_validated, relays, relay_cursor, relay_health, archive_stats, archive_coverage]
+        [
+            relay_candidates,
+            relay_validated,
+            relays,
+            relay_cursor,
+            relay_health,
+            archive_stats,
+            archive_coverage,
+            archive_report,
+        ]
     )
 
 defs = dg.Definitions(
     assets=assets,
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup, relay_discovery],
-    schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
+    jobs=[relay_sync, resync, cleanup, relay_discovery, report],
+    # The second brings its job.
+    schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule, report_schedule],
     sensors=[
         relay_partitions,
         relay_discovery_sensor,

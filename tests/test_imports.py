@@ -42,7 +42,7 @@ FLOORS: dict[str, list[str]] = {
         "holdings",
         "state",
     ],
-    "defs": ["instance", "graph", "runs", "archive", "discovery", "relays", "health", "automation"],
+    "defs": ["instance", "graph", "runs", "archive", "report", "discovery", "relays", "health", "automation"],
 }
 """The rooms within a room, from the ground up: each may import those before it."""
 

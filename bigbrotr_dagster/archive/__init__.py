@@ -7,7 +7,7 @@
 - `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor, and
   under BigBrotr's names (`service_metrics`).
 - `quarantine`: what was rejected, and the way out of it.
-- `export`: days of it as Parquet files.
+- `export`: days of it as Parquet files. `report`: all of it as a page of plots.
 - `synchronizer`: all of a sync as an object, for programs of others.
 
 Each function takes the database's URL, opens one short session (`storage.sessions`), and raises
@@ -23,6 +23,7 @@ __all__ = [
     "proof",
     "quarantine",
     "registry",
+    "report",
     "soundness",
     "stats",
     "synchronizer",

@@ -20,7 +20,10 @@ ASSETS = {
     "relay_health",
     "archive_coverage",
     "archive_stats",
+    "archive_report",
 }
+FILES = {"archive_report"}
+"""Those that are no table."""
 
 
 def test_the_definitions_load() -> None:
@@ -44,9 +47,9 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup"}
+    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "report"}
     assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == jobs
-    schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule"}
+    schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule", "report_schedule"}
     assert {one.name for one in repository.schedule_defs} == schedules
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
@@ -77,8 +80,8 @@ def test_an_asset_has_group_owners_kinds_tags_and_a_description(key: str) -> Non
     assert "postgres" in spec.kinds
     assert spec.tags["bigbrotr/layer"]
     assert len(spec.description or "") > 80
-    assert "dagster/table_name" in spec.metadata
-    assert spec.metadata["dagster/column_schema"].columns
+    assert ("dagster/table_name" in spec.metadata) == (key not in FILES)
+    assert key in FILES or spec.metadata["dagster/column_schema"].columns
     [source] = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).is_relative_to(ROOT / "bigbrotr_dagster" / "defs")
     rare = {"relay_candidates", "relay_validated", "relays", "relay_health"}
@@ -96,6 +99,7 @@ def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_t
         "relay_health": {"relays"},
         "archive_stats": {"relay_cursor"},
         "archive_coverage": {"relay_cursor"},
+        "archive_report": {"archive_stats", "archive_coverage"},
     }
 
 

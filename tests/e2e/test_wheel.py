@@ -109,4 +109,5 @@ def test_dagster_dev_shows_the_graph_in_an_empty_folder(ui: Ui) -> None:
         "relay_cursor",
         "archive_stats",
         "archive_coverage",
+        "archive_report",
     }

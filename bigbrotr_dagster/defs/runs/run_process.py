@@ -37,9 +37,9 @@ LOOKS_AT_TASK = 5
 LEAST_LOOKS = 3
 """Looks without a sign of life before a run is ended: a clock that jumps makes seconds pass that were none."""
 
-OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery"}
-CANDIDATES, VALIDATED = dg.AssetKey("relay_candidates"), dg.AssetKey("relay_validated")
-OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, CANDIDATES, VALIDATED}
+OUR_JOBS = {"relay_sync", "resync", "cleanup", "relay_health", "relay_discovery", "report"}
+OTHERS = {dg.AssetKey(name) for name in ("relay_candidates", "relay_validated", "archive_report")}
+OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, *OTHERS}
 
 
 @dataclass(frozen=True, slots=True)

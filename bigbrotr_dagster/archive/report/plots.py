@@ -59,7 +59,7 @@ def stranger(text: str, most: int = MOST_SHOWN) -> str:
     text = "".join(character if character.isprintable() else "�" for character in text)
     if len(text) > most:
         text = f"{text[: most * 2 // 3]}…{text[len(text) - most // 3 + 1 :]}"
-    return escape(text)
+    return escape(text, quote=False)  # plotly.js knows no other entities
 
 
 def short_name(url: str) -> str:

@@ -73,7 +73,13 @@ def _json(figure: Any) -> str:
 
 def _figure(traces: Sequence[Any], height: int, **layout: Any) -> Any:
     """A figure in the page's own look; `layout` goes before it."""
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": GRID,
+        "automargin": True,
+        "title": {"standoff": 12, "font": {"color": FAINT}},
+    }
     figure = go.Figure(list(traces))
     figure.update_layout(
         template="none",
@@ -121,7 +127,7 @@ def _growth(growth: Growth, colour: str, verb: str) -> Any:
         customdata=_column_names(growth.unit, growth.edges),
         hovertemplate=f"%{{customdata}}<br><b>%{{y:,.0f}}</b> events a day were {verb}<extra></extra>",
     )
-    return _figure([bars], COLUMN_HEIGHT, yaxis_title=f"events a day {verb}", yaxis_rangemode="tozero")
+    return _figure([bars], COLUMN_HEIGHT, yaxis_title_text=f"events a day {verb}", yaxis_rangemode="tozero")
 
 
 def _kinds(kinds: Sequence[tuple[int, int]]) -> Any:
@@ -142,7 +148,7 @@ def _kinds(kinds: Sequence[tuple[int, int]]) -> Any:
     )
     ticks = {"tickvals": rows, "ticktext": names, "autorange": "reversed", "gridcolor": "white"}
     widest = 1.18 * max(counts, default=1)  # room for the numbers
-    return _figure([bars], 2 * COLUMN_HEIGHT + 86, yaxis=ticks, xaxis_title="events", xaxis_range=[0, widest])
+    return _figure([bars], 2 * COLUMN_HEIGHT + 86, yaxis=ticks, xaxis_title_text="events", xaxis_range=[0, widest])
 
 
 def _networks(networks: Sequence[NetworkEvents]) -> Any:
@@ -161,7 +167,9 @@ def _networks(networks: Sequence[NetworkEvents]) -> Any:
         marker_color=OBSERVED,
         hovertemplate="%{x}: <b>%{y:,}</b> observations<extra></extra>",
     )
-    return _figure([held, seen], COLUMN_HEIGHT, showlegend=True, bargap=0.4, yaxis_title="events, observations")
+    return _figure(
+        [held, seen], COLUMN_HEIGHT, showlegend=True, bargap=0.4, yaxis_title_text="events, observations"
+    )
 
 
 def _copies(copies: Sequence[tuple[int, int]]) -> Any:
@@ -173,7 +181,7 @@ def _copies(copies: Sequence[tuple[int, int]]) -> Any:
         customdata=[f"{number} or more" if number == MOST_COPIES else str(number) for number in numbers],
         hovertemplate="<b>%{y:,}</b> events are held by %{customdata} relays<extra></extra>",
     )
-    return _figure([bars], COLUMN_HEIGHT, xaxis_title="relays that hold an event", yaxis_title="events")
+    return _figure([bars], COLUMN_HEIGHT, xaxis_title_text="relays that hold an event", yaxis_title_text="events")
 
 
 def _coverage(coverage: ArchiveCoverage) -> Any:
@@ -196,7 +204,7 @@ def _coverage(coverage: ArchiveCoverage) -> Any:
         )
         for name, colour, each in shares
     ]
-    axis = {"title": "share of all relays' seconds", "tickformat": ".0%", "range": [0, 1], "gridcolor": GRID}
+    axis = {"title": {"text": "share of the seconds"}, "tickformat": ".0%", "range": [0, 1], "gridcolor": GRID}
     return _figure(bars, COLUMN_HEIGHT, barmode="stack", showlegend=True, yaxis=axis)
 
 
@@ -247,7 +255,7 @@ def _gaps(coverage: ArchiveCoverage) -> Any:
     names = [stranger(one.reason, MOST_CHARACTERS) for one in reasons]
     ticks = {"tickvals": rows, "ticktext": names, "autorange": "reversed", "gridcolor": "white"}
     widest = 1.4 * max(max(days), 1e-6)
-    axis = {"title": "days in gaps, over all relays", "range": [0, widest], "gridcolor": GRID}
+    axis = {"title": {"text": "days in gaps, over all relays"}, "range": [0, widest], "gridcolor": GRID}
     return _figure([bars], 80 + 28 * max(3, len(rows)), yaxis=ticks, xaxis=axis)
 
 

@@ -117,11 +117,11 @@ def opened(folder: Path) -> Iterator[DataSet]:
     with TemporaryDirectory(prefix="bigbrotr-sql-") as spare:
         settings: dict[str, Any] = {
             "temp_directory": spare,
-            "TimeZone": "UTC",
             "autoinstall_known_extensions": False,  # nothing is fetched from elsewhere
         }
         with duckdb.connect(config=settings) as connection:
             with _one_line():
+                connection.execute(composed("data_set_clock").as_string())
                 for name, files in FILES.items():
                     pattern = Literal(f"{_escaped(str(folder.absolute()))}/{files}")
                     connection.execute(composed(name, files=pattern).as_string())

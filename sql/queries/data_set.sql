@@ -1,6 +1,10 @@
 -- A data set's files as views; these are DuckDB's statements, and everything else here is PostgreSQL's. `files` is a
 -- pattern: a view reads its files when it is asked, and the first of them when it is made.
 
+-- name: data_set_clock
+-- Times are shown in UTC, wherever this machine is.
+SET TimeZone = 'UTC';
+
 -- name: data_set_event
 -- The events of all days, and the `date` of each. A day that has another one beside it in a filter is not opened.
 CREATE VIEW event AS

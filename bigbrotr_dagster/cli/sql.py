@@ -4,6 +4,7 @@ import csv
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +64,8 @@ def sql(
 
 def _converse(data_set: DataSet, show: Show) -> None:
     """Ask until the end of input; what goes wrong is a line, and the next query is asked for."""
-    import_module("readline")  # lines can be edited, and had again by the arrow
+    with suppress(ImportError):  # some Pythons lack it
+        import_module("readline")  # lines can be edited, and had again by the arrow
     print(f"Views: {', '.join(VIEWS)}. A query ends with a semicolon; Ctrl-D ends it all.")
     text = ""
     while True:

@@ -12,6 +12,7 @@ from bigbrotr_dagster.archive import stats
 from bigbrotr_dagster.archive.report import Report, ReportRefused, write_report
 from bigbrotr_dagster.archive.report.facts import RELAYS_COMPARED, RELAYS_COVERED
 from bigbrotr_dagster.archive.report.plots import stranger
+from bigbrotr_dagster.cli import main
 from tests.archive.reported import DAY, NOW, RELAYS, STRANGER, fill, register_many
 from tests.conftest import _clone
 from tests.debian import program
@@ -174,13 +175,22 @@ def test_a_report_that_cannot_be_written_is_one_line(archive: str) -> None:
         write_report(archive, OPTIONS, Path("/proc/report/archive.html"), now=NOW)
 
 
-def test_the_command_writes_it_into_the_data_folder(archive: str, tmp_path: Path) -> None:
-    said = run(tmp_path, "report", BIGBROTR_DATABASE_URL=archive, BIGBROTR_DATA_DIR=str(tmp_path / "data"))
-    path = tmp_path / "data/report/archive.html"
-    assert (said.code, said.stderr) == (0, "")
-    assert said.stdout.startswith(f"{path}\t")
-    assert path.stat().st_mode & 0o777 == 0o600, "it is the operator's"
-    assert [one.name for one in path.parent.iterdir()] == ["archive.html"]
+def test_the_command_writes_it_into_the_data_folder_or_a_file(
+    archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIGBROTR_DATABASE_URL", archive)
+    monkeypatch.setenv("BIGBROTR_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("BIGBROTR_CONFIG", raising=False)
+    for arguments, name in (([], "data/report/archive.html"), (["--to", "mine.html"], "mine.html")):
+        assert main(["report", *arguments]) == 0
+        path = tmp_path / name
+        assert capsys.readouterr().out.startswith(f"{path}\t9 plots\t{path.stat().st_size} bytes")
+        assert path.stat().st_mode & 0o777 == 0o600, "it is the operator's"
+    assert [one.name for one in (tmp_path / "data/report").iterdir()] == ["archive.html"], "nothing unfinished"
+    assert main(["report", "--to", "."]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "File '.' is a directory" in line
 
 
 def test_without_plotly_the_command_names_the_extra(archive: str, tmp_path: Path) -> None:

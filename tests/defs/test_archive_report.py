@@ -9,10 +9,16 @@ from bigbrotr_dagster.archive.report import run
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.report import report_schedule
 from tests.defs.helpers import Graph
+from tests.e2e.program import environment, said
 
 pytestmark = pytest.mark.slow
 
 REPORT = dg.AssetKey("archive_report")
+
+
+def test_the_graph_loads_without_the_extras(tmp_path: Path) -> None:
+    hide = "import sys; sys.modules |= dict.fromkeys(['plotly', 'duckdb', 'pyarrow', 'maxminddb'])"
+    said(["python", "-c", f"{hide}; import bigbrotr_dagster.definitions"], tmp_path, environment(tmp_path))
 
 
 def make(graph: Graph) -> dg.ExecuteInProcessResult:

@@ -22,7 +22,7 @@ STRANGER = (
 """A relay as another program could have written it, of which a browser would make something."""
 
 
-def fill(database: str, events: int = 6_000, days: int = 400) -> None:
+def fill(database: str, events: int = 3_000, days: int = 400) -> None:
     """Store events of the last `days`, denser towards now; relay number n holds fewer the larger n is."""
     register_relays(database, RELAYS)
     with psycopg.connect(database) as connection:

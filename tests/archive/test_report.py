@@ -27,7 +27,7 @@ PLOTS = {"created", "seen", "coverage", "gaps", "behind", "kinds", "copies", "ne
 
 @pytest.fixture(scope="module")
 def archive(embedded_server: str) -> Iterator[str]:
-    """URL of an archive with 6,000 events of 400 days, on 43 relays and a stranger's."""
+    """URL of an archive with 3,000 events of 400 days, on 43 relays and a stranger's."""
     with contextmanager(_clone)(embedded_server) as database:
         fill(database)
         yield database
@@ -60,7 +60,7 @@ def opened(browser: Any, path: Path) -> tuple[Page, list[str]]:
 
 def test_the_numbers_are_the_archives(archive: str, made: Report) -> None:
     facts = made.facts
-    assert (facts.events, facts.sampled, facts.followed, facts.sampled_share) == (6_000, 6_000, 6_000, 1)
+    assert (facts.events, facts.sampled, facts.followed, facts.sampled_share) == (3_000, 3_000, 3_000, 1)
     assert facts.relays == {"clearnet": 40, "tor": 3}
     assert facts.kinds == ask(archive, "SELECT kind, count(*) FROM event GROUP BY 1 ORDER BY 2 DESC, 1")
     assert [tuple(copy) for copy in facts.copies] == ask(
@@ -69,7 +69,7 @@ def test_the_numbers_are_the_archives(archive: str, made: Report) -> None:
         " GROUP BY 1 ORDER BY 1",
     )
     networks = {one.network: (one.events, one.observations) for one in facts.networks}
-    assert networks["unregistered"] == (6_000, 6_000), "the stranger's relay holds all"
+    assert networks["unregistered"] == (3_000, 3_000), "the stranger's relay holds all"
     assert (
         networks["clearnet"][1]
         == ask(archive, "SELECT count(*) FROM event_relay WHERE relay_url LIKE '%.com'")[0][0]
@@ -87,7 +87,7 @@ def test_growth_is_events_a_day(archive: str, made: Report) -> None:
         )
         assert per_day == pytest.approx(count * DAY / (until - since))
     assert seen is not None
-    assert sum(seen.per_day) == pytest.approx(6_000)
+    assert sum(seen.per_day) == pytest.approx(3_000)
 
 
 def test_the_overlap_is_of_the_relays_with_most(archive: str, made: Report) -> None:
@@ -139,12 +139,12 @@ def test_a_sample_is_scaled_and_called_an_estimate(
     archive: str, made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "<em>estimated</em></h2>" not in made.path.read_text()
-    monkeypatch.setattr(stats, "SAMPLED_EVENTS", 3_000)
+    monkeypatch.setattr(stats, "SAMPLED_EVENTS", 1_500)
     estimate = write_report(archive, OPTIONS, tmp_path / "archive.html", now=NOW)
     facts = estimate.facts
-    assert 0 < facts.sampled < 6_000
-    assert sum(count for _, count in facts.kinds) == pytest.approx(6_000, rel=0.01)
-    assert sum(count for _, count in facts.copies) == pytest.approx(6_000, rel=0.01)
+    assert 0 < facts.sampled < 3_000
+    assert sum(count for _, count in facts.kinds) == pytest.approx(3_000, rel=0.01)
+    assert sum(count for _, count in facts.copies) == pytest.approx(3_000, rel=0.01)
     assert estimate.path.read_text().count("<em>estimated</em></h2>") == 6
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 from bigbrotr_dagster.archive import stats
 from bigbrotr_dagster.archive.report import Report, ReportRefused, write_report
 from bigbrotr_dagster.archive.report.facts import RELAYS_COMPARED, RELAYS_COVERED
-from bigbrotr_dagster.archive.report.plots import stranger
+from bigbrotr_dagster.archive.report.figure import stranger
 from bigbrotr_dagster.cli import main
 from tests.archive.reported import DAY, NOW, RELAYS, STRANGER, fill, register_many
 from tests.conftest import _clone

@@ -1,7 +1,8 @@
 """The archive as a page of plots: one HTML file that opens in any browser, without network.
 
 - `run`: makes it, and puts it in its place. `facts`: the numbers, at a cost that does not grow with the archive.
-- `plots`: plotly's, as JSON (an extra). `page`: the HTML around them; `look`: its style, and what draws them.
+- `plots`: plotly's, as JSON (an extra); `figure`: what they share.
+- `page`: the HTML around them; `look`: its style, and what draws them.
 
 Nothing here changes the archive. Start reading at `run`.
 """

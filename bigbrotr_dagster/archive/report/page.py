@@ -92,13 +92,14 @@ def _method(facts: ReportFacts) -> str:
     """What is exact, and what is an estimate."""
     if not facts.sampled:
         return "The archive holds no event yet. All times are UTC."
+    if facts.sampled_share == 1 and facts.followed == facts.sampled:
+        return "All numbers are exact: an archive of this size is counted, not sampled. All times are UTC."
     share = f"{100 * facts.sampled_share:.2g} % of all, drawn by pages of the disk"
     drawn = f"all {facts.sampled:,} events" if facts.sampled_share == 1 else f"{facts.sampled:,} events ({share})"
-    of_these = "all of them" if facts.followed == facts.sampled else f"{facts.followed:,} of them"
     return (
         "Coverage and gaps are exact, as of this moment. Rows are PostgreSQL's own estimate where a table is "
-        f"large. What is marked <em>estimated</em> comes from {drawn} and the observations of {of_these}, scaled "
-        "to the whole archive. All times are UTC."
+        f"large. What is marked <em>estimated</em> comes from {drawn} and the observations of "
+        f"{facts.followed:,} of them, scaled to the whole archive. All times are UTC."
     )
 
 
@@ -133,7 +134,7 @@ def _sections(facts: ReportFacts) -> Iterator[_Section]:
     every = f"The seconds that are asked of {coverage.relays:,} relays, by {unit}."
     yield _Section("created", "When events were made", f"A bar is one {unit}, by the authors' clocks.", drawn)
     yield _Section("seen", "When events came", came, followed)
-    yield _Section("coverage", "Coverage", every)
+    yield _Section("coverage", "Coverage", every, shape="" if coverage.reasons else "wide")
     yield _Section("gaps", "Open gaps by reason", "Seconds that could not be proved; each is tried again.")
     yield _Section(
         "behind",

@@ -5,35 +5,30 @@ links of some. All times are UTC.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from html import escape
-from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
 
 from bigbrotr_dagster.archive.coverage import ArchiveCoverage
 from bigbrotr_dagster.archive.report.facts import MOST_COPIES, Growth, Overlap, ReportFacts
+from bigbrotr_dagster.archive.report.figure import (
+    COLUMN_HEIGHT,
+    GRID,
+    MOST_CHARACTERS,
+    ROW,
+    SCALE,
+    column_names,
+    figure,
+    moment,
+    short_name,
+    span,
+    stranger,
+    times,
+)
 from bigbrotr_dagster.archive.stats import KIND_NAMES, NetworkEvents
 
-INK, FAINT, GRID = "#25303b", "#6b7785", "#e6eaee"
 COVERED, GAP, PENDING = "#2a9d6a", "#dc4637", "#cdd4db"
 MADE, SEEN, KINDS, HELD, OBSERVED, COPIES = "#3b6fb6", "#7a5bb0", "#3b6fb6", "#1f8a99", "#9fd0d6", "#c77d2b"
-MOST_CHARACTERS = 34
-"""Of a relay's URL beside a row or column; its whole is shown where the pointer is, up to `MOST_SHOWN`."""
-MOST_SHOWN = 120
-SCALE = {
-    "tickformat": ".0%",
-    "thickness": 10,
-    "outlinewidth": 0,
-    "len": 180,
-    "lenmode": "pixels",
-    "y": 1,
-    "yanchor": "top",
-}
-"""What the colours of a picture mean."""
-ROW, COLUMN_HEIGHT = 17, 300
-"""Pixels: a row of a picture with many, and the height of plots beside each other."""
 
 
 def plots(facts: ReportFacts) -> Iterator[tuple[str, str]]:
@@ -54,80 +49,27 @@ def plots(facts: ReportFacts) -> Iterator[tuple[str, str]]:
         yield "overlap", _json(_overlap(facts.overlap))
 
 
-def stranger(text: str, most: int = MOST_SHOWN) -> str:
-    """A stranger's text, shortened in its middle, of which plotly.js makes nothing but text."""
-    text = "".join(character if character.isprintable() else "�" for character in text)
-    if len(text) > most:
-        text = f"{text[: most * 2 // 3]}…{text[len(text) - most // 3 + 1 :]}"
-    return escape(text, quote=False)  # plotly.js knows no other entities
-
-
-def short_name(url: str) -> str:
-    """A relay's URL as it stands beside a row."""
-    return stranger(url.removeprefix("wss://"), MOST_CHARACTERS)
-
-
-def _json(figure: Any) -> str:
-    return str(figure.to_json())
-
-
-def _figure(traces: Sequence[Any], height: int, **layout: Any) -> Any:
-    """A figure in the page's own look; `layout` goes before it."""
-    axis = {
-        "gridcolor": GRID,
-        "zeroline": False,
-        "linecolor": GRID,
-        "automargin": True,
-        "title": {"standoff": 12, "font": {"color": FAINT}},
-    }
-    figure = go.Figure(list(traces))
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 8, "r": 16, "t": 8, "b": 8},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        xaxis=axis,
-        yaxis=axis,
-        bargap=0.12,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hoverlabel={"align": "left", "bgcolor": "white", "bordercolor": GRID, "font": {"color": INK}},
-        showlegend=False,
-    )
-    return figure.update_layout(**layout)
-
-
-def _times(edges: Sequence[int]) -> tuple[list[datetime], list[int]]:
-    """The middle of each column, and its width in milliseconds, as plotly places bars on an axis of time."""
-    pairs = list(pairwise(edges))
-    middles = [datetime.fromtimestamp((first + after) / 2, UTC).replace(tzinfo=None) for first, after in pairs]
-    return middles, [round(940 * (after - first)) for first, after in pairs]
-
-
-def _column_names(unit: str, edges: Sequence[int]) -> list[str]:
-    """What a column is called: 2026-11-25, the week from then on, 2026-11, 2026 Q4, 2026."""
-    names = []
-    for first in edges[:-1]:
-        at = datetime.fromtimestamp(first, UTC)
-        quarter = f"{at.year} Q{(at.month + 2) // 3}"
-        week = f"week from {at:%Y-%m-%d}"
-        named = {"day": f"{at:%Y-%m-%d}", "week": week, "month": f"{at:%B %Y}", "quarter": quarter}
-        names.append(named.get(unit, f"{at.year}"))
-    return names
+def _json(drawn: Any) -> str:
+    return str(drawn.to_json())
 
 
 def _growth(growth: Growth, colour: str, verb: str) -> Any:
-    middles, widths = _times(growth.edges)
+    middles, widths = times(growth.edges)
     bars = go.Bar(
         x=middles,
         y=[round(value, 1) for value in growth.per_day],
         width=widths,
         marker_color=colour,
-        customdata=_column_names(growth.unit, growth.edges),
+        customdata=column_names(growth.unit, growth.edges),
         hovertemplate=f"%{{customdata}}<br><b>%{{y:,.0f}}</b> events a day were {verb}<extra></extra>",
     )
-    return _figure([bars], COLUMN_HEIGHT, yaxis_title_text=f"events a day {verb}", yaxis_rangemode="tozero")
+    return figure(
+        [bars],
+        COLUMN_HEIGHT,
+        yaxis_title_text=f"events a day {verb}",
+        yaxis_rangemode="tozero",
+        xaxis_range=span(growth.edges),
+    )
 
 
 def _kinds(kinds: Sequence[tuple[int, int]]) -> Any:
@@ -148,7 +90,7 @@ def _kinds(kinds: Sequence[tuple[int, int]]) -> Any:
     )
     ticks = {"tickvals": rows, "ticktext": names, "autorange": "reversed", "gridcolor": "white"}
     widest = 1.18 * max(counts, default=1)  # room for the numbers
-    return _figure([bars], 2 * COLUMN_HEIGHT + 86, yaxis=ticks, xaxis_title_text="events", xaxis_range=[0, widest])
+    return figure([bars], 2 * COLUMN_HEIGHT + 86, yaxis=ticks, xaxis_title_text="events", xaxis_range=[0, widest])
 
 
 def _networks(networks: Sequence[NetworkEvents]) -> Any:
@@ -167,7 +109,7 @@ def _networks(networks: Sequence[NetworkEvents]) -> Any:
         marker_color=OBSERVED,
         hovertemplate="%{x}: <b>%{y:,}</b> observations<extra></extra>",
     )
-    return _figure(
+    return figure(
         [held, seen], COLUMN_HEIGHT, showlegend=True, bargap=0.4, yaxis_title_text="events, observations"
     )
 
@@ -181,12 +123,13 @@ def _copies(copies: Sequence[tuple[int, int]]) -> Any:
         customdata=[f"{number} or more" if number == MOST_COPIES else str(number) for number in numbers],
         hovertemplate="<b>%{y:,}</b> events are held by %{customdata} relays<extra></extra>",
     )
-    return _figure([bars], COLUMN_HEIGHT, xaxis_title_text="relays that hold an event", yaxis_title_text="events")
+    axis = {"title": {"text": "relays that hold an event"}, "dtick": 1 if max(numbers, default=1) <= 12 else 5}
+    return figure([bars], COLUMN_HEIGHT, xaxis=axis, yaxis_title_text="events")
 
 
 def _coverage(coverage: ArchiveCoverage) -> Any:
-    middles, widths = _times(coverage.edges)
-    names = _column_names(coverage.unit, coverage.edges)
+    middles, widths = times(coverage.edges)
+    names = column_names(coverage.unit, coverage.edges)
     shares = [
         ("covered", COVERED, [column.covered for column in coverage.columns]),
         ("gaps", GAP, [column.gap for column in coverage.columns]),
@@ -205,17 +148,19 @@ def _coverage(coverage: ArchiveCoverage) -> Any:
         for name, colour, each in shares
     ]
     axis = {"title": {"text": "share of the seconds"}, "tickformat": ".0%", "range": [0, 1], "gridcolor": GRID}
-    return _figure(bars, COLUMN_HEIGHT, barmode="stack", showlegend=True, yaxis=axis)
+    return figure(
+        bars, COLUMN_HEIGHT, barmode="stack", showlegend=True, yaxis=axis, xaxis_range=span(coverage.edges)
+    )
 
 
 def _behind(coverage: ArchiveCoverage) -> Any:
     """The covered share of the relays most behind, by column; given n + 1 times, plotly takes them for edges."""
-    names = _column_names(coverage.unit, coverage.edges)
+    names = column_names(coverage.unit, coverage.edges)
     shares = [[one.covered / one.asked if one.asked else None for one in row] for row in coverage.cells]
     urls = [stranger(relay.url) for relay in coverage.shown]
     told = [[f"{url}<br>{name}" for name in names] for url in urls]
     picture = go.Heatmap(
-        x=[datetime.fromtimestamp(edge, UTC).replace(tzinfo=None) for edge in coverage.edges],
+        x=[moment(edge) for edge in coverage.edges],
         y=list(range(len(urls))),
         z=shares,
         zmin=0,
@@ -233,7 +178,7 @@ def _behind(coverage: ArchiveCoverage) -> Any:
         "autorange": "reversed",
         "showgrid": False,
     }
-    return _figure([picture], 90 + ROW * max(4, len(urls)), yaxis=rows, xaxis_showgrid=False)
+    return figure([picture], 90 + ROW * max(4, len(urls)), yaxis=rows, xaxis_showgrid=False)
 
 
 def _gaps(coverage: ArchiveCoverage) -> Any:
@@ -256,7 +201,7 @@ def _gaps(coverage: ArchiveCoverage) -> Any:
     ticks = {"tickvals": rows, "ticktext": names, "autorange": "reversed", "gridcolor": "white"}
     widest = 1.4 * max(max(days), 1e-6)
     axis = {"title": {"text": "days in gaps, over all relays"}, "range": [0, widest], "gridcolor": GRID}
-    return _figure([bars], 80 + 28 * max(3, len(rows)), yaxis=ticks, xaxis=axis)
+    return figure([bars], 80 + 28 * max(3, len(rows)), yaxis=ticks, xaxis=axis)
 
 
 def _overlap(overlap: Overlap) -> Any:
@@ -287,4 +232,4 @@ def _overlap(overlap: Overlap) -> Any:
     names = [short_name(url) for url in overlap.urls]
     ticks = {"tickvals": list(range(count)), "ticktext": names, "showgrid": False}
     columns, rows = ticks | {"tickangle": -50}, ticks | {"autorange": "reversed"}
-    return _figure([picture], 190 + 21 * max(6, count), xaxis=columns, yaxis=rows)
+    return figure([picture], 190 + 21 * max(6, count), xaxis=columns, yaxis=rows)

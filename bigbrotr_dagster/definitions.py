@@ -37,6 +37,7 @@ from bigbrotr_dagster.defs.relays import (
     remove_relays,
     resync,
 )
+from bigbrotr_dagster.defs.report import archive_report, report, report_schedule
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 
 tell_of_home()
@@ -53,14 +54,16 @@ with warnings.catch_warnings():
             archive_stats,
             archive_coverage,
             event_day,
+            archive_report,
         ]
     )
 
 defs = dg.Definitions(
     assets=[*assets, *tables.table_specs()],
     asset_checks=[cursor_within_coverage, alive_by_network, *ARCHIVE_CHECKS],
-    jobs=[relay_sync, resync, cleanup, relay_discovery, export_days, add_relays, remove_relays],
-    schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule],  # the second brings its job
+    jobs=[relay_sync, resync, cleanup, relay_discovery, export_days, report, add_relays, remove_relays],
+    # The second brings its job.
+    schedules=[relay_sync_schedule, relay_health_schedule, cleanup_schedule, report_schedule],
     sensors=[
         relay_partitions,
         relay_discovery_sensor,

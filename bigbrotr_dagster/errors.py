@@ -6,6 +6,8 @@
     │   ├── DatabaseUnavailable      PostgreSQL is away, or refuses (storage.trouble)
     │   ├── AdoptionRefused          BigBrotr's database is taken over otherwise, or not yet (storage.databases)
     │   ├── ExportRefused            a data set cannot be written (archive.export)
+    │   ├── DataSetUnreadable        a data set cannot be opened, or not be asked that (cli.data_set)
+    │   ├── ReportRefused            the page of plots cannot be made (archive.report)
     │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
     │   ├── HomeError                DAGSTER_HOME (defs.instance)
     │   ├── SettingsError            a component's prefix, or a second graph in one process (defs.settings)

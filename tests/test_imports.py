@@ -50,6 +50,7 @@ FLOORS: dict[str, list[str]] = {
         "runs",
         "archive",
         "data_sets",
+        "report",
         "discovery",
         "relays",
         "health",

@@ -8,6 +8,7 @@
   under BigBrotr's names (`service_metrics`).
 - `quarantine`: what was rejected, and the way out of it.
 - `retention`: what is left out by choice, though it was stored. `export`: days of it as Parquet files.
+- `report`: all of it as a page of plots.
 - `synchronizer`: all of a sync as an object, for programs of others.
 
 Each function takes the database's URL, opens one short session (`storage.sessions`), and raises
@@ -23,6 +24,7 @@ __all__ = [
     "proof",
     "quarantine",
     "registry",
+    "report",
     "retention",
     "soundness",
     "stats",

@@ -22,6 +22,21 @@ SAMPLED_EVENTS = 100_000
 FOLLOWED_EVENTS = 10_000
 """Of those, the ones whose observations are counted."""
 
+KIND_NAMES = {
+    0: "profile",
+    1: "note",
+    3: "follows",
+    4: "direct message",
+    5: "deletion",
+    6: "repost",
+    7: "reaction",
+    1059: "gift wrap",
+    9735: "zap",
+    10002: "relay list",
+    30023: "article",
+}
+"""What the most common kinds are, in a word or two."""
+
 COUNTED_BYTES = 16 * 2**20
 """Tables that are no larger are counted."""
 
@@ -99,10 +114,7 @@ def archive_stats(database_url: str, *, kinds: int = 20, days: int = 30) -> Arch
     with looking(database_url) as connection:
         tables = table_sizes(connection)
         events = tables["event"].rows
-        percent = min(100.0, 100 * SAMPLED_EVENTS / max(1, events))
-        connection.execute(query("sample_events"), {"percent": percent})
-        sampled = _number(connection, "sampled_events")
-        scale = max(1.0, events / sampled) if sampled and percent < 100 else 1.0
+        sampled, scale = draw_events(connection, events)
         by_kind = connection.execute(query("sampled_by_kind"), {"most": kinds}).fetchall()
         by_day = connection.execute(query("sampled_by_day"), {"most": days}).fetchall()
         (_, few, seen), *by_network = connection.execute(
@@ -120,6 +132,17 @@ def archive_stats(database_url: str, *, kinds: int = 20, days: int = 30) -> Arch
             ],
             relays_per_event=seen / few if few else 0.0,
         )
+
+
+def draw_events(connection: BlockingConnection, events: int) -> tuple[int, float]:
+    """Draw from so many events into the table `sampled_event`, which the transaction has to its end.
+
+    Returns how many were drawn, and how many of all events each stands for; 1 where all of them were.
+    """
+    percent = min(100.0, 100 * SAMPLED_EVENTS / max(1, events))
+    connection.execute(query("sample_events"), {"percent": percent})
+    sampled = _number(connection, "sampled_events")
+    return sampled, max(1.0, events / sampled) if sampled and percent < 100 else 1.0
 
 
 def lag_by_network(database_url: str, config: SynchronizerConfig) -> list[NetworkLag]:

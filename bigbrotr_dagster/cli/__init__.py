@@ -1,9 +1,9 @@
 """The command line: `bigbrotr-dagster`, a module for each group of commands.
 
 `program` is all of it, and says how errors become one line and an exit code. `common` has what commands share,
-and `logs` is how they speak; `ui`, `sync`, `relays`, `discovery`, `proof`, `operations`, `export`, `config` and
-`database` are the groups. `foreground`, `progress_line`, `metrics_server`, `webserver` (behind `web_guard`) and
-the folder `dev` do what takes more than a line.
+and `logs` is how they speak; `ui`, `sync`, `relays`, `discovery`, `proof`, `operations`, `export`, `sql`,
+`report`, `config` and `database` are the groups. `foreground`, `progress_line`, `metrics_server`, `data_set`,
+`webserver` (behind `web_guard`) and the folder `dev` do what takes more than a line.
 
 Commands check what they are given, and call a room: nothing that an asset could need belongs here. Start reading
 at `program`.

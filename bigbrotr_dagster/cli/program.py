@@ -20,7 +20,9 @@ from bigbrotr_dagster.cli.logs import PROGRAM, complain, complain_of_failure, se
 from bigbrotr_dagster.cli.operations import metrics, quarantine
 from bigbrotr_dagster.cli.proof import cursors, gaps
 from bigbrotr_dagster.cli.relays import relays
+from bigbrotr_dagster.cli.report import report
 from bigbrotr_dagster.cli.retention import retention
+from bigbrotr_dagster.cli.sql import sql
 from bigbrotr_dagster.cli.sync import sync
 from bigbrotr_dagster.cli.ui import dev, init, webserver
 from bigbrotr_dagster.errors import CannotGoOn
@@ -33,21 +35,8 @@ def cli() -> None:
     """An archive of Nostr: every second of every relay covered, pending, or a named gap."""
 
 
-for command in (
-    dev,
-    webserver,
-    init,
-    sync,
-    relays,
-    cursors,
-    gaps,
-    quarantine,
-    retention,
-    export_days,
-    metrics,
-    config,
-    db,
-):
+ARCHIVE = (sync, relays, cursors, gaps, quarantine, retention, export_days, sql, report, metrics)
+for command in (dev, webserver, init, *ARCHIVE, config, db):
     cli.add_command(command)
 cli.add_command(sync, "synchronizer")
 for command in (discover, candidates):

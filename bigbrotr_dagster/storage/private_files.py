@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-OURS = ("postgres", "dagster", "dev")
+OURS = ("postgres", "dagster", "dev", "report")
 """What the names in the data folder begin with."""
 
 

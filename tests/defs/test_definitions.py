@@ -26,10 +26,11 @@ ASSETS = {
     "sync_coverage",
     "sync_gap",
     "event_day",
+    "archive_report",
 }
 TABLES = {"event", "event_relay", "sync_coverage", "sync_gap"}
 """No run materializes them."""
-TOLD = {"archive_stats", "archive_coverage"}
+TOLD = {"archive_stats", "archive_coverage", "archive_report"}
 """What is told of several tables, and is none."""
 
 
@@ -54,10 +55,10 @@ def test_the_graph_holds_these_assets_checks_jobs_and_automations() -> None:
         "observations_have_events",
     }
     repository = defs.get_repository_def()
-    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "export_days"}
+    jobs = {"relay_sync", "relay_health", "relay_discovery", "resync", "cleanup", "export_days", "report"}
     jobs |= {"add_relays", "remove_relays"}
     assert {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"} == jobs
-    schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule"}
+    schedules = {"relay_sync_schedule", "relay_health_schedule", "cleanup_schedule", "report_schedule"}
     assert {one.name for one in repository.schedule_defs} == schedules
     assert {one.name for one in repository.sensor_defs} == {
         "relay_partitions",
@@ -147,6 +148,7 @@ def test_the_graph_flows_from_what_is_named_by_the_registry_to_what_is_told_of_t
         "archive_stats": {"event", "event_relay"},
         "archive_coverage": {"sync_coverage", "sync_gap"},
         "event_day": {"event", "event_relay", "sync_coverage"},
+        "archive_report": {"event", "event_relay", "sync_coverage", "sync_gap"},
     }
 
 

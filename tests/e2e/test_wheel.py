@@ -117,4 +117,5 @@ def test_dagster_dev_shows_the_graph_in_an_empty_folder(ui: Ui) -> None:
         "sync_coverage",
         "sync_gap",
         "event_day",
+        "archive_report",
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from bigbrotr_dagster.archive.stats import ArchiveStats
+from bigbrotr_dagster.archive.stats import KIND_NAMES, ArchiveStats
 from bigbrotr_dagster.archive.stats import archive_stats as stats_of
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive.checks import JUDGES, evaluation
@@ -16,19 +16,6 @@ from bigbrotr_dagster.defs.runs import ArchiveDatabase
 
 DAY = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KIND_NAMES = {
-    0: "profile",
-    1: "note",
-    3: "follows",
-    4: "direct message",
-    5: "deletion",
-    6: "repost",
-    7: "reaction",
-    1059: "gift wrap",
-    9735: "zap",
-    10002: "relay list",
-    30023: "article",
-}
 TABLES_WITH_NUMBERS = ("relay", "event", "observation", "event_quarantine")
 
 

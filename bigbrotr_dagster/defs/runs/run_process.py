@@ -55,10 +55,11 @@ OUR_JOBS = {
     "relay_health",
     "relay_discovery",
     "export_days",
+    "report",
     "add_relays",
     "remove_relays",
 }
-OTHERS = ("relay_candidates", "relay_validated", "event_day")
+OTHERS = ("relay_candidates", "relay_validated", "event_day", "archive_report")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, *map(asset_key, OTHERS)}
 OUR_TABLES = {*map(asset_key, ("event", "event_relay", "sync_coverage", "sync_gap"))}
 """Assets that no run materializes."""

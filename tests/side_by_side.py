@@ -39,6 +39,7 @@ LONGEST = (
     "tests/e2e/test_sync_command.py",
     "tests/windowing/test_transitions.py",
     "tests/windowing/test_walk.py",
+    "tests/e2e/test_component.py",
     "tests/defs/test_daemon.py",
     "tests/defs/test_dead_runs.py",
     "tests/sync/test_late_events.py",

@@ -108,7 +108,11 @@ def test_a_graph_that_is_built_is_not_changed() -> None:
 
 
 WITHOUT_ANYTHING = """
-import sys, psycopg
+import sys
+import bigbrotr_dagster
+assert not {"dagster", "psycopg", "pydantic"} & sys.modules.keys(), "it is cheap to import"
+assert "ArchiveComponent" in dir(bigbrotr_dagster), "dg finds it"
+import psycopg
 
 def look(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):

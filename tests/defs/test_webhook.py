@@ -145,3 +145,19 @@ def test_the_environment_goes_before_the_configuration_and_a_dead_hook_fails_not
 def test_without_a_webhook_the_failure_is_logged(graph: Graph) -> None:
     graph.register(dead := dead_url())
     tell(graph, graph.sync(partition=dead))
+
+
+def test_a_run_of_somebody_elses_job_in_the_same_project_is_not_told(graph: Graph, config_file: Path) -> None:
+    @dg.op
+    def breaks() -> None:
+        raise dg.Failure("theirs")
+
+    @dg.job
+    def their_job() -> None:
+        breaks()
+
+    hook = Hook(200)
+    with hook.serve() as address:
+        config_file.write_text(config_file.read_text() + f"failure_webhook: {address}\n")
+        tell(graph, their_job.execute_in_process(instance=graph.instance, raise_on_error=False))
+    assert hook.messages == []

@@ -114,8 +114,9 @@ def follow_registry(
         given, followed.refused = read_urls(sorted(unknown - notes.noted(unknown)), options)
         if given or unknown or wanted - existing:
             notes.renew_stamp()
-        notes.unregister(followed.unregistered)
-        wanted -= {*followed.unregistered}
+        if followed.unregistered:
+            notes.unregister(followed.unregistered)
+            wanted -= {*followed.unregistered}
         if given:
             added = {relay.url for relay in given.values()}
             noted = notes.register(given.values())

@@ -6,6 +6,7 @@
     │   ├── DatabaseUnavailable      PostgreSQL is away, or refuses (storage.trouble)
     │   ├── AdoptionRefused          BigBrotr's database is taken over otherwise, or not yet (storage.databases)
     │   ├── ExportRefused            a data set cannot be written (archive.export)
+    │   │   └── PlaceInUse               another export writes there (archive.export)
     │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
     │   ├── HomeError                DAGSTER_HOME (defs.instance)
     │   ├── RunFailed                a run broke down before its relays were synced (defs.automation)

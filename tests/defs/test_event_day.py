@@ -18,6 +18,7 @@ from bigbrotr_dagster.defs.data_sets.assets import DAYS as PARTITIONS
 from bigbrotr_dagster.defs.data_sets.job import LOOK_EVERY
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from tests.archive.exported import (
     DAY,
     DAYS,
@@ -289,8 +290,11 @@ def test_a_day_that_is_red_is_left_to_the_run_that_compares_all(graph: Graph, da
 
 def test_the_sensor_waits_while_an_export_is_under_way(graph: Graph, data: Path, sensor: Sensor) -> None:
     job = defs.resolve_job_def("export_days")
-    run = graph.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = graph.instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.NOT_STARTED, tags={"dagster/partition": DAYS[0]}
+    )
     assert sensor.tick().skip_message == "An export is under way."
+    assert relays_in_flight(graph.instance, graph.database) == set(), "its partition is no relay"
     graph.instance.delete_run(run.run_id)
     assert sensor.requests() == COMPARE
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bigbrotr_dagster.archive.export import ExportRefused, PlaceInUse
+from bigbrotr_dagster.archive.export import ExportRefused, PlaceInUse, look
 from bigbrotr_dagster.storage.locks import lock_key
 from tests.archive.exported import DAYS, FIRST, exported, put_events, read, see, stored
 from tests.archive.test_export import three_days
 from tests.archive.test_export_command import observations_locked
 from tests.e2e.program import run, start
 from tests.s3 import BUCKET, Storage, s3_server
-from tests.sync.helpers import tell
+from tests.sync.helpers import config, tell
 
 ONE = "wss://one.example.com"
 
@@ -65,6 +65,22 @@ def test_three_days_are_read_back_and_late_events_replace_a_day(
     assert {name for name in before & after if name.startswith("event/")} == {
         name for name in before if name.startswith(f"event/date={DAYS[1]}/")
     }
+
+
+def test_a_look_knows_what_it_has_read_and_sees_what_was_replaced(
+    database: str, storage: Storage, place: str
+) -> None:
+    three_days(database)
+    exported(database, place)
+    assert look(database, config(), place).days == {}
+    time.sleep(1.1)  # the storage tells times in seconds
+    add_late(database)
+    assert look(database, config(), place).days == {DAYS[0]: "changed"}
+    assert look(database, config(), place, seen_since=FIRST + 99 * 86_400).days == {}, "it came before that"
+    exported(database, place)
+    found = look(database, config(), place)
+    assert found.days == {}
+    assert found.written[DAYS[0]].totals["events"] == 5
 
 
 def test_a_day_that_is_asked_for_again_keeps_its_files(database: str, storage: Storage, place: str) -> None:

@@ -4,20 +4,17 @@ import fcntl
 import json
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from bigbrotr_dagster.definitions import defs
-from bigbrotr_dagster.defs.data_sets import export_days_sensor
-from bigbrotr_dagster.defs.data_sets.assets import DAYS as PARTITIONS
 from bigbrotr_dagster.defs.data_sets.job import LOOK_EVERY
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR
+from bigbrotr_dagster.defs.runs.in_flight import relays_in_flight
 from tests.archive.exported import (
     DAY,
     DAYS,
@@ -28,15 +25,13 @@ from tests.archive.exported import (
     put_events,
     read,
     read_by_duckdb,
-    see,
     stored,
 )
 from tests.archive.test_export import three_days
+from tests.defs.event_days import COMPARE, ONE, Sensor, all_three, export_run, late_events, of_days, said, statuses
 from tests.defs.helpers import Graph
 from tests.s3 import BUCKET, s3_server
 from tests.sync.helpers import tell
-
-ONE = "wss://one.example.com"
 
 pytestmark = pytest.mark.slow
 
@@ -59,45 +54,6 @@ def data(config_file: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     config_file.write_text(json.dumps({"export": {"to": str(folder)}}))
     return folder
-
-
-def export_run(
-    graph: Graph, days: Sequence[str] = (), partition: str | None = None, **tags: str
-) -> dg.ExecuteInProcessResult:
-    """Without days, partition and range it is one of those that compare all days."""
-    given = {"days": list(days)} if days else {} if partition or tags else {"all_due": True}
-    if not any("range" in name for name in tags):
-        partition = partition or DAYS[0]
-    config = {"ops": {"event_day": {"config": given}}}
-    return defs.resolve_job_def("export_days").execute_in_process(
-        instance=graph.instance,
-        run_config=config,
-        partition_key=partition,
-        tags={f"dagster/{name}": value for name, value in tags.items()},
-        raise_on_error=False,
-    )
-
-
-def all_three(graph: Graph) -> dg.ExecuteInProcessResult:
-    """As a backfill of them is executed."""
-    tags = {"asset_partition_range_start": DAYS[0], "asset_partition_range_end": DAYS[-1]}
-    return export_run(graph, **tags)
-
-
-def statuses(graph: Graph) -> list[AssetPartitionStatus | None]:
-    found = graph.instance.get_status_by_partition(EVENT_DAY, list(DAYS), PARTITIONS) or {}
-    return [found.get(day) for day in DAYS]
-
-
-def said(run: dg.ExecuteInProcessResult) -> str:
-    [event] = [event for event in run.all_events if event.is_step_failure]
-    return str(event.step_failure_data.user_failure_data.description)
-
-
-def late_events(graph: Graph, day: int = 1) -> None:
-    tags: list[list[str | None]] = [["e", "f" * 64, "", "reply"], ["t", 'quotes " and \\'], []]
-    ids = put_events(graph.database, [(FIRST + day * DAY + 77, "late 🤙 \n", tags)])
-    see(graph.database, ids, ONE, int(time.time()))
 
 
 def test_a_partition_is_a_day_and_its_metadata_say_what_it_holds_and_lacks(graph: Graph, data: Path) -> None:
@@ -216,45 +172,11 @@ def test_a_retry_writes_what_the_killed_run_had_not(graph: Graph, data: Path) ->
     assert (data / f"manifest/date={DAYS[0]}.json").stat().st_mtime_ns == before
 
 
-class Sensor:
-    """The sensor, tick after tick, each as long after the one before as it asks for."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.cursor = graph, ""
-
-    def tick(self, is_time: bool = True) -> Any:
-        last, following, compared = (int(word) for word in (self.cursor or "0 0 0").split())
-        self.cursor = f"{last} {0 if is_time else following} {compared}"
-        with dg.build_sensor_context(
-            instance=self.graph.instance,
-            resources=dict(self.graph.resources),
-            definitions=defs,
-            sensor_name=export_days_sensor.name,
-            cursor=self.cursor,
-        ) as context:
-            result = export_days_sensor.evaluate_tick(context)
-        self.cursor = result.cursor or self.cursor
-        for told in result.asset_events:
-            self.graph.instance.report_runless_asset_event(told)
-        return result
-
-    def requests(self) -> list[dict[str, Any]]:
-        return [dict(one.run_config) for one in self.tick().run_requests or []]
-
-
 @pytest.fixture
 def sensor(graph: Graph) -> Sensor:
     for run in graph.instance.get_runs():
         graph.instance.delete_run(run.run_id)
     return Sensor(graph)
-
-
-def of_days(*days: str) -> list[dict[str, Any]]:
-    return [{"ops": {"event_day": {"config": {"days": list(days)}}}}]
-
-
-COMPARE = [{"ops": {"event_day": {"config": {"all_due": True}}}}]
-"""A run that compares all days."""
 
 
 def test_the_sensor_has_all_compared_once_a_day_and_between_asks_for_what_is_new_or_late(
@@ -289,8 +211,11 @@ def test_a_day_that_is_red_is_left_to_the_run_that_compares_all(graph: Graph, da
 
 def test_the_sensor_waits_while_an_export_is_under_way(graph: Graph, data: Path, sensor: Sensor) -> None:
     job = defs.resolve_job_def("export_days")
-    run = graph.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = graph.instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.NOT_STARTED, tags={"dagster/partition": DAYS[0]}
+    )
     assert sensor.tick().skip_message == "An export is under way."
+    assert relays_in_flight(graph.instance, graph.database) == set(), "its partition is no relay"
     graph.instance.delete_run(run.run_id)
     assert sensor.requests() == COMPARE
 

@@ -19,7 +19,7 @@ def test_the_examples_run(
     see(database, [id], "wss://one.example.com", FIRST + 5)
     exported(database, tmp_path / "data", ["2025-03-01"])
     monkeypatch.chdir(tmp_path)
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
     for example in EXAMPLES:
         exec(compile(example, str(PAGE), "exec"), {})
     printed = capsys.readouterr().out

@@ -9,3 +9,7 @@ class ExportRefused(CannotGoOn):
 
 class PlaceInUse(ExportRefused):
     """Another export writes to it."""
+
+
+class DayRefused(ExportRefused):
+    """What the archive holds of a day does not fit the columns; others may be written."""

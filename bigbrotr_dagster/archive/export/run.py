@@ -11,7 +11,7 @@ from bigbrotr_dagster import __version__
 from bigbrotr_dagster.archive.export.coverage import Asked, DayCoverage
 from bigbrotr_dagster.archive.export.day import Day
 from bigbrotr_dagster.archive.export.due import due_days, touched_days
-from bigbrotr_dagster.archive.export.errors import ExportRefused
+from bigbrotr_dagster.archive.export.errors import DayRefused, ExportRefused
 from bigbrotr_dagster.archive.export.manifest import FORMAT, File, Manifest
 from bigbrotr_dagster.archive.export.places import DataSet, data_set, opened
 from bigbrotr_dagster.archive.export.snapshot import snapshot, write_day
@@ -56,13 +56,13 @@ def export(
     days: Sequence[str] = (),
     *,
     first: str | None = None,
-    on_refused: Callable[[str, ExportRefused], None] | None = None,
+    on_refused: Callable[[str, DayRefused], None] | None = None,
 ) -> Iterator[ExportedDay]:
     """Write these days (`YYYY-MM-DD`), or else all that are due; each is told of when it is there.
 
     What an earlier export had ready when it was killed is put in its place first. `place`: a folder, or
-    `s3://bucket/prefix`; `first`: no earlier day is due. A day that cannot be written ends the export; with
-    `on_refused` it is told of, and the others go on.
+    `s3://bucket/prefix`; `first`: no earlier day is due. A day whose rows do not fit the columns ends the export;
+    with `on_refused` it is told of, and the others go on.
 
     Raises:
         PlaceInUse: another export writes there.
@@ -84,7 +84,7 @@ def export(
         for day, reason in why.items():
             try:
                 yield _export_day(database_url, of, into, day, reason)
-            except ExportRefused as error:
+            except DayRefused as error:
                 if on_refused is None:
                     raise
                 on_refused(str(day), error)

@@ -10,7 +10,7 @@ from psycopg import IsolationLevel
 
 from bigbrotr_dagster.archive.export.coverage import Asked, DayCoverage, day_coverage
 from bigbrotr_dagster.archive.export.day import Day
-from bigbrotr_dagster.archive.export.errors import ExportRefused
+from bigbrotr_dagster.archive.export.errors import DayRefused
 from bigbrotr_dagster.storage.queries import query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 
@@ -61,7 +61,7 @@ def write_day(
 
     Raises:
         DatabaseUnavailable: the server does not answer, or goes away meanwhile.
-        ExportRefused: a row does not fit its columns.
+        DayRefused: a row does not fit its columns.
         OSError: a file cannot be written.
     """
     from bigbrotr_dagster.archive.export import tables  # it needs an extra
@@ -76,7 +76,7 @@ def write_day(
         )
     if (written, seen) != (totals.events, totals.observations):
         counted = f"{totals.events} events and {totals.observations} observations"
-        raise ExportRefused(f"{day}: {written} events and {seen} observations came of {counted}")
+        raise DayRefused(f"{day}: {written} events and {seen} observations came of {counted}")
     return totals, coverage
 
 

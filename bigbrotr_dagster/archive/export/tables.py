@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigbrotr_dagster.archive.export.errors import ExportRefused
+from bigbrotr_dagster.archive.export.errors import DayRefused
 
 BATCH_ROWS, BATCH_BYTES = 4_096, 4 * 2**20
 """Rows that become Arrow's at once: at most so many, and the one that reaches so many bytes is the last."""
@@ -50,7 +50,7 @@ def write_events(path: Path, rows: Iterable[Row]) -> int:
     """Write rows of (id, pubkey, created_at, kind, tags as JSON, content, sig); returns how many there were.
 
     Raises:
-        ExportRefused: a row does not fit its columns.
+        DayRefused: a row does not fit its columns.
         OSError: the file cannot be written.
     """
     repeating = ["pubkey", "kind", "tags.list.element.list.element"]
@@ -62,7 +62,7 @@ def write_observations(path: Path, rows: Iterable[Row]) -> int:
     """Write rows of (id, relay_url, seen_at); returns how many there were.
 
     Raises:
-        ExportRefused: a row does not fit its columns.
+        DayRefused: a row does not fit its columns.
         OSError: the file cannot be written.
     """
     return _write(path, OBSERVATION, rows, _observations, ["id", "relay_url"], {"seen_at": "DELTA_BINARY_PACKED"})
@@ -146,7 +146,7 @@ def _arranged(rows: Sequence[Row], arrange: Callable[[Sequence[Row]], pa.RecordB
             try:
                 arrange([row])
             except (ValueError, TypeError) as its:
-                raise ExportRefused(f"the event {row[0].hex()} is not as Nostr has it: {its}") from error
+                raise DayRefused(f"the event {row[0].hex()} is not as Nostr has it: {its}") from error
         raise
 
 

@@ -56,6 +56,9 @@ Finished = Callable[[str, Mapping[str, datetime]], set[str]]
 HEALTH_JOB = "relay_health"
 """The job that checks how relays are."""
 
+OTHER_JOBS = {HEALTH_JOB: RELAY_HEALTH, "export_days": dg.AssetKey("event_day")}
+"""What jobs materialize whose runs bear partitions, and are no syncs."""
+
 OPS = {RELAY_CURSOR: "relay_cursor", RELAY_HEALTH: "check_relays"}
 """The op that materializes each asset, in whose config the relays are; none may have the name of a job."""
 
@@ -99,7 +102,7 @@ def named_relays(
 
 
 def _materializes(run: dg.DagsterRun, asset: dg.AssetKey) -> bool:
-    """Whether it does; a run that does not say what it materializes is a sync, unless its job is the other one."""
+    """Whether it does; a run that does not say what it materializes is a sync, unless its job is another one."""
     if run.asset_selection is not None:
         return asset in run.asset_selection
-    return (run.job_name == HEALTH_JOB) == (asset == RELAY_HEALTH)
+    return asset == OTHER_JOBS.get(run.job_name, RELAY_CURSOR)

@@ -6,8 +6,9 @@ refused, and what does not fit into the memory goes to a folder that is gone in 
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.sql import Literal
 
 from bigbrotr_dagster.errors import CannotGoOn
+from bigbrotr_dagster.nostr.text import is_unicode, safe_line
 from bigbrotr_dagster.storage.queries import composed
 from bigbrotr_dagster.storage.trouble import one_line
 
@@ -53,14 +55,15 @@ class Answer:
         """Their names, in order."""
         return list(self._relation.columns)
 
-    def show(self, width: int) -> None:
-        """Print it as a table of at most so many characters a line, and `MOST_ROWS` rows.
+    def table(self, width: int) -> str:
+        """It as a table of at most so many characters a line, and `MOST_ROWS` rows, without control characters.
 
         Raises:
             DataSetUnreadable: it cannot be run.
         """
-        with _one_line():
+        with _one_line(), redirect_stdout(StringIO()) as drawn:
             self._relation.show(max_width=width, max_rows=MOST_ROWS)
+        return "\n".join(safe_line(line, 12 * len(line)) for line in drawn.getvalue().rstrip("\n").split("\n"))
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All rows, as they come.
@@ -88,6 +91,8 @@ class DataSet:
         Raises:
             DataSetUnreadable: one cannot be understood, or does more than read.
         """
+        if not is_unicode(text):
+            raise DataSetUnreadable("the query is not UTF-8 text")
         with _one_line():
             statements = self._connection.extract_statements(text)
         for statement in statements:

@@ -27,7 +27,10 @@ Show = Callable[[Answer], None]
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option(
-    "-f", "--file", type=click.File(encoding="utf-8"), help="Ask what stands in a file; - is standard input."
+    "-f",
+    "--file",
+    type=click.File(encoding="utf-8", errors="surrogateescape"),
+    help="Ask what stands in a file; - is standard input.",
 )
 @click.option(
     "--export",
@@ -100,7 +103,7 @@ def _print_table(answer: Answer) -> None:
     if answer.columns == ["explain_key", "explain_value"]:  # a drawing of several lines
         print("\n".join(value for _, value in answer.rows()))
         return
-    answer.show(shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH)
+    print(answer.table(shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH))
 
 
 def _print_json(answer: Answer) -> None:

@@ -157,6 +157,7 @@ def test_a_table_is_drawn_and_a_file_of_the_configuration_names_the_folder(folde
         (["SELECT 1", "--csv", "--json", "--export", "."], 2, "one of --json and --csv"),
         (["SELECT 1", "-f", "-", "--export", "."], 2, "one of QUERY and --file"),
         (["-f", "none.sql", "--export", "."], 2, "none.sql"),
+        (["-f", "bytes.sql", "--export", "{folder}"], 1, "the query is not UTF-8 text"),
         (["SELEC 1", "--export", "{folder}"], 1, 'Parser Error: syntax error at or near "SELEC"'),
         (["SELECT nothing FROM event", "--export", "{folder}"], 1, 'Referenced column "nothing" not found'),
         (["SELECT * FROM evnt", "--export", "{folder}"], 1, 'evnt does not exist! Did you mean "event"?'),
@@ -175,6 +176,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BIGBROTR_CONFIG", raising=False)
+    (tmp_path / "bytes.sql").write_bytes(b"SELECT '\xff'")
     assert main(["sql", *(each.replace("{folder}", str(folder)) for each in arguments)]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -190,6 +192,14 @@ def test_without_duckdb_it_names_the_extra(tmp_path: Path) -> None:
     said = run(tmp_path, "sql", "--export", ".", "SELECT 1", PYTHONPATH=str(tmp_path))
     assert (said.code, said.stdout) == (1, "")
     assert said.stderr == "bigbrotr-dagster: sql needs more: pip install 'bigbrotr-dagster[export]'\n"
+
+
+def test_a_strangers_text_moves_no_cursor(folder: Path) -> None:
+    with opened(folder) as data_set:
+        [answer] = data_set.ask("SELECT 'a' || chr(27) || '[2J' || chr(155) || chr(8238) || 'b' AS said")
+        drawn = answer.table(80)
+    assert "[2J" in drawn
+    assert not {"\x1b", "\x9b", "\u202e"} & set(drawn)
 
 
 class Terminal:

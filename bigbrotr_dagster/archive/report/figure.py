@@ -8,6 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from bigbrotr_dagster.nostr.text import safe_line
+
 INK, FAINT, GRID = "#25303b", "#6b7785", "#e6eaee"
 MOST_CHARACTERS = 34
 """Of a relay's URL beside a row or column; its whole is shown where the pointer is, up to `MOST_SHOWN`."""
@@ -30,7 +32,7 @@ ROW, COLUMN_HEIGHT = 17, 300
 
 def stranger(text: str, most: int = MOST_SHOWN) -> str:
     """A stranger's text, shortened in its middle, of which plotly.js makes nothing but text."""
-    text = "".join(character if character.isprintable() else "�" for character in text)
+    text = safe_line(text)
     if len(text) > most:
         text = f"{text[: most * 2 // 3]}…{text[len(text) - most // 3 + 1 :]}"
     return escape(text, quote=False)  # plotly.js knows no other entities

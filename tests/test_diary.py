@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from bigbrotr_dagster.archive.registry import register_relays
-from bigbrotr_dagster.archive.stats import Standing, standing
+from bigbrotr_dagster.archive.turns import Standing, standing
 from bigbrotr_dagster.cli.dev import diary
 from bigbrotr_dagster.cli.dev.diary import Diary, entry, opening
 from tests.e2e.graphql import eventually

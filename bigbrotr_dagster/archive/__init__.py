@@ -1,7 +1,7 @@
 """What operators and assets ask of the archive: short, blocking work, a module for each question.
 
-- `registry`: which relays are archived; `partition_notes`: which of them Dagster has partitions of.
-- `turns`: whose turn it is, and who has had it.
+- `registry`: which relays are archived, and which of them Dagster has partitions of.
+- `turns`: whose turn it is, who has had it, and how they fared.
 - `proof`: what is proved of a relay, and how to take it back.
 - `coverage`: how much is covered, pending or a gap, over all relays (`columns`: in days, weeks, months).
 - `stats`: how much there is. `soundness`: whether it is what it should be. `metrics`: both, for a monitor, and
@@ -20,7 +20,6 @@ __all__ = [
     "coverage",
     "export",
     "metrics",
-    "partition_notes",
     "proof",
     "quarantine",
     "registry",

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from psycopg.sql import Identifier, Literal
 
-from bigbrotr_dagster.config import SynchronizerConfig, reachable_networks
 from bigbrotr_dagster.storage.queries import composed, query
 from bigbrotr_dagster.storage.sessions import BlockingConnection, connect
 
@@ -79,27 +78,6 @@ class ArchiveStats:
     relays_per_event: float
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkLag:
-    """Seconds that the cursors of a network are behind; None where no relay has one. `without`: have none."""
-
-    network: str
-    relays: int
-    without: int
-    median: float | None
-    slowest: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Registered relays; syncs that ended well, and badly; events that were ever stored. Cheap to ask."""
-
-    relays: int
-    synced: int
-    failed: int
-    events: int
-
-
 @contextmanager
 def looking(database_url: str, patience: int | None = PATIENCE) -> Iterator[BlockingConnection]:
     """A transaction whose statements end after `patience` seconds (None: whenever they end)."""
@@ -143,27 +121,6 @@ def draw_events(connection: BlockingConnection, events: int) -> tuple[int, float
     connection.execute(query("sample_events"), {"percent": percent})
     sampled = _number(connection, "sampled_events")
     return sampled, max(1.0, events / sampled) if sampled and percent < 100 else 1.0
-
-
-def lag_by_network(database_url: str, config: SynchronizerConfig) -> list[NetworkLag]:
-    """How far behind the relays are whose last sync succeeded."""
-    with looking(database_url) as connection:
-        rows = connection.execute(query("lag_by_network"), {"networks": reachable_networks(config)})
-        return [NetworkLag(*row) for row in rows]
-
-
-def failing_relays(database_url: str, config: SynchronizerConfig) -> tuple[int, int]:
-    """How many relays were tried, and how many of them failed the last time."""
-    with looking(database_url) as connection:
-        row = connection.execute(query("failing_relays"), {"networks": reachable_networks(config)}).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def standing(database_url: str) -> Standing:
-    """The numbers of now; the difference of two looks is what was done meanwhile."""
-    with looking(database_url) as connection:
-        row = connection.execute(query("standing")).fetchone()
-        return Standing(*map(int, row or (0,) * 4))
 
 
 def table_marks(database_url: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from bigbrotr_dagster.archive.partition_notes import PartitionNotes
 from bigbrotr_dagster.archive.registry import register_relays, registered_relays, remove_relays, removed_relays
+from bigbrotr_dagster.archive.registry.partition_notes import PartitionNotes
 from bigbrotr_dagster.config import load_config
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.automation import relay_partitions

@@ -4,7 +4,7 @@ import threading
 import time
 from contextlib import suppress
 
-from bigbrotr_dagster.archive.stats import Standing, standing
+from bigbrotr_dagster.archive.turns import Standing, standing
 from bigbrotr_dagster.storage.trouble import DatabaseUnavailable
 
 EVERY_SECONDS = 60.0

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from bigbrotr_dagster.archive.soundness import orphans, rejections, unsound_events
-from bigbrotr_dagster.archive.stats import lag_by_network
+from bigbrotr_dagster.archive.turns import lag_by_network
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive.gaps import duration
 from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY

@@ -4,7 +4,7 @@ import dagster as dg
 
 from bigbrotr_dagster.archive.coverage import open_gaps
 from bigbrotr_dagster.archive.proof import cursors_beyond_coverage
-from bigbrotr_dagster.archive.stats import failing_relays
+from bigbrotr_dagster.archive.turns import failing_relays
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive import archive_gap_check, evaluation
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from bigbrotr_dagster.archive.partition_notes import PartitionNotes, partition_notes
+from bigbrotr_dagster.archive.registry.partition_notes import PartitionNotes, partition_notes
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.graph import RELAY_CURSOR, RELAY_HEALTH, RELAYS
 from bigbrotr_dagster.defs.instance.event_log import deleting_at_once

@@ -7,7 +7,7 @@ key to the other. Only with a note of what both were before can be told which of
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from bigbrotr_dagster.archive.registry import RegisteredRelay, add_relays, take_off
+from bigbrotr_dagster.archive.registry.relays import RegisteredRelay, add_relays, take_off
 from bigbrotr_dagster.nostr.relay_url import RelayURL, parse_relay_url
 from bigbrotr_dagster.storage.locks import lock_key
 from bigbrotr_dagster.storage.queries import query

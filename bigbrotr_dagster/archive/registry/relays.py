@@ -22,7 +22,11 @@ class RegisteredRelay:
 
 def seed_relays() -> list[str]:
     """The well-known public relays that a new archive starts with."""
-    text = resources.files("bigbrotr_dagster.archive").joinpath("seed_relays.txt").read_text(encoding="utf-8")
+    text = (
+        resources.files("bigbrotr_dagster.archive.registry")
+        .joinpath("seed_relays.txt")
+        .read_text(encoding="utf-8")
+    )
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 

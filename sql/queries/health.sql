@@ -26,6 +26,14 @@ SELECT relay.network, count(*), count(*) FILTER (WHERE alive),
 FROM relay JOIN relay_health ON relay_health.relay_url = relay.url
 GROUP BY relay.network ORDER BY relay.network;
 
+-- name: health_of_all
+-- Registered relays that were checked; those dead for so many days; those with a certificate, and of these the ones
+-- whose certificate ends within so many days.
+SELECT count(*), count(*) FILTER (WHERE dead_since <= extract(epoch FROM now())::bigint - 86400 * %(dead_days)s),
+       count(certificate_expires_at),
+       count(*) FILTER (WHERE certificate_expires_at <= extract(epoch FROM now())::bigint + 86400 * %(certificate_days)s)
+FROM relay JOIN relay_health ON relay_health.relay_url = relay.url;
+
 -- name: checked_since
 -- Those of the relays that were checked after the given time.
 SELECT given.url

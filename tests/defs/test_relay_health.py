@@ -1,6 +1,7 @@
 """How relays are, in the graph: numbers to plot, checks that tell, and who is checked when."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ def nothing_before(graph: Graph) -> None:
     tell(graph.database, "DELETE FROM service_state WHERE service_name = 'monitor'")
 
 
+def passed(checks: Mapping[str | None, dg.AssetCheckEvaluation]) -> dict[str | None, bool]:
+    """By relay; None is all of them."""
+    return {relay: check.passed for relay, check in checks.items()}
+
+
 def test_a_relays_page_plots_its_round_trips_and_shows_what_it_says(graph: Graph, relays: Relays) -> None:
     one, dead = relays.enter(documented(body=DOCUMENT)).url, dead_url()
     graph.register(one, dead)
@@ -83,25 +89,28 @@ def test_a_dead_relay_is_told_after_so_many_days_and_when_it_is_back(
     graph: Graph, relays: Relays, config_file: Path
 ) -> None:
     graph.register(dead := dead_url())
-    assert graph.checks(check(graph, dead), "relay_dead") == {}
+    assert passed(graph.checks(check(graph, dead), "relay_dead")) == {None: True}
     tell(graph.database, "UPDATE relay_health SET dead_since = dead_since - 8 * 86400")
-    told = graph.checks(check(graph, dead), "relay_dead")[dead]
-    assert not told.passed
+    checks = graph.checks(check(graph, dead), "relay_dead")
+    assert passed(checks) == {dead: False, None: False}
+    assert checks[None].description == "of all relays: 1 of 1 have not answered for 7 days"
+    told = checks[dead]
     assert told.description == "no answer for 8.0 days: connection refused"
     relays.enter(documented(port=int(dead.rpartition(":")[2])))
-    assert graph.checks(check(graph, dead), "relay_dead")[dead].passed
-    assert graph.checks(check(graph, dead), "relay_dead") == {}
+    assert passed(graph.checks(check(graph, dead), "relay_dead")) == {dead: True, None: True}
+    assert passed(graph.checks(check(graph, dead), "relay_dead")) == {None: True}
 
 
 def test_a_certificate_that_ends_soon_is_told(graph: Graph, relays: Relays, config_file: Path) -> None:
     config_file.write_text(config_file.read_text() + "\nmonitor: {certificate_days: 100000}\n")
     one = relays.enter(documented(tls=server_tls())).url
     graph.register(one)
-    told = graph.checks(check(graph, one), "certificate_expires")[one]
-    assert not told.passed
+    checks = graph.checks(check(graph, one), "certificate_expires")
+    assert passed(checks) == {one: False, None: False}
+    told = checks[one]
     assert "the certificate ends in" in str(told.description)
     config_file.write_text(config_file.read_text().replace("100000", "14"))
-    assert graph.checks(check(graph, one), "certificate_expires") == {}
+    assert passed(graph.checks(check(graph, one), "certificate_expires")) == {None: True}
 
 
 def test_a_run_of_a_partition_tells_all_of_it(graph: Graph, relays: Relays) -> None:

@@ -14,7 +14,7 @@ from bigbrotr_dagster.defs.graph import (
     RELAYS,
     listing,
 )
-from bigbrotr_dagster.defs.health.checks import CHECK_SPECS, record_alive_by_network
+from bigbrotr_dagster.defs.health.checks import CHECK_SPECS, record_checks
 from bigbrotr_dagster.defs.health.records import HealthRecords
 from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer, run_interruptibly
@@ -89,7 +89,7 @@ def relay_health(
         if "dagster/retry_number" in context.run.tags and not is_partitioned(context):
             urls = _still_due(url, options, urls)
         report = check_and_record(context, url, options, urls)
-    record_alive_by_network(context, url, options)
+    record_checks(context, url, options)
     missed = tell(context, report)
     if missed and is_partitioned(context):  # a backfill has no answer for a partition that a run missed
         raise dg.Failure(f"{len(missed)} of {len(urls)} relays were not checked\n{listing(missed)}")

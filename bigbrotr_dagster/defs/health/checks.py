@@ -8,9 +8,9 @@ import dagster as dg
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive import evaluation
 from bigbrotr_dagster.defs.graph import RELAY_HEALTH, as_text
-from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_event
+from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_for_all
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
-from bigbrotr_dagster.discovery.health import KnownHealth, RelayHealth, network_health
+from bigbrotr_dagster.discovery.health import KnownHealth, RelayHealth, health_of_all, network_health
 
 CERTIFICATE_EXPIRES = "certificate_expires"
 RELAY_DEAD = "relay_dead"
@@ -29,7 +29,8 @@ CHECK_SPECS: Sequence[dg.AssetCheckSpec] = [
         asset=RELAY_HEALTH,
         description=(
             "The relay's TLS certificate is good for more than `monitor.certificate_days`. It is evaluated while "
-            "it is not, and once when it is again; in a run of partitions, for each relay that has a certificate."
+            "it is not, and once when it is again; in a run of partitions, for each relay that has a certificate; "
+            "after a run for all relays: half of them are well."
         ),
     ),
     dg.AssetCheckSpec(
@@ -37,7 +38,7 @@ CHECK_SPECS: Sequence[dg.AssetCheckSpec] = [
         asset=RELAY_HEALTH,
         description=(
             "The relay has answered within `monitor.dead_days`. It is evaluated while it has not, and once when "
-            "it does again; in a run of partitions, always."
+            "it does again; in a run of partitions, always; after a run for all relays: half of them are well."
         ),
     ),
 ]
@@ -52,9 +53,30 @@ def alive_by_network(database: ArchiveDatabase, synchronizer: Synchronizer) -> d
     return _judge_networks(database.ready(), synchronizer.config())
 
 
-def record_alive_by_network(context: RunContext, database_url: str, options: SynchronizerConfig) -> None:
-    """Evaluate the check over all relays in a run; its own step is skipped, for it yields no asset."""
-    log_event(context, evaluation(RELAY_HEALTH, ALIVE_BY_NETWORK, _judge_networks(database_url, options)))
+def record_checks(context: RunContext, database_url: str, options: SynchronizerConfig) -> None:
+    """Evaluate the checks over all relays in a run; their own steps are skipped, for it yields no asset."""
+    found = health_of_all(database_url, options)
+    dead = f"{found.dead_long:,} of {found.checked:,} have not answered for {options.monitor.dead_days:g} days"
+    ending = (
+        f"the certificates of {found.expiring:,} of {found.with_certificate:,} end within "
+        f"{options.monitor.certificate_days:g} days"
+    )
+    for name, result in (
+        (RELAY_DEAD, _of_all(found.dead_long, found.checked, dead)),
+        (CERTIFICATE_EXPIRES, _of_all(found.expiring, found.with_certificate, ending)),
+        (ALIVE_BY_NETWORK, _judge_networks(database_url, options)),
+    ):
+        log_for_all(context, evaluation(RELAY_HEALTH, name, result))
+
+
+def _of_all(bad: int, relays: int, said: str) -> dg.AssetCheckResult:
+    """Some relays are always dead, and each tells so itself: of all it passes while half of them are well."""
+    return dg.AssetCheckResult(
+        passed=relays - bad >= LEAST_SHARE * relays,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"of all relays: {said}" if bad else None,
+        metadata={"relays": relays, "relays_failing": bad},
+    )
 
 
 def _judge_networks(database_url: str, options: SynchronizerConfig) -> dg.AssetCheckResult:

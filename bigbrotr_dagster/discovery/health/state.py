@@ -38,6 +38,19 @@ class NetworkHealth:
     dead_long: int
 
 
+@dataclass(frozen=True, slots=True)
+class HealthOfAll:
+    """Registered relays that were checked, that are dead for `dead_days`, that have a certificate.
+
+    `expiring`: it ends within `certificate_days`.
+    """
+
+    checked: int
+    dead_long: int
+    with_certificate: int
+    expiring: int
+
+
 def known_health(database_url: str, urls: Sequence[str] | None = None) -> list[KnownHealth]:
     """How these relays, or all that are registered, were at their last check; in order of the URLs."""
     values = {"urls": None if urls is None else list(urls)}
@@ -75,6 +88,14 @@ def network_health(database_url: str, config: SynchronizerConfig) -> list[Networ
     with connect(database_url) as connection:
         values = {"days": config.monitor.dead_days}
         return [NetworkHealth(*row) for row in connection.execute(query("alive_by_network"), values)]
+
+
+def health_of_all(database_url: str, config: SynchronizerConfig) -> HealthOfAll:
+    """How many relays are dead for `dead_days`, and how many certificates end within `certificate_days`."""
+    values = {"dead_days": config.monitor.dead_days, "certificate_days": config.monitor.certificate_days}
+    with connect(database_url) as connection:
+        row = connection.execute(query("health_of_all"), values).fetchone()
+        return HealthOfAll(*row) if row else HealthOfAll(0, 0, 0, 0)
 
 
 def checked_since(database_url: str, since: Mapping[str, datetime]) -> set[str]:

@@ -88,7 +88,8 @@ def test_a_browser_shows_the_picture_of_the_coverage(dev: Dev, page: Page) -> No
     """The UI could as well remove pictures that are data: URIs."""
     eventually(dev.ui.has_picture, 90)
     page.goto(f"{dev.ui.address}/assets/archive_coverage")
-    expect(page.get_by_role("img", name="All relays")).to_be_visible()
+    for shown_in_place in ("All relays", "Most behind"):
+        expect(page.get_by_role("img", name=shown_in_place)).to_be_visible()
     page.get_by_text("[Show Markdown]").click()
     picture = page.get_by_role("img", name="Coverage by relay")
     expect(picture).to_be_visible()

@@ -1,6 +1,7 @@
 """`dev --demo` as a user meets it: one command, Ctrl-C. `test_browser.py` looks at the same process before."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -156,6 +157,9 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_its_events_and_stops_every_process(
         assert dev.processes() == []
     assert dev.process.returncode == 0, stderr
     assert "Traceback" not in stdout + stderr
+    assert re.search(r"^\d\d:\d\d \d+ relays registered, \d[\d,]* events stored so far$", stdout, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d \d+ syncs? done", stdout, re.MULTILINE)
+    assert "No cursor for event type" not in stderr, "a warning of nothing"
     assert not embedded.status(dev.data).running
 
     url = embedded.start(dev.data)

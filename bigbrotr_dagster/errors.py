@@ -10,7 +10,7 @@
     │   │   └── DayRefused               a day cannot be written, and others can (archive.export)
     │   ├── DataSetUnreadable        a data set cannot be opened, or not be asked that (cli.data_set)
     │   ├── ReportRefused            the page of plots cannot be made (archive.report)
-    │   ├── RetentionRefused         nothing is left out, or a sync does not know of it yet (archive.retention)
+    │   ├── RetentionRefused         a sync does not know yet what is left out (archive.retention)
     │   ├── EmbeddedUnavailable      the server of our own cannot be used (storage.embedded)
     │   ├── HomeError                DAGSTER_HOME (defs.instance)
     │   ├── SettingsError            a component's prefix, or a second graph in one process (defs.settings)

@@ -39,7 +39,6 @@ def count_left_out(database_url: str, options: ProcessingConfig) -> Iterator[Lef
     """What each rule would delete. An event that several rules leave out counts for each.
 
     Raises:
-        RetentionRefused: there is no rule.
         psycopg.Error: the database did not answer.
     """
     for rule in _rules(options):
@@ -52,10 +51,12 @@ def delete_left_out(database_url: str, options: ProcessingConfig) -> Iterator[Le
     Before that the rules are put in force, so that coverage says what is missing from then on.
 
     Raises:
-        RetentionRefused: there is no rule, or a sync is under way that began before these rules were in force.
+        RetentionRefused: a sync is under way that began before these rules were in force.
         psycopg.Error: the database did not answer, or the role may not delete; what was deleted stays so.
     """
     rules = _rules(options)
+    if not rules:
+        return
     since = put_in_force(database_url, rules)
     with connect(database_url) as connection:
         if since is not None:
@@ -70,8 +71,6 @@ def delete_left_out(database_url: str, options: ProcessingConfig) -> Iterator[Le
 
 
 def _rules(options: ProcessingConfig) -> list[LeftOut]:
-    if not options.leave_out:
-        raise RetentionRefused("nothing is left out: give the option processing.leave_out first")
     return [one.rule() for one in options.leave_out]
 
 

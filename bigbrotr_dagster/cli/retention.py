@@ -26,5 +26,7 @@ def retention(deletes: bool, config_path: Path | None, as_json: bool) -> None:
             what = "deleted" if deletes else "would be deleted"
             counts = f"{one.events} events\t{one.observations} observations\t{one.bytes} bytes"
             print(f"{json.dumps(one.rule.to_dict())}\t{counts}\t{what}", flush=True)
+    if not rules and not as_json:
+        print("nothing is left out: the option processing.leave_out has no rule")
     if as_json:
         print(json.dumps({"deleted": deletes, "rules": rules}))

@@ -39,7 +39,6 @@ def test_it_counts_first_and_deletes_when_told(database: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("rules", "says"),
     [
-        ([], "nothing is left out"),
         ([{}], "processing.leave_out.0"),
         ([{"kinds": []}], "processing.leave_out.0.kinds"),
         ([{"kinds": ["likes"]}], "processing.leave_out.0.kinds.0"),

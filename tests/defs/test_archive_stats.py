@@ -210,6 +210,7 @@ def refresh(graph: Graph, cursor: str | None) -> tuple[str | None, list[dg.Asset
     return result.cursor, [event.asset_key for event in result.asset_events if hasattr(event, "tags")]
 
 
+@pytest.mark.slow
 def test_a_sync_refreshes_it_at_most_every_so_often(empty: Graph, relays: Relays, config_file: Path) -> None:
     graph = empty
     graph.instance.wipe_assets([ARCHIVE_STATS])
@@ -244,6 +245,7 @@ def test_the_interval_is_the_configurations(empty: Graph, relays: Relays, config
         assert ARCHIVE_STATS in told
 
 
+@pytest.mark.slow
 def test_while_the_events_double_it_is_refreshed_every_minute(empty: Graph, relays: Relays) -> None:
     graph = empty
     graph.register(

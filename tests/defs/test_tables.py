@@ -2,6 +2,7 @@
 
 import dagster as dg
 import psycopg
+import pytest
 
 from bigbrotr_dagster.definitions import defs
 from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY, SYNC_COVERAGE, SYNC_GAP
@@ -95,6 +96,7 @@ def asked_for(graph: Graph, cursor: object) -> tuple[object, set[str]]:
     return result.cursor, wanted
 
 
+@pytest.mark.slow
 def test_an_asset_of_somebody_else_follows_the_events(graph: Graph, relays: Relays) -> None:
     """From a sync to a condition that fires: once for what is new, and not where nothing came."""
     graph.register(one := relays.serve(some_events(5)).url, other := relays.serve(some_events(3, "other")).url)
@@ -117,6 +119,7 @@ def test_an_asset_of_somebody_else_follows_the_events(graph: Graph, relays: Rela
     assert metadata(graph, EVENT_RELAY)["dagster/row_count"] == 8
 
 
+@pytest.mark.slow
 def test_coverage_and_gaps_are_told_of_with_the_picture(graph: Graph, relays: Relays) -> None:
     graph.register(url := relays.serve(some_events(5, "told")).url, dead_url())
     graph.sync(url)
@@ -127,6 +130,7 @@ def test_coverage_and_gaps_are_told_of_with_the_picture(graph: Graph, relays: Re
     assert told == [SYNC_COVERAGE, ARCHIVE_COVERAGE], "no gap was found or tried"
 
 
+@pytest.mark.slow
 def test_what_needs_no_run_does_not_look_stale(graph: Graph, relays: Relays) -> None:
     """A minute after a refresh, and after a sync: "Unsynced" in the UI is this status."""
     graph.register(url := relays.serve(some_events(5, "stale")).url)

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bigbrotr_dagster.archive import metrics, registry
+from bigbrotr_dagster.archive.registry import relays
 from bigbrotr_dagster.nostr.relay_url import parse_relay_url
 from bigbrotr_dagster.storage.databases import ensure_database
 from bigbrotr_dagster.storage.ingest import Cursor, Quarantined, Tally
@@ -99,7 +100,7 @@ async def attempt(database: str, url: str, *, ok: bool, received: int = 0, rejec
 
 async def fill(database: str) -> None:
     with connect(database) as connection:
-        registry.add_relays(connection, [parse_relay_url(url) for url in (GOOD, BAD, NEW, ONION)])
+        relays.add_relays(connection, [parse_relay_url(url) for url in (GOOD, BAD, NEW, ONION)])
     gap = Gap(Interval(5, 14), Unproven.REFUSED, held=0, detail="not here: ever")
     now = int(time.time())
     async with open_pool(database) as pool:

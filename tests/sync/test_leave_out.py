@@ -13,10 +13,11 @@ from bigbrotr_dagster.archive.retention import RetentionRefused, count_left_out,
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.nostr.event import Event
 from bigbrotr_dagster.nostr.keys import sign_event
+from bigbrotr_dagster.storage.locks import run_lock
 from bigbrotr_dagster.sync import sync_relays
 from tests.nostr.helpers import KEY, signed
 from tests.relays.scripted import ScriptedRelay, scripted
-from tests.sync.helpers import ask, config, stored_ids
+from tests.sync.helpers import ask, config, stored_ids, tell
 
 DAY = 86_400
 NOW = int(time.time())
@@ -149,9 +150,23 @@ async def test_a_dry_run_counts_and_deletes_nothing(database: str) -> None:
     assert ask(database, "SELECT DISTINCT filter FROM sync_coverage") == [({},)], "and nothing else is changed"
 
 
-def test_without_a_rule_nothing_is_deleted(database: str) -> None:
-    with pytest.raises(RetentionRefused, match="leave_out"):
-        list(delete_left_out(database, config().processing))
+async def test_without_a_rule_nothing_is_deleted(database: str) -> None:
+    async with scripted(many()) as relay:
+        await synced(database, relay, [])
+    assert list(delete_left_out(database, config().processing)) == []
+    assert len(stored_ids(database)) == len(many())
+
+
+async def test_while_a_sync_runs_that_began_before_the_rules_nothing_is_deleted(database: str) -> None:
+    """It may be about to note that a relay holds what would be gone."""
+    async with scripted(many()) as relay:
+        await synced(database, relay, [])
+    tell(database, "INSERT INTO sync_cycle (run_id, relays) VALUES ('earlier', 1)")
+    with run_lock(database, "earlier", lambda: None):
+        with pytest.raises(RetentionRefused, match="run earlier began before these rules"):
+            list(delete_left_out(database, leaving([NO_LIKES]).processing))
+        assert len(stored_ids(database)) == len(many())
+    assert sum(one.events for one in delete_left_out(database, leaving([NO_LIKES]).processing)) > 0
 
 
 async def test_a_data_set_says_what_is_left_out(database: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bigbrotr_dagster.archive.export import export
+from bigbrotr_dagster.archive.registry import register_relays
 from bigbrotr_dagster.archive.retention import RetentionRefused, count_left_out, delete_left_out
 from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.nostr.event import Event
@@ -172,6 +173,7 @@ async def test_while_a_sync_runs_that_began_before_the_rules_nothing_is_deleted(
 async def test_a_data_set_says_what_is_left_out(database: str, tmp_path: Path) -> None:
     """A day is due though likes are missing, for nobody wants them; and the manifest names the filter."""
     async with scripted(many()) as relay:
+        register_relays(database, [relay.url])
         await synced(database, relay, [NO_LIKES])
     written = list(export(database, leaving([NO_LIKES]), tmp_path))
     assert written

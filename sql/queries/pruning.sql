@@ -25,11 +25,12 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: delete_run_events
--- What runs of these jobs said, in a stretch of the log, but for what it says of assets.
+-- What runs of these jobs with one of these tags said, in a stretch of the log, but for what it says of assets.
 WITH gone AS (
     DELETE FROM event_logs AS old USING runs
     WHERE old.id > %(after)s AND old.id <= %(last)s AND old.timestamp < %(before)s AND asset_key IS NULL
       AND runs.run_id = old.run_id AND pipeline_name = ANY(%(jobs)s)
+      AND EXISTS (SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = ANY(%(tags)s))
     RETURNING 1
 )
 SELECT count(*) FROM gone;
@@ -48,11 +49,12 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: delete_runs
--- Runs of these jobs that ended before a moment.
+-- Runs of these jobs with one of these tags that ended before a moment. Others may have jobs of the same names.
 WITH gone AS (
     DELETE FROM runs
     WHERE pipeline_name = ANY(%(jobs)s) AND create_timestamp < %(before)s
       AND update_timestamp < %(before)s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')
+      AND EXISTS (SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = ANY(%(tags)s))
     RETURNING 1
 )
 SELECT count(*) FROM gone;

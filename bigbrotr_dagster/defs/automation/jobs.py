@@ -12,7 +12,7 @@ from bigbrotr_dagster.defs.instance.pruning import prune
 from bigbrotr_dagster.defs.relays import follow_registry
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.in_flight import HEALTH_JOB, NETWORK_TAG, OPS, RELAYS_TAG
-from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS, OUR_TABLES
+from bigbrotr_dagster.defs.runs.run_process import OUR_ASSETS, OUR_JOBS, OUR_TABLES, OUR_TAGS
 
 QUIET = {"console": {"config": {"log_level": "WARNING"}}}
 """Run config of `loggers`: what a run logs is in the UI, a terminal shows what went wrong."""
@@ -49,7 +49,7 @@ def prune_history(context: dg.OpExecutionContext, synchronizer: Synchronizer) ->
     days = synchronizer.config().history_days
     if days is None:
         return
-    pruned = prune(context.instance, days, OUR_ASSETS | OUR_TABLES, OUR_JOBS)
+    pruned = prune(context.instance, days, OUR_ASSETS | OUR_TABLES, OUR_JOBS, OUR_TAGS)
     context.log.info(f"{pruned.events} events, {pruned.checks} results of checks, {pruned.runs} runs removed")
 
 

@@ -29,11 +29,16 @@ class Pruned:
 
 
 def prune(
-    instance: dg.DagsterInstance, days: float, assets: Collection[dg.AssetKey], jobs: Collection[str]
+    instance: dg.DagsterInstance,
+    days: float,
+    assets: Collection[dg.AssetKey],
+    jobs: Collection[str],
+    tags: Collection[str],
 ) -> Pruned:
     """Delete what is older than so many days of these assets and jobs, and is not the newest of its kind.
 
-    Of an instance that does not keep its runs in PostgreSQL nothing is deleted.
+    Of the jobs' runs, those that bear one of the `tags`: somebody else's jobs may have the same names. Of an
+    instance that does not keep its runs in PostgreSQL nothing is deleted.
     """
     pruned, storage = Pruned(), instance.event_log_storage
     if not private.HAS_PRIVATE_PARTS or not isinstance(storage, private.PostgresEventLogStorage):
@@ -42,6 +47,7 @@ def prune(
         "before": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days),  # as Dagster writes it
         "assets": [asset.to_string() for asset in assets],
         "jobs": list(jobs),
+        "tags": list(tags),
         "most": BATCH,
         "after": 0,
     }

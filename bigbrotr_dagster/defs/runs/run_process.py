@@ -63,6 +63,8 @@ OTHERS = ("relay_candidates", "relay_validated", "event_day", "archive_report")
 OUR_ASSETS = {RELAYS, RELAY_CURSOR, RELAY_HEALTH, ARCHIVE_COVERAGE, ARCHIVE_STATS, *map(asset_key, OTHERS)}
 OUR_TABLES = {*map(asset_key, ("event", "event_relay", "sync_coverage", "sync_gap"))}
 """Assets that no run materializes."""
+OUR_TAGS = {PROCESS_TAG, EARLIER_PROCESS_TAG}
+"""A run of ours bears one of these as soon as it works."""
 
 
 @dataclass(frozen=True, slots=True)

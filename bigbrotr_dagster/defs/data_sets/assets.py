@@ -99,7 +99,10 @@ def event_day(
     """
     options = synchronizer.config()
     if options.export.to is None:
-        raise dg.Failure(NOT_CONFIGURED, allow_retries=False)
+        if not config.all_due:
+            raise dg.Failure(NOT_CONFIGURED, allow_retries=False)
+        context.log.warning(NOT_CONFIGURED)  # where nothing is written, nothing is due
+        return
     days = [] if config.all_due else list(dict.fromkeys(config.days)) or list(context.partition_keys)
     done = _done_before(context)
     left = [day for day in days if day not in done]

@@ -130,7 +130,7 @@ class Habits:
         kept = {name: getattr(self, name) for name in (*_KEPT, *_RESTRAINTS, *_TRUST)}
         if not self.is_unknown:
             kept["largest"] = self._surely_sent
-        kept["cuts"] = min(self.cuts, ENOUGH_CUTS) if self._is_cut_at_one_length else 0
+        kept["cuts"] = self._alike_cuts
         if not self.is_checked:  # what was not checked does not count: the next run checks its first one
             kept["cut_pages"] = min(self.cut_pages, self.checked, 1)
         return kept
@@ -144,6 +144,7 @@ class Habits:
         """
         habits = cls(**{name: kept[name] for name in _KEPT})
         habits.restricted = Access(habits.restricted)
+        habits.longest_cut = habits.cut_at or 0
         if is_forgotten(age):
             if habits.varies:  # a short answer may have been short by chance
                 habits._forget_cuts()
@@ -346,6 +347,13 @@ class Habits:
     @property
     def _is_cut_at_one_length(self) -> bool:
         return self.cut_at is not None and self.longest_cut - self.cut_at <= SAME_LENGTH
+
+    @property
+    def _alike_cuts(self) -> int:
+        """The cuts that count in the next run, which knows but one length of them."""
+        if self.longest_cut == self.cut_at or (self.cuts >= ENOUGH_CUTS and self._is_cut_at_one_length):
+            return min(self.cuts, ENOUGH_CUTS)
+        return 0
 
     def is_cut_by_rejected(self, events: int, rejected: int, limit: int) -> bool:
         """Whether `rejected` messages may have kept others out of an answer that held `events` beside them.

@@ -9,6 +9,7 @@ SELECT pg_advisory_xact_lock(%(key)s);
 SELECT rules, since FROM leave_out ORDER BY id DESC LIMIT 1;
 
 -- name: put_rules_in_force
+-- From now on these rules are in force, and no others.
 INSERT INTO leave_out (rules) VALUES (%(rules)s);
 
 -- name: filters_of_coverage

@@ -66,7 +66,6 @@ class DaySelection(dg.Config):
             kinds={"postgres", "parquet"},
             tags={"bigbrotr/layer": "data_set"},
             metadata={
-                "dagster/table_name": "data_set.event",
                 "dagster/column_schema": dg.TableSchema(
                     columns=[
                         dg.TableColumn("id", "fixed_size_binary[32]"),

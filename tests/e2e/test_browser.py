@@ -194,5 +194,13 @@ def test_a_relay_is_added_and_removed_by_clicks(dev: Dev, page: Page, tmp_path: 
     eventually(lambda: url not in dev.ui.partitions(), 90)  # a run may have named it
 
 
+def test_relay_sync_is_launched_bare_by_clicks(dev: Dev, page: Page) -> None:
+    """Nothing is typed: what is due is synced, and where that is nothing, that is said."""
+    page.goto(f"{dev.ui.address}/locations/bigbrotr_dagster.definitions/jobs/relay_sync/playground")
+    page.get_by_role("button", name="Launch run").click()
+    page.wait_for_url("**/runs/**")
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=60_000)
+
+
 def registry(dev: Dev, home: Path) -> str:
     return run(home, "relays", "list", BIGBROTR_DATA_DIR=str(dev.data)).stdout

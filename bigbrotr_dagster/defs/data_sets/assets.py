@@ -11,7 +11,7 @@ from bigbrotr_dagster.config import SynchronizerConfig
 from bigbrotr_dagster.defs.archive.tables import EVENT, EVENT_RELAY, SYNC_COVERAGE
 from bigbrotr_dagster.defs.data_sets.records import EVENT_DAY, of_export
 from bigbrotr_dagster.defs.graph import OWNERS, listing
-from bigbrotr_dagster.defs.instance.partition_events import RunContext, log_event, mark_failed
+from bigbrotr_dagster.defs.instance.partition_events import RunContext, is_partitioned, log_event, mark_failed
 from bigbrotr_dagster.defs.runs import ArchiveDatabase, Synchronizer
 from bigbrotr_dagster.defs.runs.run_process import canceled_by_a_signal
 from bigbrotr_dagster.defs.settings import configuration
@@ -49,7 +49,8 @@ class DaySelection(dg.Config):
         description="Days (UTC, YYYY-MM-DD) to write in place of the run's partitions.",
     )
     all_due: bool = Field(
-        default=False, description="Write all days that are due, in place of the run's partitions."
+        default=False,
+        description="Write all days that are due, in place of the run's partitions; so does a run without either.",
     )
 
 
@@ -97,19 +98,21 @@ def event_day(
     A generator that yields nothing: by returning it would materialize every partition of the run.
     """
     options = synchronizer.config()
+    all_due = config.all_due or not (config.days or is_partitioned(context))
     if options.export.to is None:
-        if not config.all_due:
+        if not all_due:
             raise dg.Failure(NOT_CONFIGURED, allow_retries=False)
         context.log.warning(NOT_CONFIGURED)  # where nothing is written, nothing is due
         return
-    days = [] if config.all_due else list(dict.fromkeys(config.days)) or list(context.partition_keys)
+    days = [] if all_due else list(dict.fromkeys(config.days)) or list(context.partition_keys)
     done = _done_before(context)
     left = [day for day in days if day not in done]
-    if left or config.all_due:
+    if left or all_due:
         with canceled_by_a_signal(context):
             refused = _write(context, database.ready(), options, options.export.to, left)
         if refused:
-            mark_failed(context, refused.keys() - set(context.partition_keys), EVENT_DAY)
+            asked = set(context.partition_keys) if is_partitioned(context) else set()
+            mark_failed(context, refused.keys() - asked, EVENT_DAY)
             raise dg.Failure(f"{len(refused)} days were not written\n{listing(refused)}", allow_retries=False)
     yield from ()
 

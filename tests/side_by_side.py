@@ -1,6 +1,6 @@
 """Which tests run beside which: several processes share the suite, and each file is one process's, start to end.
 
-So a file's servers are started once. What waits most of its time costs the others nothing: there are three
+So a file's servers are started once. What waits most of its time costs the others nothing: there are two
 processes for each core. The longest files come first, else the last of them would be waited for alone.
 """
 
@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-PROCESSES_PER_CORE = 3
+PROCESSES_PER_CORE = 2
 MOST_PROCESSES = 8
 """More would start servers for a few files each."""
 

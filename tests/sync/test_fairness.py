@@ -150,7 +150,7 @@ async def test_answers_without_end_beside_others_that_end_are_left_in_bounded_ti
     async with endless(drip=0.1, drip_every=7, page=50) as relay:
         async with distant(urlsplit(relay.url).port or 0, 0.1) as port:
             options = config(
-                networks={"clearnet": {"max_tasks": 2, "timeout": 0.5}}, timeouts={"max_relay_duration": 3}
+                networks={"clearnet": {"max_tasks": 2, "timeout": 0.5}}, timeouts={"max_relay_duration": 8}
             )
             async with asyncio.timeout(60):
                 [report] = (await sync_relays(database, options, [f"ws://127.0.0.1:{port}"])).relays

@@ -39,8 +39,9 @@ class Repeated:
         taken = self._without_strewn(answer)
         if not ask.is_larger:
             habits.note_in_place(len(answer.events) + len(self._again(answer)))
-        came = (*self.came, _held(answer))
-        _note_cuts(came, ask.limit, habits)
+        came = (*self.came, _held(answer)) if answer.refused or self.came else ()
+        if len(came) > 2:  # of two answers none shows what the other lacks and the relay surely holds
+            _note_cuts(came, ask.limit, habits)
         if taken.refused == 0:
             habits.note_repeated(in_vain=False)
         elif taken.is_cut_by_rejected(ask, habits):  # it matters where the relay has that from

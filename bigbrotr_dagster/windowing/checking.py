@@ -55,20 +55,23 @@ class Check:
     def answered(self, ask: Ask, answer: Answer, habits: Habits) -> Step:
         """Cover the page where exactly its newest part came; else split it, and trust no page."""
         if self.fresh:
-            return self._passed(habits) if self._makes_room(answer) else self._failed(habits)
+            if self._makes_room(answer):
+                return self._passed(habits)
+            _note_cut(self._whole, (*self.page, *self.fresh), ask, answer, habits)
+            return self._failed(habits)
+        expected = {event.id for event in self._expected if ask.authors is None or event.pubkey in ask.authors}
+        inside = answer.inside(self.slice)
+        fresh = tuple(event for event in inside if event.id not in expected)
+        if fresh:
+            return Step(tasks=(replace(self, fresh=fresh),)) if len(self.page) >= TELLING else self._failed(habits)
         # Whatever the cap is; from now on the bounds are exact. One event above says nothing: see `Habits.learn`.
         if _above(answer, ask) != 1 and habits.note_spare(answer, self.slice, ask):
             return Step(tasks=(self,))
-        expected = {event.id for event in self._expected if ask.authors is None or event.pubkey in ask.authors}
-        inside = answer.inside(self.slice)
         if len(expected - {event.id for event in inside}) > 1 + len(expected) // TOLERATED_SHARE:
             return self._failed(habits)
-        fresh = tuple(event for event in inside if event.id not in expected)
-        if not fresh and self._is_hidden_by_rubbish(ask, answer, habits):
+        if self._is_hidden_by_rubbish(ask, answer, habits):
             return self._failed(habits)
-        if not fresh:
-            return self._minds_since(ask, answer, habits)
-        return Step(tasks=(replace(self, fresh=fresh),)) if len(self.page) >= TELLING else self._failed(habits)
+        return self._minds_since(ask, answer, habits)
 
     @property
     def _expected(self) -> list[Stamped]:
@@ -121,6 +124,13 @@ class Check:
         """Authors whose events may be few enough for one answer, and many enough to tell something."""
         busiest = [author for author, _ in Counter(event.pubkey for event in self._expected).most_common()]
         return tuple(busiest[len(busiest) // 2 :][:AUTHORS_TRIED])
+
+
+def _note_cut(asked: Interval, held: Sequence[Stamped], ask: Ask, answer: Answer, habits: Habits) -> None:
+    """Learn how long the answer was, if it lacks events that the relay has sent before: it was cut there."""
+    known = {event.id for event in held if event.created_at in asked}
+    if len(known - {event.id for event in answer.inside(asked)}) > 1 + len(known) // TOLERATED_SHARE:
+        habits.note_cut(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit)
 
 
 def _above(answer: Answer, ask: Ask) -> int:

@@ -92,13 +92,12 @@ class Habits:
     seconds of silence after an EOSE until it counts, for the relay's events were seen to come after it.
     `message_bytes`: the most bytes that we send it in one message. `restricted`: see `Access`.
 
-    Of this run alone: `longest`, the most messages that one answer brought, asked for or not; `fullest`, the most
-    of them that were asked for, or came in place of what was, and `as_full`, how many answers were as long;
-    `in_place`, the most of them in one answer that certainly took up room: events, and what came again in their
-    place;
-    `longest_cut`, the most events of an answer that was proved cut; `rejections`, windows of which either half
-    held nothing but what was rejected; `in_vain`, answers that were asked for again for what was rejected, which
-    came again.
+    Of this run alone: `answers`, how many there were; `longest`, the most messages that one answer brought, asked
+    for or not; `fullest`, the most of them that were asked for, or came in place of what was, and `as_full`, how
+    many answers were as long; `in_place`, the most of them in one answer that certainly took up room: events, and
+    what came again in their place; `longest_cut`, the most events of an answer that was proved cut; `rejections`,
+    windows of which either half held nothing but what was rejected; `in_vain`, answers that were asked for again
+    for what was rejected, which came again.
     """
 
     largest: int = 0
@@ -117,6 +116,7 @@ class Habits:
     grace: float = 0.0
     restricted: Access = Access.UNKNOWN
     message_bytes: int = MESSAGE_BYTES
+    answers: int = 0
     longest: int = 0
     fullest: int = 0
     as_full: int = 0
@@ -156,6 +156,7 @@ class Habits:
 
     def learn(self, ask: "Ask", answer: "Answer") -> None:
         """Take note of what any answer shows, whatever was asked for."""
+        self.answers += 1
         self.longest = max(self.longest, answer.messages)
         if not ask.is_larger:  # its length says nothing of answers to our usual limit
             self.largest = max(self.largest, len(answer.events))
@@ -333,7 +334,7 @@ class Habits:
         return self.is_full(count, limit) or (self.cut_at is not None and count >= self.cut_at)
 
     @property
-    def _has_one_cap(self) -> bool:
+    def has_one_cap(self) -> bool:
         """Whether all answers are cut at the same length, as several of them have shown, and none was longer.
 
         What is no event counts for the length, too: a cap that varies may show by that alone.
@@ -362,9 +363,9 @@ class Habits:
         is known to vary, a short one is enough.
         """
         most = rejected > events and events + rejected >= LEAST_CAP
-        many = not self._has_one_cap and (most or REJECTED_SHARE * rejected >= self.largest)
+        many = not self.has_one_cap and (most or REJECTED_SHARE * rejected >= self.largest)
         short = self.varies and events + rejected >= LEAST_CAP
-        near = BY_CHANCE if self._has_one_cap else 0  # it may be lower by what came on top of those that were cut
+        near = BY_CHANCE if self.has_one_cap else 0  # it may be lower by what came on top of those that were cut
         return rejected > 0 and (many or short or self.may_be_cut(events + rejected + near, limit))
 
     def had_room(self, count: int, limit: int) -> bool:

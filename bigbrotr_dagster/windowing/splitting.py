@@ -27,7 +27,7 @@ SPARE = 2
 class Seen:
     """The `events` of an answer that was `counted` so many events long; `rejected` of them were none.
 
-    `claimed`: the seconds that those claim.
+    `claimed`: the seconds that those claim. `number`: it was the so-manieth answer of this run.
     """
 
     events: tuple[Stamped, ...]
@@ -35,6 +35,7 @@ class Seen:
     rejected: int = 0
     claimed: tuple[int, ...] = ()
     rejected_ids: frozenset[object] = frozenset()
+    number: int = 0
 
     @property
     def ids(self) -> frozenset[str]:
@@ -80,9 +81,8 @@ class Split:
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
         room = max(counted, answer.room(ask, habits))
-        seen = Seen(
-            tuple(answer.inside(self._asking())), room, answer.rejected(habits), claimed, answer.refused_ids
-        )
+        inside = tuple(answer.inside(self._asking()))
+        seen = Seen(inside, room, answer.rejected(habits), claimed, answer.refused_ids, habits.answers)
         is_cut = seen.may_be_cut(ask.limit, habits)
         # What comes on top of the most that the relay ever sent came along by chance.
         room_taken = len(seen.events) + answer.refused
@@ -154,14 +154,17 @@ class Split:
         strange = len(whole.rejected_ids ^ (older.rejected_ids | newer.rejected_ids))
         if strange > (0 if habits.varies else max(SPARE, habits.largest // REJECTED_SHARE)):
             return Step(tasks=halved)
+        # The order of such a relay's events tells nothing, and its cap may vary though it has not shown.
+        trusted = habits.has_one_cap or (habits.order is Order.NEWEST_FIRST and not habits.varies)
+        doubtful = not trusted and whole.counted >= LEAST_CAP
+        again = Step(tasks=(Again(self.window, parts, halved),))
         if whole.ids < parts and not is_cut:
-            if len(parts - whole.ids) > max(LEAST_CAP, 1 + len(parts) // TOLERATED_SHARE):
-                return Step(tasks=halved)  # so many do not arrive at once: that they come now may be by chance
-            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
+            arrived = _may_have_arrived(parts - whole.ids, parts, habits.answers - whole.number)
+            return again if arrived and not doubtful else Step(tasks=halved)
         if whole.ids != parts or (whole.events and is_cut):
             return Step(tasks=halved)
-        if habits.varies and whole.counted >= LEAST_CAP:  # the whole and a half may have been cut alike, by chance
-            return Step(tasks=(Again(self.window, whole.counted, parts, halved),))
+        if doubtful:  # the whole and a half may have been cut alike, by chance
+            return again
         return _confirmed(self.window, parts, halved, habits)
 
     def _note_cuts(self, whole: Seen, older: Seen, newer: Seen, limit: int, habits: Habits) -> None:
@@ -172,7 +175,7 @@ class Split:
             (older, _within(self.halves[0], whole)),
             (newer, _within(self.halves[1], whole)),
         ):
-            if len(held - seen.ids) > max(LEAST_CAP, 1 + len(held) // TOLERATED_SHARE):  # more than may arrive
+            if not _may_have_arrived(held - seen.ids, held, habits.answers - seen.number):
                 habits.note_cut(seen.counted, limit)
 
 
@@ -182,13 +185,10 @@ class Again:
 
     Where a relay's cap varies it is asked, too, though the whole brought all of them.
 
-    The whole had `came` events, or what came in their place.
-
     Relays get new events, and old ones, at any time; but not many at once.
     """
 
     window: Interval
-    came: int
     parts: frozenset[str]
     halves: tuple[Split, ...]
 
@@ -203,7 +203,8 @@ class Again:
             return Step(tasks=self.halves)
         if self.parts <= ids and len(ids - self.parts) <= 1 + len(self.parts) // TOLERATED_SHARE:
             return _confirmed(self.window, ids, self.halves, habits)
-        habits.note_cut(self.came, ask.limit)
+        if not self.parts <= ids:  # else as many may have arrived
+            habits.note_cut(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit)
         return Step(tasks=self.halves)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:
@@ -253,6 +254,14 @@ def _confirmed(window: Interval, ids: frozenset[str], halves: tuple[Split, ...],
     if habits.keeps_back or window.seconds > LARGE_WINDOW:
         return Step(tasks=(Readable(window, ids, halves),))
     return Step.covers(window)
+
+
+def _may_have_arrived(lacking: frozenset[str], held: frozenset[str], answers: int) -> bool:
+    """Whether what an answer is `lacking` of what is `held` may have come to the relay since, so many answers ago.
+
+    Of the older half of a window that is split, the whole was asked for before all of the newer half was.
+    """
+    return len(lacking) <= max(LEAST_CAP, 1 + len(held) // TOLERATED_SHARE) + answers
 
 
 def _within(window: Interval, seen: Seen) -> frozenset[str]:

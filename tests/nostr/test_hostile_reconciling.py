@@ -16,7 +16,7 @@ from tests.nostr.helpers import KEY
 from tests.relays.hostile import DAY, FOREIGN, MODES, NOW, HostileRelay, Mode, hostile
 from tests.relays.reconciling import NEGENTROPY
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds of silence that end a talk, on an idle machine."""
 
 BOUND = 20.0

@@ -290,9 +290,11 @@ async def test_a_kill_at_any_of_ten_moments_leaves_each_check_whole_or_undone(da
         SELECT count(*) FROM relay_health AS health
         LEFT JOIN service_state ON service_name = 'monitor' AND state_key = health.relay_url
         WHERE (state_value ->> 'timestamp')::bigint IS DISTINCT FROM health.checked_at
-           OR checked_at > 1 AND NOT EXISTS
-              (SELECT 1 FROM relay_metadata WHERE relay_url = health.relay_url AND generated_at = checked_at)
-           OR EXISTS (SELECT 1 FROM relay_metadata WHERE relay_url = health.relay_url AND generated_at > checked_at)"""
+           OR checked_at > 1 AND NOT EXISTS (SELECT 1 FROM relay_metadata AS document
+                                             WHERE document.relay_url = health.relay_url
+                                               AND generated_at = checked_at)
+           OR EXISTS (SELECT 1 FROM relay_metadata AS document
+                      WHERE document.relay_url = health.relay_url AND generated_at > checked_at)"""
     async with AsyncExitStack() as stack:
         urls = [one.url for one in await several(stack, 60, delay=0.1)]
         register_relays(database, urls)

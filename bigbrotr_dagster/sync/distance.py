@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 
 from bigbrotr_dagster.nostr.connection import Connection
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.cuts import Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.tasks import Ask, Stamped
 from bigbrotr_dagster.windowing.walk import Walk
 

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bigbrotr_dagster.windowing.cuts import BY_CHANCE, TELLING
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import BY_CHANCE, TELLING, Habits
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.splitting import Split
 from bigbrotr_dagster.windowing.tasks import TOLERATED_SHARE, Answer, Ask, Stamped, Step, Unproven
@@ -130,7 +131,7 @@ def _note_cut(asked: Interval, held: Sequence[Stamped], ask: Ask, answer: Answer
     """Learn how long the answer was, if it lacks events that the relay has sent before: it was cut there."""
     known = {event.id for event in held if event.created_at in asked}
     if len(known - {event.id for event in answer.inside(asked)}) > 1 + len(known) // TOLERATED_SHARE:
-        habits.note_cut(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit)
+        habits.note_cut(answer.room_at_most(ask, habits), ask.limit)
 
 
 def _above(answer: Answer, ask: Ask) -> int:

@@ -14,8 +14,9 @@ What a relay sends in place of events uses up its room, too. Where only such thi
 from dataclasses import dataclass, replace
 
 from bigbrotr_dagster.windowing.checking import Check
+from bigbrotr_dagster.windowing.cuts import Order
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits, Order
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bigbrotr_dagster.windowing.habits import BY_CHANCE, Habits, Order
+from bigbrotr_dagster.windowing.cuts import BY_CHANCE, Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Step, Task
 
 MOST_TIMES = 6

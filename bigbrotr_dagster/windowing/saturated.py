@@ -192,7 +192,7 @@ class Agree:
         fresh = frozenset(event.id for event in here) - self.seen
         if habits.note_spare(answer, Interval(self.second, self.second), ask) and not fresh:
             return Step(tasks=(self,))
-        if habits.is_full(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit):
+        if habits.is_full(answer.room_at_most(ask, habits), ask.limit):
             return Step(tasks=(Saturated.of(self.second, here, answer.room(ask, habits), ask.limit),))
         if fresh:
             return Step(tasks=(Agree(self.second, self.seen | fresh),))

@@ -11,8 +11,9 @@ Halves are halves of the events seen, not of the time: Nostr's years before 2021
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bigbrotr_dagster.windowing.cuts import LEAST_CAP, REJECTED_SHARE, Order
 from bigbrotr_dagster.windowing.doubt import Doubt
-from bigbrotr_dagster.windowing.habits import LEAST_CAP, MOST_REJECTIONS, REJECTED_SHARE, Habits, Order
+from bigbrotr_dagster.windowing.habits import MOST_REJECTIONS, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import LARGE_WINDOW, READABLE_KINDS, Kinds, halved
 from bigbrotr_dagster.windowing.outcome import Hint
@@ -80,7 +81,7 @@ class Split:
         """Keep the answer until whole and halves are there; then compare them."""
         counted = answer.counted(ask, habits)
         claimed = tuple(second for second in answer.refused_at if second in self._asking())
-        room = max(counted, answer.room(ask, habits))
+        room = answer.room_at_most(ask, habits)
         inside = tuple(answer.inside(self._asking()))
         seen = Seen(inside, room, answer.rejected(habits), claimed, answer.refused_ids, habits.answers)
         is_cut = seen.may_be_cut(ask.limit, habits)
@@ -204,7 +205,7 @@ class Again:
         if self.parts <= ids and len(ids - self.parts) <= 1 + len(self.parts) // TOLERATED_SHARE:
             return _confirmed(self.window, ids, self.halves, habits)
         if not self.parts <= ids:  # else as many may have arrived
-            habits.note_cut(max(answer.counted(ask, habits), answer.room(ask, habits)), ask.limit)
+            habits.note_cut(answer.room_at_most(ask, habits), ask.limit)
         return Step(tasks=self.halves)
 
     def broken(self, ask: Ask, detail: str, habits: Habits) -> Step:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
+from bigbrotr_dagster.windowing.cuts import CREDIBLE_CAP, Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.outcome import Outcome
 
@@ -113,10 +114,15 @@ class Answer:
         on_top = self.messages < max(habits.longest, CREDIBLE_CAP)
         return self.refused + (0 if on_top else self.off_filter + self.duplicates)
 
+    def room_at_most(self, ask: Ask, habits: Habits) -> int:
+        """`counted`, or more where copies filled the answer."""
+        return max(self.counted(ask, habits), len(self.events) + self.rejected(habits))
+
     def room(self, ask: Ask, habits: Habits) -> int:
-        """`counted`, or more where copies filled the answer; what exceeds all other answers came on top."""
-        counted, least = self.counted(ask, habits), len(self.events) + self.rejected(habits)
-        return max(counted, least) if counted <= habits.fullest else least
+        """As `room_at_most`; but what exceeds all other answers came on top."""
+        if self.counted(ask, habits) <= habits.fullest:
+            return self.room_at_most(ask, habits)
+        return len(self.events) + self.rejected(habits)
 
     def is_cut_by_rejected(self, ask: Ask, habits: Habits) -> bool:
         """Whether what was rejected may have used up the relay's room before all of the ask was sent."""

@@ -45,7 +45,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeGuard
 
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.cuts import Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.oversized import Oversized
 from bigbrotr_dagster.windowing.paging import Page

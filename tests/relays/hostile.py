@@ -32,7 +32,7 @@ from websockets.exceptions import ConnectionClosed
 from bigbrotr_dagster.nostr.event import Event, event_from_json, verify_signature
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
-from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP
+from bigbrotr_dagster.windowing.cuts import CREDIBLE_CAP
 from bigbrotr_dagster.windowing.intervals import Coverage
 from tests.negentropy.relay_side import RelaySide
 from tests.relays.distant import distant

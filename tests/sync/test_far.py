@@ -7,7 +7,8 @@ import pytest
 
 from bigbrotr_dagster.sync import sync_relays
 from bigbrotr_dagster.sync.distance import EVENTS_AT_ONCE, FIRST_AT_ONCE, MOST_AT_ONCE, PAGES_LAID_OUT, Distance
-from bigbrotr_dagster.windowing.habits import TELLING, Habits, Order
+from bigbrotr_dagster.windowing.cuts import TELLING, Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.rungs import Rung
 from bigbrotr_dagster.windowing.tasks import Ask

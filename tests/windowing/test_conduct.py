@@ -18,7 +18,8 @@ from bigbrotr_dagster.windowing.conduct import (
     Move,
     Verdict,
 )
-from bigbrotr_dagster.windowing.habits import MEMORY, Habits, Order
+from bigbrotr_dagster.windowing.cuts import Order
+from bigbrotr_dagster.windowing.habits import MEMORY, Habits
 from bigbrotr_dagster.windowing.intervals import Interval
 from bigbrotr_dagster.windowing.kinds import Access
 from bigbrotr_dagster.windowing.outcome import NOISE, Ending, Outcome

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from bigbrotr_dagster.windowing import walk as theory
-from bigbrotr_dagster.windowing.habits import Habits, Order
+from bigbrotr_dagster.windowing.cuts import Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.repeated import Repeated
 from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Task

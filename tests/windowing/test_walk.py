@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bigbrotr_dagster.windowing.habits import CREDIBLE_CAP, Habits, Order
+from bigbrotr_dagster.windowing.cuts import CREDIBLE_CAP, Order
+from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage, Interval
 from bigbrotr_dagster.windowing.kinds import Access
 from bigbrotr_dagster.windowing.tasks import Answer

@@ -16,12 +16,13 @@ from bigbrotr_dagster.sync.distance import MOST_AT_ONCE, Distance
 from bigbrotr_dagster.sync.history import History
 from bigbrotr_dagster.sync.report import Progress
 from bigbrotr_dagster.sync.stated import Stated
+from bigbrotr_dagster.sync.telling import answer_of, told
 from bigbrotr_dagster.windowing.conduct import EVENTS_PER_PAGE, Conduct, Verdict
 from bigbrotr_dagster.windowing.habits import Habits
 from bigbrotr_dagster.windowing.intervals import Coverage
 from bigbrotr_dagster.windowing.outcome import Ending, Outcome
 from bigbrotr_dagster.windowing.policy import Reaction, reaction
-from bigbrotr_dagster.windowing.tasks import Answer, Ask, Proof, Unproven
+from bigbrotr_dagster.windowing.tasks import Ask, Proof
 from bigbrotr_dagster.windowing.walk import Walk
 
 NOTHING_COMPARED = Compared()
@@ -144,7 +145,7 @@ class Asking:
         verdict = self._conduct.judge(ask, page.outcome, page.received)
         if verdict is Verdict.ANSWERED:
             self.claims.note_eose(talk.history, ask, page)
-        proof = _told(talk.walk, ask, verdict, page)
+        proof = told(talk.walk, ask, verdict, page)
         if verdict is Verdict.ANSWERED:
             self.distance.note_page(page.waited, page.lasted, ask, page.events, self._habits)
         elif verdict is Verdict.SET_ASIDE and not talk.connection.closed:
@@ -157,7 +158,7 @@ class Asking:
     def _proof(self, walk: Walk, ask: Ask, page: Reply, under_way: int) -> Proof:
         """What one of several answers proves; if it is none, fewer are asked for from now on."""
         if reaction(page.outcome) is Reaction.PROVED:
-            proof = walk.answered(ask, _answer(page))
+            proof = walk.answered(ask, answer_of(page))
             self.distance.note_answer(ask, page.events, self._habits)
             return proof
         walk.failed(ask)
@@ -311,35 +312,3 @@ class _Intake:
         if part.weight:
             await self.asking.deliver(self.history, part, Proof())
         await self.asking.take_late(self.connection)
-
-
-def _answer(page: Reply) -> Answer:
-    """What the walk is told of a page."""
-    off_filter = page.rejected_counts["off_filter"]
-    return Answer(
-        page.events,
-        page.outcome,
-        page.outside,
-        page.refused,
-        off_filter,
-        page.rejected_at,
-        page.duplicates,
-        frozenset(page.refused_ids),
-    )
-
-
-def _told(walk: Walk, ask: Ask, verdict: Verdict, page: Reply) -> Proof:
-    """Tell the walk what came of its ask; returns what that proves."""
-    said = page.outcome.text
-    match verdict:
-        case Verdict.ANSWERED:
-            return walk.answered(ask, _answer(page))
-        case Verdict.SET_ASIDE if (refused := walk.refused(ask, str(page.outcome))) is not None:
-            return refused
-        case Verdict.BROKEN | Verdict.FLOODED:
-            return walk.broken(ask, said, flood=verdict is Verdict.FLOODED)
-        case Verdict.BURIED:
-            proof = walk.broken(ask, said)
-            return replace(proof, gaps=tuple(replace(gap, reason=Unproven.NO_EOSE) for gap in proof.gaps))
-    walk.failed(ask)
-    return Proof()

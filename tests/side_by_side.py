@@ -29,28 +29,38 @@ SHARES = {"tests/sync/test_hostile.py": 4}
 """Files whose parametrized tests are so many processes' work: each does those of a share together."""
 
 LONGEST = (
-    *(f"tests/sync/test_hostile.py {number}" for number in range(SHARES["tests/sync/test_hostile.py"])),
+    "tests/sync/test_hostile.py 0",
+    "tests/defs/test_clicks.py",
+    "tests/sync/test_hostile.py 1",
+    "tests/e2e/test_failing_servers.py",
     "tests/sync/test_week.py",
     "tests/deploy/test_celery.py",
-    "tests/e2e/test_failing_servers.py",
-    "tests/defs/test_clicks.py",
+    "tests/sync/test_hostile.py 2",
     "one `dev`",
-    "tests/e2e/test_relay_programs.py",
+    "tests/sync/test_hostile.py 3",
     "tests/e2e/test_sync_command.py",
-    "tests/windowing/test_transitions.py",
+    "tests/e2e/test_relay_programs.py",
     "tests/windowing/test_walk.py",
-    "tests/e2e/test_component.py",
     "tests/defs/test_daemon.py",
     "tests/defs/test_dead_runs.py",
     "tests/sync/test_late_events.py",
-    "tests/e2e/test_dev_killed.py",
-    "tests/windowing/test_ages.py",
     "tests/storage/test_run_lock.py",
-    "tests/defs/test_interrupted.py",
+    "tests/windowing/test_ages.py",
     "tests/defs/test_caps.py",
+    "tests/e2e/test_component.py",
     "tests/e2e/test_discovery.py",
+    "tests/nostr/test_hostile_reconciling.py",
+    "tests/sync/test_month.py",
+    "tests/e2e/test_dev_killed.py",
+    "tests/windowing/test_transitions.py",
+    "tests/defs/test_interrupted.py",
+    "tests/sync/test_ages.py",
+    "tests/sync/test_leave_out.py",
+    "tests/sync/test_fairness.py",
 )
-"""Files that take a minute or more, or what `TOGETHER` calls several of them; the longest first."""
+"""Files that take half a minute or more, or what `TOGETHER` calls several of them; the longest first, those that
+compute between those that wait: both are under way at once then.
+"""
 
 
 def processes(files: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ import pytest
 from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.embedded.postgres_cluster import SETTINGS
 from bigbrotr_dagster.storage.embedded.postgres_programs import programs_for, run_program
-from bigbrotr_dagster.storage.embedded.postgres_server import has_processes
+from bigbrotr_dagster.storage.embedded.postgres_server import has_processes, postmaster
 from bigbrotr_dagster.storage.embedded.server_account import server_account
 from tests.storage.test_embedded import USER
 
@@ -78,6 +78,30 @@ def test_a_first_start_that_was_killed_can_be_repeated(tmp_path: Path, moment: s
             child.send_signal(signal.SIGKILL)
     process.communicate()
     works(data)
+
+
+def test_a_server_that_takes_no_session_is_not_taken_for_one_that_runs(tmp_path: Path) -> None:
+    """So it is for a moment after it was killed: the kernel connects to its socket, and nobody answers."""
+    starter = begin(tmp_path)
+    await_moment(tmp_path, lambda data: (server := postmaster(data / "postgres")) is not None and server.ready)
+    found = postmaster(tmp_path / "postgres")
+    assert found is not None
+    server = psutil.Process(found.pid)
+    server.suspend()
+    starter.kill()
+    starter.communicate()
+    words = [sys.executable, "-c", USER, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as other:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                other.communicate(timeout=5)
+            server.kill()
+            said, _ = other.communicate(timeout=60)
+            assert said.startswith(b"postgresql://")
+        finally:
+            other.kill()
+            server.kill()
+    works(tmp_path)
 
 
 HOLDER = """

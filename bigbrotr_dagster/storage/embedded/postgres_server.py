@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
 from bigbrotr_dagster.storage.embedded.postgres_cluster import ensure_cluster
 from bigbrotr_dagster.storage.embedded.postgres_programs import programs_for, reason, run_program
 from bigbrotr_dagster.storage.embedded.server_account import EmbeddedUnavailable, ServerAccount, server_account
@@ -18,6 +21,8 @@ from bigbrotr_dagster.storage.private_files import FOLDER_MODE, close_to_others
 
 START_SECONDS = 300  # recovery after a crash may have max_wal_size of WAL to replay
 STOP_SECONDS = 30
+PING_SECONDS = 2  # libpq's least
+PORT = 5432
 SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that the binaries exist for (macOS)
 LOG_BYTES = 16 * 1024 * 1024
 STARTERS = ("postgres", "pg_ctl", "initdb", "sh", "python")
@@ -77,13 +82,13 @@ def ensure_running(pgdata: Path, lock: int) -> Path:
 def _await_server(pgdata: Path) -> Postmaster | None:
     """The server once it takes queries; None where nothing of it runs.
 
-    One that was killed leaves processes that end within moments; one that another process had begun to start does
-    not listen yet.
+    One that was killed leaves processes that end within moments, and a socket that the kernel still connects to;
+    one that another process had begun to start does not listen yet.
     """
     deadline = time.monotonic() + START_SECONDS
     while True:
         server = postmaster(pgdata)
-        if server is not None and server.ready:
+        if server is not None and server.ready and _answers(server):
             return server
         # Twice: one that is killed while we look may have started another, which the first look did not list.
         if server is None and not has_processes(pgdata) and not has_processes(pgdata):
@@ -91,6 +96,15 @@ def _await_server(pgdata: Path) -> Postmaster | None:
         if time.monotonic() > deadline:
             raise EmbeddedUnavailable(f"the PostgreSQL in {pgdata} is not ready after {START_SECONDS} s")
         time.sleep(0.1)
+
+
+def _answers(server: Postmaster) -> bool:
+    """Whether the server is alive: it takes a session."""
+    socket_dir = str(server.socket_dir)
+    session = make_conninfo(
+        host=socket_dir, port=PORT, user="postgres", dbname="postgres", connect_timeout=PING_SECONDS
+    )
+    return pq.PGconn.ping(session.encode()) == pq.Ping.OK
 
 
 def _forget_dead_postmaster(pgdata: Path) -> None:
@@ -138,7 +152,7 @@ def launch(programs: Path, pgdata: Path, account: ServerAccount) -> Path:
     socket_dir = _socket_dir(pgdata, account)
     # The server makes its socket from inside the data folder; by the path it may not be able to.
     named = "." if account.switches and socket_dir == pgdata else socket_dir
-    options = f"-c unix_socket_directories='{named}' -c port=5432"
+    options = f"-c unix_socket_directories='{named}' -c port={PORT}"
     with account.place(pgdata) as place:
         words = (
             "-D",

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.e2e.dev_command import MARK, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import run, start
 from tests.ports import free_port
+from tests.private import open_to_others
 from tests.sync.helpers import stored_ids
 
 pytestmark = pytest.mark.slow
@@ -118,16 +118,12 @@ def test_a_second_dev_on_the_folder_is_one_line_and_nothing_of_it_is_open_to_oth
         f"bigbrotr-dagster: `dev` runs already on {killed.data} (process {killed.process.pid}); "
         "BIGBROTR_DATA_DIR names another folder\n"
     )
-    files = [path for path in (killed.data, *killed.data.rglob("*")) if not path.is_symlink()]
-    opened = {str(path): stat.filemode(path.stat().st_mode) for path in files if path.stat().st_mode & 0o077}
-    assert all(mode.startswith("s") for mode in opened.values()), (
-        opened
-    )  # PostgreSQL's socket, in a private folder
-    assert all(Path(path).parent.name == "postgres" for path in opened), opened
+    opened = open_to_others(killed.data)  # PostgreSQL's socket, in a private folder
+    assert all(mode.startswith("s") and path.parent.name == "postgres" for path, mode in opened.items()), opened
     for process in living(killed.mark):
         if process.name() != "postgres":
             sockets = [one.laddr for one in process.net_connections("unix") if one.laddr.startswith("/tmp/")]
-            assert all(not Path(path).stat().st_mode & 0o077 for path in sockets if Path(path).exists()), sockets
+            assert not any(open_to_others(Path(path)) for path in sockets), sockets
 
 
 def test_a_code_server_that_is_killed_is_started_again(killed: Started) -> None:

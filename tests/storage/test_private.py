@@ -18,6 +18,7 @@ from bigbrotr_dagster.storage import embedded
 from bigbrotr_dagster.storage.embedded import binaries
 from bigbrotr_dagster.storage.embedded.postgres_programs import SHARED_FOLDER
 from bigbrotr_dagster.storage.private_files import make_data_dir, write_whole
+from tests.private import open_to_others
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +34,6 @@ def umask(mask: int) -> Iterator[None]:
     os.umask(before)
 
 
-def open_to_others(folder: Path) -> list[str]:
-    """What others than its owner may read, write or enter; links have no mode of their own."""
-    found = [folder, *folder.rglob("*")]
-    return [
-        f"{stat.filemode(p.lstat().st_mode)} {p}"
-        for p in found
-        if not p.is_symlink() and p.lstat().st_mode & 0o077
-    ]
-
-
 def modes_above(folder: Path) -> dict[Path, int]:
     return {one: one.stat().st_mode for one in folder.parents}
 
@@ -54,9 +45,9 @@ def test_a_server_leaves_nothing_open_whatever_the_umask_is(tmp_path: Path, mask
         with psycopg.connect(url.replace("/bigbrotr?", "/postgres?"), autocommit=True) as connection:
             connection.execute("CREATE TABLE event AS SELECT generate_series(1, 1000)")
         # Its folder lets nobody in; the socket itself is open to all, as PostgreSQL makes it.
-        opened = [line for line in open_to_others(tmp_path / "a") if not line.startswith("s")]
+        opened = {path: mode for path, mode in open_to_others(tmp_path / "a").items() if not mode.startswith("s")}
         embedded.leave(tmp_path / "a" / "data")
-    assert opened == []
+    assert opened == {}
 
 
 @pytest.mark.parametrize("name", ["x" * 120])

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
+
+MAKER = ThreadPoolExecutor(1, thread_name_prefix="maker of events")
 
 
 @lru_cache(maxsize=100_000)
@@ -31,6 +34,7 @@ class EndlessRelay:
     Two relays with the same `key` hold the same events: those that `make` signs for a key, a second and a kind.
     With `drip`, every `drip_every`th answer is an event in so many seconds, and never an EOSE; other answers go on
     beside it.
+    With `slow_to_make`, a thread makes the events, one at a time: meanwhile the loop serves other relays, too.
     """
 
     kinds: tuple[int, ...] = (1,)
@@ -38,6 +42,7 @@ class EndlessRelay:
     drip_every: int = 1
     key: int = 1
     make: Callable[[int, int, int], bytes] = signed_at
+    slow_to_make: bool = False
     page: int = 500
     requests: int = 0
     at_once: int = 0
@@ -66,12 +71,18 @@ class EndlessRelay:
         self.most_at_once = max(self.most_at_once, self.at_once)
         drip = self.drip if self.requests % self.drip_every == 0 else None
         with suppress(ConnectionClosed):  # the client left in the middle of an answer
-            for event in islice(self._matching(wanted), min(self.page, wanted.limit or self.page)):
+            events = islice(self._matching(wanted), min(self.page, wanted.limit or self.page))
+            while event := await self._made(events):
                 await socket.send(b'["EVENT","%s",%s]' % (subscription.encode(), event), text=True)
                 await asyncio.sleep(drip or 0)
             if drip is None:
                 await socket.send(b'["EOSE","%s"]' % subscription.encode(), text=True)
         self.at_once -= 1
+
+    async def _made(self, events: Iterator[bytes]) -> bytes | None:
+        if self.slow_to_make:
+            return await asyncio.get_running_loop().run_in_executor(MAKER, next, events, None)
+        return next(events, None)
 
     def _matching(self, wanted: Filter) -> Iterator[bytes]:
         kinds = [kind for kind in self.kinds if wanted.kinds is None or kind in wanted.kinds]

@@ -55,7 +55,9 @@ async def test_relays_with_costly_events_take_bounded_memory_and_honest_ones_fin
     }
     async with AsyncExitStack() as stack:
         hostile = [
-            await stack.enter_async_context(endless(make=COSTLY[number % len(COSTLY)], page=PAGE))
+            await stack.enter_async_context(
+                endless(make=COSTLY[number % len(COSTLY)], slow_to_make=True, page=PAGE)
+            )
             for number in range(HOSTILE)
         ]
         honest = [

@@ -37,6 +37,7 @@ from bigbrotr_dagster.storage.sessions import connect
 from bigbrotr_dagster.sync import sync_relays
 from tests.benchmarks.relay_program import Relays, many_relays
 from tests.benchmarks.usage import cpu_of, watched
+from tests.killing import kill_each
 from tests.ports import free_port
 
 # An interval that no cron line has: the schedule ticks every minute, and takes a relay once in seven.
@@ -78,8 +79,7 @@ def stop(process: psutil.Process) -> None:
     started = [process, *process.children(recursive=True)]
     process.terminate()
     _, left = psutil.wait_procs(started, timeout=30)
-    for one in left:
-        one.kill()
+    kill_each(left)
 
 
 def make_all_due(url: str) -> None:

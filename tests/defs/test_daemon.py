@@ -16,6 +16,7 @@ from tests.defs.conftest import CONFIG
 from tests.defs.helpers import Graph, Relays, some_events
 from tests.defs.test_interrupted import ENOUGH, finished, nothing_is_claimed_that_is_not_stored, patient, recorded
 from tests.e2e.graphql import Ui, eventually
+from tests.killing import kill_each
 from tests.machine import within
 from tests.ports import free_port
 from tests.relays.scripted import ScriptedRelay
@@ -55,9 +56,8 @@ def dagster_dev(folder: Path, options: str = RARELY) -> Iterator[Ui]:
 def kill_all(process: "subprocess.Popen[bytes]") -> None:
     """As a power cut would, but for PostgreSQL."""
     root = psutil.Process(process.pid)
-    for one in [root, *root.children(recursive=True)]:
-        if one.is_running() and one.name() != "postgres":
-            one.kill()
+    started = [root, *root.children(recursive=True)]
+    kill_each(one for one in started if one.is_running() and one.name() != "postgres")
     process.wait()
 
 

@@ -12,6 +12,7 @@ from tests.e2e.commands import Commands
 from tests.e2e.dev_command import MARK, Dev, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import start
+from tests.killing import kill_each
 from tests.machine import timed
 from tests.ports import free_port, practice_ports
 
@@ -47,8 +48,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
             try:
                 process.communicate(timeout=120)
             finally:
-                for left in living(mark):
-                    left.kill()
+                kill_each(living(mark))
 
 
 @pytest.fixture(scope="module")

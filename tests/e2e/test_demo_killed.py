@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.dev_command import MARK, living
 from tests.e2e.graphql import eventually
 from tests.e2e.program import start
+from tests.killing import kill_each
 from tests.ports import practice_ports
 
 pytestmark = pytest.mark.slow
@@ -27,5 +28,4 @@ def test_the_practice_relays_end_with_the_command_that_started_them(tmp_path: Pa
             eventually(lambda: not any("bigbrotr_dagster.demo" in one.cmdline() for one in living(mark)), PATIENCE)
         finally:
             process.kill()
-            for left in living(mark):
-                left.kill()
+            kill_each(living(mark))

@@ -17,6 +17,7 @@ from tests.defs.helpers import Relays, some_events
 from tests.e2e.dev_command import MARK, living
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import run, start
+from tests.killing import kill_each
 from tests.ports import free_port
 from tests.private import open_to_others
 from tests.sync.helpers import stored_ids
@@ -62,8 +63,7 @@ def killed(tmp_path: Path) -> Iterator[Started]:
         if started.process.poll() is None:
             started.process.kill()
             started.process.communicate()
-        for left in living(started.mark):
-            left.kill()
+        kill_each(living(started.mark))
 
 
 def guardians(mark: str) -> list[psutil.Process]:

@@ -19,6 +19,7 @@ from tests.debian import cannot_be_had
 from tests.e2e.commands import Commands, assert_one_line
 from tests.e2e.events import write_events
 from tests.e2e.program import run, start
+from tests.killing import kill_each
 from tests.pgbouncer import pgbouncer
 from tests.postgres15 import Server, postgres15, standby
 from tests.relays.local_relay import LocalRelayProcess
@@ -114,8 +115,7 @@ def test_a_server_that_is_killed_under_a_sync(
         ensure_database(url)
         with under_way(commands.home, url, relay) as process:
             postmaster = psutil.Process(server.pid)
-            for one in (postmaster, *postmaster.children()):
-                one.kill()
+            kill_each((postmaster, *postmaster.children()))
             _, err = process.communicate(timeout=400)
             words = "PostgreSQL at ", "does BIGBROTR_DATABASE_URL name a running server?"
             assert_one_line(process.returncode, err, *words)

@@ -18,6 +18,7 @@ from tests.e2e.dev_command import MARK, living
 from tests.e2e.events import write_events
 from tests.e2e.graphql import Ui, eventually
 from tests.e2e.program import environment, run, start
+from tests.killing import kill_each
 from tests.ports import free_port
 from tests.postgres15 import BIN, Server, postgres15
 from tests.relays.local_relay import LocalRelayProcess
@@ -99,8 +100,7 @@ def test_dev_shows_the_password_to_nobody(server: Server, relay: str, tmp_path: 
     finally:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
-        for left in living(mark):
-            left.kill()
+        kill_each(living(mark))
     assert shown == set()
     assert PIECE not in out + err
     assert PIECE not in str(everything)

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from bigbrotr_dagster.nostr.filter import Filter
 from bigbrotr_dagster.nostr.keys import sign_event
 
+# One thread: two would make the same event twice, before either has it in the cache.
 MAKER = ThreadPoolExecutor(1, thread_name_prefix="maker of events")
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from bigbrotr_dagster.storage.embedded.postgres_cluster import SETTINGS
 from bigbrotr_dagster.storage.embedded.postgres_programs import programs_for, run_program
 from bigbrotr_dagster.storage.embedded.postgres_server import has_processes, postmaster
 from bigbrotr_dagster.storage.embedded.server_account import server_account
+from tests.killing import kill_each
 from tests.storage.test_embedded import USER
 
 pytestmark = pytest.mark.slow
@@ -74,9 +74,7 @@ def test_a_first_start_that_was_killed_can_be_repeated(tmp_path: Path, moment: s
     await_moment(data, MOMENTS[moment])
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    for child in children if everything else ():
-        if child.is_running():
-            child.send_signal(signal.SIGKILL)
+    kill_each(children if everything else ())
     process.communicate()
     works(data)
 
@@ -101,8 +99,7 @@ def test_a_server_that_takes_no_session_is_not_taken_for_one_that_runs(tmp_path:
             assert said.startswith(b"postgresql://")
         finally:
             other.kill()
-            with suppress(psutil.NoSuchProcess):
-                server.kill()
+            kill_each([server])
     works(tmp_path)
 
 

@@ -18,7 +18,7 @@ from tests.relays.distant import distant
 from tests.relays.endless import EndlessRelay, endless
 from tests.relays.nameserver import nameserver
 from tests.relays.scripted import ScriptedRelay, scripted
-from tests.sync.helpers import config, stored_ids, tell
+from tests.sync.helpers import ask, config, stored_ids, tell
 
 PATHS = 25
 
@@ -42,25 +42,36 @@ async def honest_ones(stack: AsyncExitStack, count: int) -> list[ScriptedRelay]:
     return [await stack.enter_async_context(scripted([signed(1_000 + number)])) for number in range(count)]
 
 
+def oldest_covered(database: str) -> dict[str, int]:
+    """By relay, the first second (Unix time) that is covered."""
+    return dict(ask(database, "SELECT relay_url, lower(covered) FROM sync_coverage"))
+
+
 @pytest.mark.slow
 async def test_an_endless_relay_leaves_at_its_budget_and_the_next_run_goes_on(database: str) -> None:
     async with AsyncExitStack() as stack:
         endless_ones = await hogs(stack, 2)
         [honest] = await honest_ones(stack, 1)
         urls = [relay.url for relay in (*endless_ones, honest)]
-        options = slots(2, max_relay_duration=2)
-        report = await sync_relays(database, options, urls)
-        again = await sync_relays(database, options, urls)
+        options = slots(2, max_relay_duration=3)
+        reports = [await sync_relays(database, options, urls)]
+        reached = oldest_covered(database)
+        for _ in range(10):  # on a busy machine, one answer for the newest seconds can take all of three seconds
+            reports.append(await sync_relays(database, options, urls))
+            gone_on = oldest_covered(database)
+            if all(gone_on[url] < reached[url] for url in urls[:2]):
+                break
     assert stored_ids(database, honest.url) == {event.id for event in honest.events}
-    assert report.left_out == []
-    first = {one.url: one for one in report.relays}
-    second = {one.url: one for one in again.relays}
-    assert all(one.ok for one in (*report.relays, *again.relays))
+    assert reports[0].left_out == []
+    first = {one.url: one for one in reports[0].relays}
+    assert all(one.ok for report in reports for one in report.relays)
     assert (first[honest.url].stopped_by, first[honest.url].pending_seconds) == (None, 0)
     for url in urls[:2]:
-        assert first[url].stopped_by == second[url].stopped_by == "max_relay_duration (2 s)"
+        stops = {one.stopped_by for report in reports for one in report.relays if one.url == url}
+        assert stops == {"max_relay_duration (3 s)"}
         assert first[url].events_new > 0
-        assert 0 < second[url].pending_seconds < first[url].pending_seconds
+        assert first[url].pending_seconds > 0
+        assert 0 < gone_on[url] < reached[url]
 
 
 @pytest.mark.slow

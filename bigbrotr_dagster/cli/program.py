@@ -26,6 +26,7 @@ from bigbrotr_dagster.cli.sql import sql
 from bigbrotr_dagster.cli.sync import sync
 from bigbrotr_dagster.cli.ui import dev, init, webserver
 from bigbrotr_dagster.errors import CannotGoOn
+from bigbrotr_dagster.storage.address import forget_other_servers
 from bigbrotr_dagster.storage.trouble import database_trouble
 
 
@@ -64,6 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # Without this SIGTERM would end us with the embedded server left running; Dagster's runs have their own way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _say_once()
+    forget_other_servers()
     try:
         set_up_logging()
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)

@@ -51,6 +51,16 @@ def database_url(*, make: bool = True) -> str:
         raise DatabaseUnavailable(str(error)) from error
 
 
+def forget_other_servers() -> None:
+    """Drop what this process's environment says to libpq (PGPORT, PGHOSTADDR, PGSERVICE), where no URL is given.
+
+    A shell has it for another server; it would keep us, and what we start, from the embedded one.
+    """
+    if not os.environ.get(VARIABLE):
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            del os.environ[name]
+
+
 def parameters(url: str) -> dict[str, str]:
     """libpq's parameters in a URL.
 

@@ -277,6 +277,22 @@ def test_a_data_folder_with_a_line_break_is_refused(commands: Commands, monkeypa
     commands.refused(None, ADD, "PostgreSQL takes no folder with a line break in its name")
 
 
+def test_what_a_shell_says_of_another_server_keeps_nobody_from_the_embedded_one(tmp_path: Path) -> None:
+    others = {
+        "PGPORT": "6543",
+        "PGHOSTADDR": "127.0.0.9",
+        "PGSERVICE": "none",
+        "PGREQUIREPEER": "nobody",
+        "PGCHANNELBINDING": "require",
+        "PGGSSENCMODE": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGOPTIONS": "-c nothing=1",
+        "PGTZ": "nowhere",
+    }
+    assert run(tmp_path, *ADD, **others).stdout == "1 added\n"
+    assert run(tmp_path, "relays", "list", **others).stdout == "clearnet\twss://a.example.com\n"
+
+
 def test_several_servers_in_one_url(server: Server, archive: str, relay: str, commands: Commands) -> None:
     """As libpq has it: the first that answers, and can be written to, is used; by Dagster, too."""
     with standby(server) as second, pgbouncer(commands.home, server.folder, "session") as port:

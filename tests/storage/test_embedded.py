@@ -151,9 +151,28 @@ def test_settings_of_the_callers_shell_do_not_reach_the_server(
     monkeypatch.setenv("PGPORT", "6543")
     monkeypatch.setenv("PGDATA", "/nonexistent")
     url = embedded.start(tmp_path)
-    monkeypatch.undo()
     psycopg.connect(url.replace("/bigbrotr?", "/postgres?")).close()
     embedded.leave(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting", ["PGREQUIREPEER=nobody", "PGGSSENCMODE=require", "PGSERVICE=none", "PGSSLMODE=odd"]
+)
+def test_what_a_shell_says_of_another_server_does_not_make_this_one_look_dead(
+    use: Use, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    process = use()
+    monkeypatch.setenv(*setting.split("="))
+    assert embedded.start(tmp_path).startswith("postgresql://")
+    embedded.leave(tmp_path)
+    leave(process)
+
+
+def test_an_address_that_leads_past_the_server_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    with pytest.raises(embedded.EmbeddedUnavailable, match="PGHOSTADDR leads to another server"):
+        embedded.start(tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("below", ["a file", "no permission"])

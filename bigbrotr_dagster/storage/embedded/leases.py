@@ -66,6 +66,10 @@ def start(data_dir: Path) -> str:
     data_dir = data_dir.expanduser().resolve()
     if any(character in "\n\r" for character in str(data_dir)):
         raise EmbeddedUnavailable("PostgreSQL takes no folder with a line break in its name (BIGBROTR_DATA_DIR)")
+    if os.environ.get("PGHOSTADDR"):  # libpq would go there, whatever our URL says
+        raise EmbeddedUnavailable(
+            "PGHOSTADDR leads to another server than the embedded one: unset it, or name that server by a URL"
+        )
     try:
         make_data_dir(data_dir)
         with _changing(data_dir) as lock:
@@ -212,4 +216,4 @@ def _in_use(data_dir: Path) -> bool:
 
 
 def _url(socket_dir: Path) -> str:
-    return f"postgresql://postgres@/bigbrotr?host={quote(str(socket_dir))}"
+    return f"postgresql://postgres@/bigbrotr?host={quote(str(socket_dir))}&port={postgres_server.PORT}"

@@ -105,7 +105,6 @@ def run_program(
     Raises:
         EmbeddedUnavailable: it did not end in time.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     with tempfile.TemporaryFile("w+", errors="replace") as output:  # a pipe would stay open in the postmaster
         try:
             result = subprocess.run(
@@ -114,7 +113,7 @@ def run_program(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env=environment | {"LC_ALL": "C"},
+                env=environment(),
                 start_new_session=True,
                 timeout=seconds,
                 umask=0o077,
@@ -125,6 +124,12 @@ def run_program(
         output.seek(0)
         said = output.read() or f"no message, exit status {result.returncode}"
         return subprocess.CompletedProcess(result.args, result.returncode, stdout=said)
+
+
+def environment() -> dict[str, str]:
+    """Of PostgreSQL's programs: ours, without what it says to libpq, and with messages in English."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return kept | {"LC_ALL": "C"}
 
 
 def reason(said: str, at: int = -1) -> str:

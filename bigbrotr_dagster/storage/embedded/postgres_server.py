@@ -99,12 +99,21 @@ def _await_server(pgdata: Path) -> Postmaster | None:
 
 
 def _answers(server: Postmaster) -> bool:
-    """Whether the server is alive: it takes a session."""
-    socket_dir = str(server.socket_dir)
+    """Whether the server is alive: it takes a session.
+
+    What the environment says of another server must not make this one look dead. Where libpq does not even try
+    (PGSERVICE, PGSSLMODE), the session that comes next will say why.
+    """
+    overridden = {"hostaddr": "", "requirepeer": "", "gssencmode": "disable"}
     session = make_conninfo(
-        host=socket_dir, port=PORT, user="postgres", dbname="postgres", connect_timeout=PING_SECONDS
+        host=str(server.socket_dir),
+        port=PORT,
+        user="postgres",
+        dbname="postgres",
+        connect_timeout=PING_SECONDS,
+        **overridden,
     )
-    return pq.PGconn.ping(session.encode()) == pq.Ping.OK
+    return pq.PGconn.ping(session.encode()) in (pq.Ping.OK, pq.Ping.NO_ATTEMPT)
 
 
 def _forget_dead_postmaster(pgdata: Path) -> None:

@@ -25,7 +25,13 @@ from bigbrotr_dagster.storage.embedded.postgres_cluster import (
     put_in_place,
     remove_leftovers,
 )
-from bigbrotr_dagster.storage.embedded.postgres_programs import MAJOR, programs_for, programs_of, reason
+from bigbrotr_dagster.storage.embedded.postgres_programs import (
+    MAJOR,
+    environment,
+    programs_for,
+    programs_of,
+    reason,
+)
 from bigbrotr_dagster.storage.embedded.postgres_server import launch, postmaster, shut_down
 from bigbrotr_dagster.storage.embedded.server_account import EmbeddedUnavailable, ServerAccount, server_account
 from bigbrotr_dagster.storage.queries import composed, query
@@ -159,13 +165,12 @@ def _client(program: Path, *arguments: str, read: bool = False) -> Iterator["sub
     Raises:
         EmbeddedUnavailable: it failed.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     process = subprocess.Popen(
         [program, *arguments],
         stdin=subprocess.DEVNULL if read else subprocess.PIPE,
         stdout=subprocess.PIPE if read else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment | {"LC_ALL": "C"},
+        env=environment(),
     )
     try:
         yield process

@@ -62,7 +62,7 @@ def test_events_are_written_again_after_the_server_dropped_the_connections(serve
         instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
         with psycopg.connect(in_database(server, "postgres"), autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'bigbrotr_dagster'"
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = 'bigbrotr_dagster'"
             )
         instance.report_runless_asset_event(dg.AssetMaterialization("relays"))
         assert len(instance.fetch_materializations(dg.AssetKey("relays"), limit=10).records) == 2

@@ -49,7 +49,7 @@ async def test_a_lost_session_takes_what_was_known_along(pool: Pool) -> None:
         await writer.flush()
         async with pool.connection() as connection:
             await connection.execute(
-                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                b"SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
                 b" WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             await connection.execute(b"DELETE FROM event")

@@ -155,10 +155,10 @@ async def hold(keeper: LockKeeper, network: str, most: int) -> None:
 
 
 def cut(database: str, keeper: LockKeeper) -> None:
-    """End a keeper's session as a server would."""
+    """End a keeper's session as a server would; it is gone when this returns."""
     pid = keeper._connection.info.backend_pid
     with psycopg.connect(database, autocommit=True) as operator:
-        operator.execute("SELECT pg_terminate_backend(%s)", [pid])
+        operator.execute("SELECT pg_terminate_backend(%s, 30000)", [pid])
 
 
 async def test_a_dead_process_holds_nothing(any_database: str) -> None:

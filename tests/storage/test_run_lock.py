@@ -34,12 +34,12 @@ def nothing() -> None:
 
 
 def cut(database: str, run_id: str) -> None:
-    """End the session that holds a run's lock, as a server that restarts would."""
+    """End the session that holds a run's lock, as a server that restarts would; it is gone when this returns."""
     holder = (
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %s"
     )
     with psycopg.connect(database, autocommit=True) as operator:
-        end = f"SELECT pg_terminate_backend(pid) FROM ({holder}) AS holder"
+        end = f"SELECT pg_terminate_backend(pid, 30000) FROM ({holder}) AS holder"
         assert operator.execute(end.encode(), [run_key(run_id)]).fetchall()
 
 

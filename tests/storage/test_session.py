@@ -25,7 +25,7 @@ from tests.sync.helpers import ask, config
 
 ROOT = Path(__file__).parents[2]
 
-END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+END_SESSIONS = "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = %s"
 
 HOSTILE = {
     "client_encoding": "LATIN1",

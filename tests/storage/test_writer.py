@@ -236,7 +236,7 @@ async def test_a_batch_survives_a_lost_connection(pool: Pool) -> None:
         await writer.flush()
         async with await psycopg.AsyncConnection.connect(pool.conninfo, autocommit=True) as other:
             await other.execute(
-                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                b"SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
                 b" WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         await writer.put(delivery(signed(2)))

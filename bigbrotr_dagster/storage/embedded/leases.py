@@ -68,7 +68,7 @@ def start(data_dir: Path) -> str:
         raise EmbeddedUnavailable("PostgreSQL takes no folder with a line break in its name (BIGBROTR_DATA_DIR)")
     if os.environ.get("PGHOSTADDR"):  # libpq would go there, whatever our URL says
         raise EmbeddedUnavailable(
-            "PGHOSTADDR leads to another server than the embedded one: unset it, or name that server by a URL"
+            "PGHOSTADDR leads to another server than the embedded one: unset it, or set BIGBROTR_DATABASE_URL"
         )
     try:
         make_data_dir(data_dir)

@@ -104,14 +104,15 @@ def _answers(server: Postmaster) -> bool:
     What the environment says of another server must not make this one look dead. Where libpq does not even try
     (PGSERVICE, PGSSLMODE), the session that comes next will say why.
     """
-    overridden = {"hostaddr": "", "requirepeer": "", "gssencmode": "disable"}
     session = make_conninfo(
         host=str(server.socket_dir),
         port=PORT,
         user="postgres",
         dbname="postgres",
         connect_timeout=PING_SECONDS,
-        **overridden,
+        hostaddr="",
+        requirepeer="",
+        gssencmode="disable",
     )
     return pq.PGconn.ping(session.encode()) in (pq.Ping.OK, pq.Ping.NO_ATTEMPT)
 
